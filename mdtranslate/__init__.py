@@ -1,0 +1,77 @@
+"""mdtranslate: multi-domain image-to-image translation from plugins.
+
+The names here are the public interface: the contract for plugins, and `Translator` for trained models.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from mdtranslate.config import Choice
+    from mdtranslate.errors import MdtranslateError
+    from mdtranslate.hookspecs import hookimpl
+    from mdtranslate.interfaces import (
+        Attribute,
+        Backbone,
+        Component,
+        Dataset,
+        Discriminator,
+        Edited,
+        Generator,
+        LabelEncoder,
+        Loss,
+        Metric,
+        Ramp,
+        Record,
+        Settings,
+        Split,
+        Terms,
+        Value,
+        Verdict,
+    )
+    from mdtranslate.translation import Translation
+    from mdtranslate.translator import Translator
+
+_ELSEWHERE = {
+    "Choice": "config",
+    "MdtranslateError": "errors",
+    "Translation": "translation",
+    "Translator": "translator",
+    "hookimpl": "hookspecs",
+}
+
+__all__ = [
+    "Attribute",
+    "Backbone",
+    "Choice",
+    "Component",
+    "Dataset",
+    "Discriminator",
+    "Edited",
+    "Generator",
+    "LabelEncoder",
+    "Loss",
+    "MdtranslateError",
+    "Metric",
+    "Ramp",
+    "Record",
+    "Settings",
+    "Split",
+    "Terms",
+    "Translation",
+    "Translator",
+    "Value",
+    "Verdict",
+    "__version__",
+    "hookimpl",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        return getattr(import_module(f"{__name__}.{_ELSEWHERE.get(name, 'interfaces')}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,176 @@
+"""A recipe's model: what the tables of a recipe are, each setting typed, bounded and described."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Generic, Literal, TypeVar, get_args
+
+from pydantic import Field, GetCoreSchemaHandler, PositiveInt, model_validator
+from pydantic_core import PydanticCustomError, core_schema
+
+from mdtranslate.errors import MdtranslateError, PluginError
+from mdtranslate.interfaces import Component, Dataset, Discriminator, Generator, LabelEncoder, Loss, Metric, Settings
+from mdtranslate.registry import KINDS, UnknownName, kind_class, registry
+
+C = TypeVar("C", bound=Component)
+
+
+class Choice(Generic[C]):
+    """A component that a recipe picked, with its validated settings.
+
+    As a pydantic field, `Choice[Generator]` takes a name or a table with a `name`, looks the component up, and
+    validates the rest of the table with the component's own `Config`. Choices nest.
+    """
+
+    def __init__(self, component: type[C], config: Settings) -> None:
+        self.component = component
+        self.config = config
+        self.kind = next(kind for kind in KINDS if issubclass(component, kind_class(kind)))
+
+    @property
+    def name(self) -> str:
+        return self.component.name
+
+    def build(self, **context: Any) -> C:
+        """The component itself. Raises `PluginError` that names the plugin where the component fails."""
+        try:
+            return self.component(self.config, **context)  # type: ignore[call-arg]
+        except MdtranslateError:
+            raise
+        except Exception as error:
+            owner = registry().owner(self.kind, self.name)
+            raise PluginError(
+                f"{self.kind} {self.name!r} of {owner} failed: {type(error).__name__}: {error}"
+            ) from error
+
+    def dump(self) -> dict[str, Any]:
+        """The table that validates to this choice, every setting included."""
+        return {"name": self.name, **self.config.model_dump(mode="json")}
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        (base,) = get_args(source)
+        return core_schema.no_info_plain_validator_function(
+            lambda value: _choose(base, value),
+            serialization=core_schema.plain_serializer_function_ser_schema(lambda choice: choice.dump()),
+        )
+
+
+def _choose(base: type[C], value: Any) -> Choice[C]:
+    if isinstance(value, Choice):
+        return value
+    role = base.__name__.lower()
+    table = {"name": value} if isinstance(value, str) else value
+    if not isinstance(table, Mapping) or not isinstance(table.get("name"), str):
+        raise PydanticCustomError("choice", f"a {role} is a name, or a table with a name")
+    kind = next(kind for kind in KINDS if issubclass(base, kind_class(kind)))
+    try:
+        component = registry().component(kind, table["name"])
+    except UnknownName as error:
+        raise PydanticCustomError("choice", "{message}", {"message": str(error)}) from None
+    if not issubclass(component, base):
+        raise PydanticCustomError("choice", f"{component.name!r} is no {role}")
+    rest = {key: each for key, each in table.items() if key != "name"}
+    # A nested ValidationError keeps its own locations below ours: pydantic joins them.
+    return Choice(component, component.Config.model_validate(rest))
+
+
+def _named_by_key(value: Any) -> Any:
+    """`[losses.wgan-gp]` without a `name` means the loss of that name."""
+    if not isinstance(value, Mapping):
+        return value
+    return {key: {"name": key, **each} if isinstance(each, Mapping) else each for key, each in value.items()}
+
+
+class Data(Settings):
+    """How pictures become batches."""
+
+    image_size: int = Field(128, ge=8, le=4096, description="side of the pictures that networks see, in pixels")
+    load_size: int | None = Field(
+        None, ge=8, le=4096, description="side at which pictures are cached; above image_size it gives random crops"
+    )
+    batch_size: PositiveInt = Field(16, description="pictures per step")
+    flip: bool = Field(True, description="mirror half of the training pictures left to right")
+    targets: Literal["permute", "one-edit", "other"] = Field(
+        "permute",
+        description="target labels: the batch's own, permuted within each dataset (StarGAN); the source with one "
+        "attribute changed; or any domain but the picture's own",
+    )
+    workers: int | None = Field(None, ge=0, description="processes that fill the cache; one per core if left out")
+
+    @model_validator(mode="after")
+    def _room_to_crop(self) -> Data:
+        if self.load_size is not None and self.load_size < self.image_size:
+            raise ValueError(f"load_size {self.load_size} is smaller than image_size {self.image_size}")
+        return self
+
+    @property
+    def cached_size(self) -> int:
+        """Side of the pictures in the cache."""
+        return self.load_size or self.image_size
+
+
+class Train(Settings):
+    """How long, how often, and what is kept."""
+
+    steps: PositiveInt = Field(200_000, description="batches to train on; each updates the discriminator once")
+    critic_steps: PositiveInt = Field(5, description="discriminator updates for each update of the generator")
+    seed: int = Field(0, ge=0, description="of weights, order, flips, targets and everything else drawn")
+    ema: float | None = Field(
+        None, gt=0, lt=1, description="decay of an exponential moving average of the generator, per generator update"
+    )
+    init: str | None = Field(None, description="a run whose weights to start from")
+    log_every: PositiveInt = Field(100, description="steps from one line of log.jsonl to the next")
+    sample_every: PositiveInt = Field(1_000, description="steps from one sample grid to the next")
+    save_every: PositiveInt = Field(1_000, description="steps from one checkpoint to the next")
+    keep: int = Field(2, ge=1, description="checkpoints that are kept, the newest")
+    sample_pictures: int = Field(8, ge=1, le=64, description="rows of a sample grid")
+    tensorboard: bool = Field(False, description="write the losses and samples for TensorBoard too")
+
+
+class Optimizer(Settings):
+    """Adam (Kingma and Ba 2015) for one network."""
+
+    learning_rate: float = Field(1e-4, gt=0, description="step size at the start")
+    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = Field(
+        (0.5, 0.999), description="decay of the averages of the gradient and of its square"
+    )
+    decay_from: float = Field(
+        0.5, ge=0, le=1, description="share of the steps after which the rate falls evenly, to zero at the last; 1: never"
+    )
+
+    def rate(self, step: int, steps: int) -> float:
+        """The learning rate of `step` (from 0) out of `steps`."""
+        start = self.decay_from * steps
+        return self.learning_rate * min(1.0, (steps - step) / max(steps - start, 1.0))
+
+
+class Optimizers(Settings):
+    """One optimizer per network."""
+
+    generator: Optimizer = Field(default_factory=Optimizer, description="of the generator")
+    discriminator: Optimizer = Field(default_factory=Optimizer, description="of the discriminator")
+
+
+class Recipe(Settings):
+    """What a run is made of: components by name, each with its settings."""
+
+    datasets: dict[str, Choice[Dataset]] = Field(min_length=1, description="where pictures come from")
+    encoder: Choice[LabelEncoder] = Field(description="how attribute values become labels")
+    generator: Choice[Generator] = Field(description="the network that translates")
+    discriminator: Choice[Discriminator] = Field(description="the network that judges")
+    losses: dict[str, Choice[Loss]] = Field(min_length=1, description="what the networks learn from")
+    metrics: dict[str, Choice[Metric]] = Field(default_factory=dict, description="what `mdtranslate evaluate` measures")
+    data: Data = Field(default_factory=Data, description="how pictures become batches")
+    train: Train = Field(default_factory=Train, description="how long, how often, and what is kept")
+    optimizers: Optimizers = Field(default_factory=Optimizers, description="one optimizer per network")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _instances_by_key(cls, tree: Any) -> Any:
+        if not isinstance(tree, Mapping):
+            return tree
+        return {
+            key: _named_by_key(value) if key in ("datasets", "losses", "metrics") else value
+            for key, value in tree.items()
+        }

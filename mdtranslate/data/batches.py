@@ -1,0 +1,144 @@
+"""(seed, step) -> batch: gathered by index from the cache, cropped, flipped and normalised on the device."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mdtranslate.config import Data
+from mdtranslate.interfaces import LabelEncoder
+from mdtranslate.translation import NOISE, Batch
+
+ORDER, DRAWS = 0, 1  # What a random stream is for: its second word, after the seed.
+
+
+class Batches:
+    """The batches of a run. What one holds is a pure function of (seed, step).
+
+    There is no `DataLoader`: from a packed cache, gathering whole batches by index is faster than any number of its
+    workers, and leaves no state to restore.
+    """
+
+    def __init__(
+        self,
+        pixels: Sequence[NDArray[np.uint8]],
+        labels: Sequence[Tensor],
+        encoder: LabelEncoder,
+        settings: Data,
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        """`pixels`: per dataset, [N, S, S, 3]; `labels`: per dataset, [N, L]."""
+        self.pixels, self.labels = pixels, torch.cat(list(labels))
+        self.encoder, self.settings, self.seed, self.device = encoder, settings, seed, device
+        self.starts = np.cumsum([0, *(len(each) for each in pixels)])
+        self._epoch, self._order = -1, np.empty(0, np.int64)
+
+    def __len__(self) -> int:
+        """Pictures in an epoch."""
+        return int(self.starts[-1])
+
+    def __call__(self, step: int) -> Batch:
+        """The batch of `step`, counted from 0."""
+        rng = np.random.default_rng([self.seed, DRAWS, step])
+        size, count = self.settings.image_size, self.settings.batch_size
+        index = self._indices(step)
+        room = self.settings.cached_size - size
+        top, left = rng.integers(0, room + 1, (2, count))
+        flip = rng.random(count) < (0.5 if self.settings.flip else 0.0)
+        source = self.labels[index]
+        target = self._targets(source, rng)
+        noise = rng.standard_normal((count, NOISE), np.float32)
+        uniform = rng.random(count, np.float32)
+
+        pictures = to_device(self._gather(index), self.device)
+        real = normalise(_cut(pictures, top, left, flip, size, self.device))
+        rest = (to_device(each, self.device) for each in (source, target, noise, uniform))
+        return Batch(real, *rest)
+
+    def _indices(self, step: int) -> NDArray[np.int64]:
+        """Positions of the pictures of a step: epochs are permutations laid end to end, batches cut across them."""
+        positions = np.arange(step * self.settings.batch_size, (step + 1) * self.settings.batch_size)
+        indices = np.empty(len(positions), np.int64)
+        for epoch in np.unique(positions // len(self)):
+            if epoch != self._epoch:
+                self._epoch = int(epoch)
+                self._order = np.random.default_rng([self.seed, ORDER, self._epoch]).permutation(len(self))
+            inside = positions // len(self) == epoch
+            indices[inside] = self._order[positions[inside] % len(self)]
+        return indices
+
+    def _gather(self, index: NDArray[np.int64]) -> NDArray[np.uint8]:
+        if len(self.pixels) == 1:
+            return self.pixels[0][index]
+        out = np.empty((len(index), *self.pixels[0].shape[1:]), np.uint8)
+        home = np.searchsorted(self.starts, index, side="right") - 1
+        for number in np.unique(home):
+            mine = home == number
+            out[mine] = self.pixels[number][index[mine] - self.starts[number]]
+        return out
+
+    def _targets(self, source: Tensor, rng: np.random.Generator) -> Tensor:
+        """Target labels by the setting `data.targets`, always of the picture's own dataset."""
+        datasets = self.encoder.dataset(source)
+        if self.settings.targets == "permute":
+            target = source.clone()
+            for number in datasets.unique():
+                mine = torch.nonzero(datasets == number)[:, 0]
+                target[mine] = source[mine[torch.from_numpy(rng.permutation(len(mine)))]]
+            return target
+        draws = rng.random(len(source))
+        if self.settings.targets == "other":
+            return self._other_domains(source, datasets, draws)
+        rows = []
+        for label, number, draw in zip(source, datasets.tolist(), draws, strict=True):
+            known = self.encoder.decode(label)
+            edits = self.encoder.edits(known, number)
+            change = edits[int(draw * len(edits))] if edits else {}
+            rows.append(self.encoder.encode({**known, **change}, number))
+        return torch.stack(rows)
+
+    def _other_domains(self, source: Tensor, datasets: Tensor, draws: NDArray[np.float64]) -> Tensor:
+        table = self.encoder.domains
+        owners, own = self.encoder.dataset(table), self.encoder.domain(source)
+        rows = []
+        for domain, number, draw in zip(own.tolist(), datasets.tolist(), draws, strict=True):
+            others = [each for each in torch.nonzero(owners == number)[:, 0].tolist() if each != domain]
+            rows.append(table[others[int(draw * len(others))]] if others else table[domain])
+        return torch.stack(rows)
+
+
+def normalise(pictures: Tensor) -> Tensor:
+    """uint8 [B, H, W, 3] to float32 [B, 3, H, W] in [-1, 1], in memory as before (channels last)."""
+    return pictures.permute(0, 3, 1, 2).to(torch.float32).div_(127.5).sub_(1.0)
+
+
+def to_pixels(pictures: Tensor) -> NDArray[np.uint8]:
+    """The inverse of `normalise`, rounded: float [B, 3, H, W] in [-1, 1] to uint8 [B, H, W, 3]."""
+    grey = pictures.float().add(1.0).mul(127.5).round().clamp(0, 255).to(torch.uint8)
+    return np.ascontiguousarray(grey.permute(0, 2, 3, 1).cpu().numpy())
+
+
+def to_device(values: Any, device: torch.device) -> Tensor:
+    """An array or tensor on the device; through pinned memory, so that copying does not wait, where it is a GPU."""
+    tensor = values if isinstance(values, Tensor) else torch.from_numpy(np.ascontiguousarray(values))
+    if device.type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
+
+
+def _cut(pictures: Tensor, top: Any, left: Any, flip: Any, size: int, device: torch.device) -> Tensor:
+    """A crop of each picture, mirrored where `flip`, in one indexing operation: [B, size, size, 3]."""
+    ahead = np.arange(size)
+    rows = top[:, None] + ahead
+    columns = left[:, None] + np.where(flip[:, None], ahead[::-1], ahead)
+    batch = torch.arange(len(pictures), device=device)
+    return pictures[
+        batch[:, None, None], to_device(rows, device)[:, :, None], to_device(columns, device)[:, None, :]
+    ]
+

@@ -1,0 +1,116 @@
+"""Reads any picture file as 8-bit RGB, and writes PNGs."""
+
+from __future__ import annotations
+
+import uuid
+import warnings
+from functools import cache
+from io import BytesIO
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from mdtranslate.errors import DataError, StorageError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+MAX_PIXELS = 100_000_000
+"""A picture with more pixels than this is refused before it is decoded."""
+
+IMAGE_SUFFIXES = frozenset(
+    {".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg"}
+    | {".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"}
+)
+"""Lower-case suffixes of the files that are taken for pictures."""
+
+# Not all that Pillow knows: EPS, for one, starts another program, and TGA takes some text files for pictures.
+_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000", "AVIF")
+
+
+def decode(source: Path | IO[bytes]) -> NDArray[np.uint8]:
+    """The picture in a file or stream: [H, W, 3], uint8, RGB, contiguous and writable.
+
+    It is turned as its EXIF says. What is transparent lies over white. Of an animation it is the first frame. Grey of
+    16 bits is scaled from 0..65535; floats are scaled from 0..1, or from 0..255 where a value is above 1. Colour
+    profiles are not applied.
+
+    Raises `DataError`, one line that names the file, whatever is wrong with it.
+    """
+    name = source if isinstance(source, Path) else getattr(source, "name", None) or "picture"
+    try:
+        # Whatever Pillow warns about either matters, and is an error here, or does not.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(source, formats=_formats()) as image:
+                if image.width * image.height > MAX_PIXELS:
+                    raise DataError(
+                        f"{name}: {image.width} x {image.height} pixels are too many; {MAX_PIXELS:,} are allowed"
+                    )
+                image.load()
+                return _rgb(ImageOps.exif_transpose(image))
+    except DataError:
+        raise
+    except Exception as error:  # decoders of damaged files raise anything
+        raise DataError(f"{name}: {_reason(error)}") from error
+
+
+def encode_png(pixels: NDArray[np.uint8], path: Path) -> None:
+    """Writes [H, W, 3] uint8 as a PNG; `path` is there wholly or not at all. Raises `StorageError`."""
+    buffer = BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
+    try:
+        try:
+            temporary.write_bytes(buffer.getbuffer())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+@cache
+def _formats() -> list[str]:
+    """Those of `_FORMATS` that this Pillow was built with; it fails on the name of any other."""
+    Image.init()
+    return [each for each in _FORMATS if each in Image.OPEN]
+
+
+def _rgb(image: Image.Image) -> NDArray[np.uint8]:
+    if image.mode == "F" or image.mode.startswith("I"):
+        values = np.asarray(image)
+        grey = _from_floats(values) if image.mode == "F" else _from_16_bits(values.astype(np.int64))
+        if "transparency" in image.info:
+            grey[values == image.info["transparency"]] = 255
+        return np.repeat(grey[:, :, None], 3, axis=2)
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
+    return np.array(image.convert("RGB"))
+
+
+def _from_16_bits(values: NDArray[np.int64]) -> NDArray[np.uint8]:
+    if values.min() < 0 or values.max() > 65535:
+        raise ValueError(f"grey values from {values.min()} to {values.max()}; only 0 to 65535 can be read")
+    return ((values + 128) // 257).astype(np.uint8)
+
+
+def _from_floats(values: NDArray[np.float32]) -> NDArray[np.uint8]:
+    low, high = values.min(), values.max()
+    if not (low >= 0 and high <= 255):  # written so that NaN fails too
+        raise ValueError(f"grey values from {low:g} to {high:g}; only 0 to 1 and 0 to 255 can be read")
+    return np.rint(values * 255 if high <= 1 else values).astype(np.uint8)
+
+
+def _reason(error: Exception) -> str:
+    """What is wrong with a file, in one line."""
+    if isinstance(error, UnidentifiedImageError):
+        return "is no picture of a known format, or its header is damaged"
+    if isinstance(error, Image.DecompressionBombError):
+        return f"too many pixels; {MAX_PIXELS:,} are allowed"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror[0].lower() + error.strerror[1:]
+    return f"cannot be decoded: {' '.join(str(error).split()) or type(error).__name__}"

@@ -1,0 +1,37 @@
+"""Cuts and scales pictures to the square size that networks see."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """Cuts out the centred square of `crop` pixels and scales it to `size`, with antialiasing.
+
+    `crop` None, or larger than the picture: the largest centred square. The pixels are those of torchvision's
+    `CenterCrop` and `Resize` on a Pillow picture, which the published StarGAN uses.
+    """
+
+    crop: int | None
+    size: int
+
+    def __call__(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """[H, W, 3] uint8 to [size, size, 3] uint8, contiguous; never a view of `pixels`."""
+        height, width = pixels.shape[:2]
+        side = min(height, width, self.crop or max(height, width))
+        # Rounds half to even, as torchvision does.
+        top, left = round((height - side) / 2), round((width - side) / 2)
+        square = pixels[top : top + side, left : left + side]
+        if side == self.size:
+            return square.copy()
+        # Cut first: with Pillow's `box` the filter would also see pixels outside of the square.
+        image = Image.fromarray(np.ascontiguousarray(square))
+        return np.array(image.resize((self.size, self.size), Image.Resampling.BILINEAR))

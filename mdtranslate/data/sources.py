@@ -1,0 +1,85 @@
+"""The datasets of a recipe, built: what they label, and their pictures in the cache."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mdtranslate.config import Recipe
+from mdtranslate.data.pack import Packed, pack
+from mdtranslate.errors import DataError, PluginError, RecipeError, nearest
+from mdtranslate.interfaces import Attribute, Dataset, LabelEncoder, Record, Split, Value
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Source:
+    """One dataset of a recipe: its name there, and which of its attributes the run labels."""
+
+    name: str
+    number: int
+    dataset: Dataset
+    attributes: tuple[Attribute, ...]
+
+    def records(self, split: Split) -> list[Record]:
+        """The records of a split. Raises `DataError` where there are none."""
+        try:
+            records = list(self.dataset.records(split))
+        except (OSError, ValueError) as error:
+            raise DataError(f"dataset {self.name}: {error}") from error
+        if not records:
+            raise DataError(f"dataset {self.name} has no pictures in its {split} split")
+        return records
+
+    def labelled(self, record: Record) -> dict[str, Value]:
+        """What the run knows of a record: the attributes that it labels."""
+        return {each.name: record.attributes[each.name] for each in self.attributes if each.name in record.attributes}
+
+    def labels(self, records: Sequence[Record], encoder: LabelEncoder) -> Tensor:
+        """The labels of records, [N, L]. Raises `DataError` where a record has a value that its attribute lacks."""
+        rows = []
+        for record in records:
+            try:
+                rows.append(encoder.encode(self.labelled(record), self.number))
+            except ValueError as error:
+                raise DataError(f"dataset {self.name}, picture {record.key}: {error}") from None
+        return torch.stack(rows)
+
+    def pack(self, records: Sequence[Record], size: int, what: str, workers: int | None, progress: Progress) -> Packed:
+        """The pictures of records in the cache, at `size` pixels."""
+        report = lambda done, total: progress(f"{self.name} {what}", done, total)  # noqa: E731
+        return pack(self.dataset, records, size, instance=self.name, what=what, workers=workers, progress=report)
+
+
+def build_sources(recipe: Recipe) -> list[Source]:
+    """The datasets of a recipe. Raises `RecipeError` for an attribute that a dataset does not know."""
+    sources = []
+    for number, (name, choice) in enumerate(recipe.datasets.items()):
+        dataset = choice.build()
+        known = {attribute.name: attribute for attribute in dataset.attributes}
+        if not known:
+            raise PluginError(f"dataset {choice.name!r} declares no attributes, so there is nothing to translate")
+        wanted = dataset.config.attributes
+        for each in wanted or ():
+            if each not in known:
+                raise RecipeError(f"datasets.{name}.attributes: no attribute {each!r}; {nearest(each, known)}")
+        labelled = tuple(known.values()) if wanted is None else tuple(known[each] for each in wanted)
+        if not labelled:
+            raise RecipeError(f"datasets.{name}.attributes: is empty; name at least one of {', '.join(known)}")
+        sources.append(Source(name, number, dataset, labelled))
+    return sources
+
+
+def attributes_of(sources: Sequence[Source]) -> Mapping[str, tuple[Attribute, ...]]:
+    """What each dataset labels, as label encoders take it."""
+    return {source.name: source.attributes for source in sources}
+
+
+def fingerprint(packed: Packed, labels: Tensor) -> str:
+    """Identity of the pictures and labels that a run trains on."""
+    return hashlib.blake2b(packed.digest.encode() + labels.numpy().tobytes(), digest_size=16).hexdigest()

@@ -1,0 +1,86 @@
+"""Every failure that mdtranslate names, each with its exit code.
+
+::
+
+    MdtranslateError              1
+      RecipeError                 2    a recipe, an override or a command line that cannot be meant
+      DataError                  65    pictures or labels that are not what they should be
+      CheckpointError            65    a run, checkpoint or translator that is damaged or does not fit
+      PluginError                69    a plugin, or something it needs, is not there or is broken
+      NonFiniteError             70    training stopped because a loss or gradient was not finite
+      StorageError               74    the disk is full, or a file cannot be written
+      InUseError                 75    another process works on the same folder
+      Stopped              130, 143    a signal stopped the run, after it had saved
+
+The message is one line for a person: it names the file, key or plugin and says what would be right.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class MdtranslateError(Exception):
+    """Base of all; catching it catches everything that is not a bug."""
+
+    exit_code = 1
+
+
+class RecipeError(MdtranslateError):
+    """A recipe, an override or a command line that cannot be meant."""
+
+    exit_code = 2
+
+
+class DataError(MdtranslateError):
+    """Pictures or labels that are not what they should be."""
+
+    exit_code = 65
+
+
+class CheckpointError(MdtranslateError):
+    """A run, checkpoint or translator that is damaged or does not fit."""
+
+    exit_code = 65
+
+
+class PluginError(MdtranslateError):
+    """A plugin, or something it needs, is not there or is broken."""
+
+    exit_code = 69
+
+
+class NonFiniteError(MdtranslateError):
+    """Training stopped because a loss or gradient was not finite; no weight took the value."""
+
+    exit_code = 70
+
+
+class StorageError(MdtranslateError):
+    """The disk is full, or a file cannot be written."""
+
+    exit_code = 74
+
+
+class InUseError(MdtranslateError):
+    """Another process works on the same folder."""
+
+    exit_code = 75
+
+
+class Stopped(MdtranslateError):
+    """A signal stopped the run, after it had saved."""
+
+    def __init__(self, message: str, signal_number: int) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + signal_number
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """The end of a message about an unknown name: the nearest right one, or all of them where none is near."""
+    names = sorted(known)
+    near = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    if near:
+        return f"did you mean {near[0]!r}?"
+    return f"there is {', '.join(names)}" if names else "there is none"

@@ -1,0 +1,58 @@
+"""The contract between the core and its plugins: five kinds of component, and the words they share.
+
+What needs torch is imported when it is first asked for: a dataset plugin never pays for it.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from mdtranslate.interfaces.component import Component, Settings
+from mdtranslate.interfaces.dataset import Attribute, Dataset, Record, Split, Value, spell
+
+if TYPE_CHECKING:
+    from mdtranslate.interfaces.labels import LabelEncoder
+    from mdtranslate.interfaces.loss import Loss, Ramp, Terms
+    from mdtranslate.interfaces.metric import Edited, Metric
+    from mdtranslate.interfaces.networks import Backbone, Discriminator, Generator, Verdict
+
+__all__ = [
+    "Attribute",
+    "Backbone",
+    "Component",
+    "Dataset",
+    "Discriminator",
+    "Edited",
+    "Generator",
+    "LabelEncoder",
+    "Loss",
+    "Metric",
+    "Ramp",
+    "Record",
+    "Settings",
+    "Split",
+    "Terms",
+    "Value",
+    "Verdict",
+    "spell",
+]
+
+_HOMES = {
+    "LabelEncoder": "labels",
+    "Loss": "loss",
+    "Ramp": "loss",
+    "Terms": "loss",
+    "Edited": "metric",
+    "Metric": "metric",
+    "Backbone": "networks",
+    "Discriminator": "networks",
+    "Generator": "networks",
+    "Verdict": "networks",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

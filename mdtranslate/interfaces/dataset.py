@@ -1,0 +1,153 @@
+"""The dataset contract. It needs no torch: workers that decode pictures start fast."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from mdtranslate.interfaces.component import Component, Settings
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Value = bool | str | None
+"""What an attribute can be: True or False (yes/no), one of its values, or None for "none of these".
+
+An attribute that is missing from a mapping is *unknown*, which is none of the above.
+"""
+
+
+class Split(StrEnum):
+    """The three disjoint parts of a dataset."""
+
+    TRAIN = "train"
+    VAL = "val"
+    TEST = "test"
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """A labelled property of an image.
+
+    `values` empty: yes/no (`Male`). Otherwise exactly one of `values` holds (`hair`), or, where `optional`, none of
+    them (a bald head).
+    """
+
+    name: str
+    values: tuple[str, ...] = ()
+    optional: bool = False
+
+    @property
+    def choices(self) -> tuple[Value, ...]:
+        """Every value that a picture can have, in the order of the label codes 0, 1, 2, ..."""
+        if not self.values:
+            return (False, True)
+        return (None, *self.values)
+
+    @property
+    def allowed(self) -> tuple[Value, ...]:
+        """`choices`, less the "none of these" of an attribute that is not optional."""
+        return self.choices if not self.values or self.optional else self.values
+
+    def code(self, value: Value) -> int:
+        """The position of `value` in `choices`. Raises `ValueError` for a value that the attribute cannot have."""
+        for code, choice in enumerate(self.choices):
+            if choice is value or (isinstance(value, str) and choice == value):
+                if choice in self.allowed:
+                    return code
+        raise ValueError(f"{value!r} is no value of {self.name}; it has {', '.join(map(spell, self.allowed))}")
+
+    def parse(self, text: str) -> Value:
+        """The value that a person means by `text`: yes, no, none, or a value by name. Raises `ValueError`."""
+        words: dict[str, Value] = {spell(value).lower(): value for value in self.allowed}
+        if not self.values:
+            words |= {"true": True, "false": False, "1": True, "0": False, "-1": False}
+        try:
+            return words[text.strip().lower()]
+        except KeyError:
+            raise ValueError(f"{text!r} is no value of {self.name}; it has {', '.join(map(spell, self.allowed))}") from None
+
+
+def spell(value: Value) -> str:
+    """A value as people write it on the command line: yes, no, none, or its name."""
+    return {True: "yes", False: "no", None: "none"}[value] if not isinstance(value, str) else value
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One image and what is known of its attributes.
+
+    `key` names the image within its dataset for ever. `image` is the file, None for a dataset that draws its images.
+    `attributes` holds only what is known.
+    """
+
+    key: str
+    image: Path | None = None
+    attributes: Mapping[str, Value] = field(default_factory=dict)
+
+
+class Dataset(Component):
+    """A source of labelled images.
+
+    The smallest one, complete::
+
+        class Pets(Dataset):
+            name = "pets"
+
+            class Config(Dataset.Config):
+                root: Path
+
+            attributes = (Attribute("species", ("cat", "dog")),)
+
+            def records(self, split):
+                for file in sorted((self.config.root / split).glob("*/*.jpg")):
+                    yield Record(f"{split}/{file.name}", file, {"species": file.parent.name})
+    """
+
+    class Config(Settings):
+        """Settings that every dataset has."""
+
+        attributes: tuple[str, ...] | None = Field(
+            None, description="names of the attributes that this run labels; all that the dataset knows if left out"
+        )
+
+    attributes: Sequence[Attribute] = ()
+    """Everything the dataset knows, labelled in this run or not (evaluation judges all of it)."""
+
+    version: str = "1"
+    """Changes whenever the pixels of any record would: it enters the key of the packed cache."""
+
+    crop: int | None = None
+    """Side in pixels of the centred square that is cut out before resizing; None for the largest centred square."""
+
+    credit: str | None = None
+    """A line that names whose pictures these are, shown where they are shown."""
+
+    def __init__(self, config: Any) -> None:
+        self.config = config
+
+    @abstractmethod
+    def records(self, split: Split) -> Iterable[Record]:
+        """The records of one split, always in the same order. Cheap: reads no picture.
+
+        Raises `mdtranslate.errors.DataError` where the files are not what the dataset expects.
+        """
+
+    def load(self, record: Record) -> NDArray[np.uint8]:
+        """The picture of `record`: [H, W, 3], uint8, sRGB. By default decodes `record.image`."""
+        from mdtranslate.data.images import decode
+
+        if record.image is None:
+            raise NotImplementedError(f"{type(self).__name__} gives records without a file, so it must override load()")
+        return decode(record.image)
+
+    def counterfactual(self, record: Record, attributes: Mapping[str, Value]) -> Record | None:
+        """The same picture with `attributes` changed, where it can be had; None where it cannot."""
+        return None

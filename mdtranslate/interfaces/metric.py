@@ -1,0 +1,60 @@
+"""The metric contract: what an evaluation measures of a translator."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from mdtranslate.interfaces.component import Component
+from mdtranslate.interfaces.dataset import Attribute, Value
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Edited:
+    """One batch of test pictures that a translator gave one edit.
+
+    Pictures are float32 [B, 3, H, W] in [-1, 1], at the size of the run.
+    """
+
+    edit: Mapping[str, Value]
+    """The attribute that was changed, and to what."""
+
+    real: Tensor
+    """The pictures before."""
+
+    fake: Tensor
+    """The pictures after the edit, by the translator."""
+
+    reconstruction: Tensor
+    """`fake` translated back to what the pictures were."""
+
+    truth: Tensor | None
+    """The true pictures after the edit, where the dataset knows them."""
+
+    before: Sequence[Mapping[str, Value]]
+    """Everything the dataset knows of each picture, labelled in the run or not."""
+
+    judged: Sequence[Mapping[str, Value]]
+    """What the independent judge sees in each of `fake`."""
+
+
+class Metric(Component):
+    """Sums over batches, so that sums of several processes can be added."""
+
+    def __init__(self, config: Any, *, attributes: Sequence[Attribute]) -> None:
+        """`attributes`: everything that the dataset knows, in its order."""
+        self.config = config
+        self.attributes = tuple(attributes)
+
+    @abstractmethod
+    def update(self, batch: Edited) -> None:
+        """Takes in one batch."""
+
+    @abstractmethod
+    def compute(self) -> Mapping[str, float]:
+        """The figures so far by name; what never had data is missing. `hair/accuracy`, `hair=Blond_Hair/psnr`."""

@@ -1,0 +1,59 @@
+"""The backbone contract: generators and discriminators."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+
+from mdtranslate.interfaces.component import Component
+from mdtranslate.interfaces.labels import LabelEncoder
+
+
+class Backbone(Component, nn.Module):
+    """A network that a recipe picks. It never sees a file, a step or a loss."""
+
+    def __init__(self, config: Any, *, encoder: LabelEncoder, image_size: int) -> None:
+        """`encoder` says what a label looks like to the network; pictures are `image_size` pixels square in training."""
+        nn.Module.__init__(self)
+        self.config = config
+        self.encoder = encoder
+        self.image_size = image_size
+
+
+class Generator(Backbone):
+    """Translates pictures from their source label to a target label."""
+
+    multiple: int = 1
+    """Sides of a picture must be multiples of this many pixels (StarGAN: 4, for two halvings)."""
+
+    @abstractmethod
+    def forward(self, image: Tensor, source: Tensor, target: Tensor, code: Tensor | None = None) -> Tensor:
+        """Pictures [B, 3, H, W] in [-1, 1] with labels [B, L] to pictures of the same shape and range."""
+
+    def code(self, target: Tensor, noise: Tensor) -> Tensor | None:
+        """A style code for `target` [B, L] from `noise` [B, 64], for generators that have one; None by default."""
+        return None
+
+
+class Verdict(NamedTuple):
+    """What a discriminator says of pictures.
+
+    `score`: realness, [B, ...], one value per picture or per patch. `logits`: the domain, [B, classes], or None.
+    """
+
+    score: Tensor
+    logits: Tensor | None
+
+
+class Discriminator(Backbone):
+    """Judges pictures: real or made, and of which domain."""
+
+    @abstractmethod
+    def forward(self, image: Tensor, label: Tensor, made_from: Tensor | None = None) -> Verdict:
+        """Judges pictures [B, 3, H, W] in [-1, 1].
+
+        `label` [B, L] is what they should be, for conditional discriminators; `made_from` the pictures that they were
+        made from, for discriminators of pairs. StarGAN's uses neither.
+        """

@@ -1,0 +1,252 @@
+"""Finds plugins, answers what a name stands for, and says whose fault a failure is.
+
+A plugin that fails is kept with its error instead of taking the program down: pluggy's own loading of entry points
+stops at the first failure and does not say whose it was, so each one is loaded and asked separately here.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pluggy
+
+from mdtranslate import hookspecs
+from mdtranslate.errors import PluginError, RecipeError, nearest
+from mdtranslate.interfaces import Component
+
+KINDS = {
+    "dataset": "register_datasets",
+    "encoder": "register_label_encoders",
+    "backbone": "register_backbones",
+    "loss": "register_losses",
+    "metric": "register_metrics",
+}
+RECIPES = "register_recipes"
+
+
+class UnknownName(RecipeError):
+    """No plugin registers a component or recipe of that name."""
+
+
+@dataclass
+class Plugin:
+    """An installed plugin: what it registered, and what went wrong."""
+
+    name: str
+    distribution: str
+    modules: tuple[str, ...] = ()
+    provides: list[tuple[str, str]] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        return f"plugin {self.name} ({self.distribution})"
+
+
+@dataclass(frozen=True)
+class _Entry:
+    plugin: Plugin
+    target: str | type[Component] | Path
+
+
+class Registry:
+    """Every plugin of this process. `files` are plugins that are plain `.py` files."""
+
+    def __init__(self, files: tuple[Path, ...] = ()) -> None:
+        self.files = files
+        self.plugins: list[Plugin] = []
+        self._entries: dict[tuple[str, str], _Entry] = {}
+        self._manager = pluggy.PluginManager("mdtranslate")
+        self._manager.add_hookspecs(hookspecs)
+        for point in _entry_points():
+            source = f"{point.dist.name} {point.dist.version}" if point.dist else "unknown distribution"
+            self._adopt(Plugin(point.name, source, (point.module.partition(".")[0],)), point.load)
+        for file in files:
+            plugin = Plugin(file.stem, str(file), (_module_name(file),))
+            self._adopt(plugin, lambda file=file: _load_file(file))  # type: ignore[misc]
+            if plugin.errors:
+                raise PluginError(f"{plugin}: {plugin.errors[0]}")
+
+    def register(self, module: object, name: str) -> Plugin:
+        """Adds a plugin that is already an object in memory, as tests and notebooks have them."""
+        plugin = Plugin(name, "in memory", (getattr(module, "__module__", None) or getattr(module, "__name__", name),))
+        self._adopt(plugin, lambda: module)
+        return plugin
+
+    def names(self, kind: str) -> list[str]:
+        """The names registered for a kind of `KINDS`, or for "recipe"."""
+        return sorted(name for each, name in self._entries if each == kind)
+
+    def component(self, kind: str, name: str) -> type[Component]:
+        """The class that `name` stands for; imports it on first use.
+
+        Raises `UnknownName` with the nearest right name, or `PluginError` where its plugin cannot give it.
+        """
+        entry = self._entry(kind, name)
+        if isinstance(entry.target, str):
+            module, _, attribute = entry.target.partition(":")
+            loaded = _try(lambda: getattr(importlib.import_module(module), attribute))
+            problem = loaded if isinstance(loaded, str) else _misfit(loaded, kind, name)
+            if problem:
+                raise PluginError(f"{kind} {name!r} of {entry.plugin} cannot be loaded: {problem}")
+            entry = self._entries[kind, name] = _Entry(entry.plugin, loaded)
+        assert isinstance(entry.target, type)
+        return entry.target
+
+    def recipe(self, name: str) -> Path:
+        """The file of a registered recipe. Raises `UnknownName`."""
+        target = self._entry("recipe", name).target
+        assert isinstance(target, Path)
+        return target
+
+    def owner(self, kind: str, name: str) -> Plugin:
+        """The plugin that registered a component or recipe. Raises `UnknownName`."""
+        return self._entry(kind, name).plugin
+
+    def blame(self, error: BaseException) -> Plugin | None:
+        """The plugin in whose code `error` was raised: the innermost frame that belongs to one."""
+        frames = []
+        trace = error.__traceback__
+        while trace:
+            frames.append(trace.tb_frame.f_globals.get("__name__", ""))
+            trace = trace.tb_next
+        for module in reversed(frames):
+            for plugin in self.plugins:
+                if any(module == each or module.startswith(each + ".") for each in plugin.modules):
+                    return plugin
+        return None
+
+    def _entry(self, kind: str, name: str) -> _Entry:
+        try:
+            return self._entries[kind, name]
+        except KeyError:
+            broken = "".join(f"; {plugin} is broken: {error}" for plugin in self.plugins for error in plugin.errors)
+            raise UnknownName(f"no {kind} is called {name!r}: {nearest(name, self.names(kind))}{broken}") from None
+
+    def _adopt(self, plugin: Plugin, load: Callable[[], object]) -> None:
+        self.plugins.append(plugin)
+        module = _try(load)
+        if isinstance(module, str):
+            plugin.errors.append(module)
+            return
+        registered = _try(lambda: self._manager.register(module, f"{plugin.name} from {plugin.distribution}"))
+        if registered != f"{plugin.name} from {plugin.distribution}":
+            plugin.errors.append(f"cannot be registered: {registered or 'its name is taken'}")
+            return
+        plugin.errors += _misspelt(module)
+        for kind, hook in {**KINDS, "recipe": RECIPES}.items():
+            if callable(implementation := getattr(module, hook, None)) and _is_hook(implementation):
+                given = _try(lambda implementation=implementation: list(_targets(implementation())))  # type: ignore[misc]
+                if isinstance(given, str):
+                    plugin.errors.append(f"{hook}: {given}")
+                    continue
+                for name, target in given:
+                    self._add(plugin, kind, name, target)
+
+    def _add(self, plugin: Plugin, kind: str, name: str, target: str | type[Component] | Path) -> None:
+        if (kind, name) in self._entries:
+            plugin.errors.append(f"{kind} {name!r} is taken by {self._entries[kind, name].plugin}")
+        elif isinstance(target, type) and (problem := _misfit(target, kind, name)):
+            plugin.errors.append(f"{kind} {name!r}: {problem}")
+        else:
+            self._entries[kind, name] = _Entry(plugin, target)
+            plugin.provides.append((kind, name))
+
+
+_files: tuple[Path, ...] = ()
+
+
+@lru_cache(maxsize=1)
+def registry() -> Registry:
+    """The registry of this process, made when it is first asked for."""
+    return Registry(_files)
+
+
+def use_files(files: tuple[Path, ...]) -> None:
+    """Plain `.py` files to take as plugins besides the installed ones; before the registry is first used."""
+    global _files
+    _files = tuple(file.resolve() for file in files)
+    registry.cache_clear()
+
+
+def kind_class(kind: str) -> type[Component]:
+    """The interface that a kind's components implement."""
+    from mdtranslate import interfaces
+
+    name = {"encoder": "LabelEncoder"}.get(kind, kind.capitalize())
+    cls: type[Component] = getattr(interfaces, name)
+    return cls
+
+
+def _entry_points() -> list[EntryPoint]:
+    """Those of the group, once each, our own distribution first: a stranger's plugin cannot take our names."""
+    unique = {(point.name, point.value): point for point in entry_points(group="mdtranslate")}
+    return sorted(
+        unique.values(),
+        key=lambda point: (point.dist is None or point.dist.name != "mdtranslate", point.name, point.value),
+    )
+
+
+def _try(call: Callable[[], Any]) -> Any:
+    """What `call` returns, or the error as one line. SystemExit too: a plugin must not end the program."""
+    try:
+        return call()
+    except (Exception, SystemExit) as error:
+        text = " ".join(str(error).split())
+        return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _targets(given: Any) -> Iterator[tuple[str, str | type[Component] | Path]]:
+    if isinstance(given, Mapping):
+        yield from given.items()
+        return
+    for each in given or ():
+        yield (each.stem, each) if isinstance(each, Path) else (getattr(each, "name", repr(each)), each)
+
+
+def _misfit(target: Any, kind: str, name: str) -> str | None:
+    """Why `target` cannot be the component it was registered as; None where it can."""
+    base = kind_class(kind)
+    if not (isinstance(target, type) and issubclass(target, base)):
+        return f"{target!r} is no subclass of mdtranslate.{base.__name__}"
+    if getattr(target, "name", None) != name:
+        return f"the class calls itself {getattr(target, 'name', None)!r}"
+    return None
+
+
+def _is_hook(function: object) -> bool:
+    return hasattr(function, "mdtranslate_impl")
+
+
+def _misspelt(module: object) -> list[str]:
+    """Functions that are meant as hooks and are none: pluggy would pass over them in silence."""
+    hooks = {*KINDS.values(), RECIPES}
+    found = []
+    for name in dir(module):
+        function = getattr(module, name)
+        if _is_hook(function) and name not in hooks:
+            found.append(f"{name} is no hook: {nearest(name, hooks)}")
+        elif name in hooks and not _is_hook(function):
+            found.append(f"{name} lacks @mdtranslate.hookimpl, so it is not called")
+    return found
+
+
+def _module_name(file: Path) -> str:
+    return f"mdtranslate_plugin_file_{file.stem}"
+
+
+def _load_file(file: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(_module_name(file), file)
+    if spec is None or spec.loader is None or not file.is_file():
+        raise FileNotFoundError(f"{file} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module

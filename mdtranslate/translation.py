@@ -1,0 +1,136 @@
+"""One batch on its way from source to target: what losses look at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import torch
+from torch import Tensor
+
+from mdtranslate.interfaces.labels import LabelEncoder
+from mdtranslate.interfaces.networks import Discriminator, Generator, Verdict
+
+T = TypeVar("T")
+NOISE = 64
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one step is given, a pure function of (seed, step), on the device.
+
+    `real`: pictures [B, 3, S, S] in [-1, 1]. `source`, `target`: labels [B, L]. `noise` [B, 64], normal, for style
+    codes; `uniform` [B], in [0, 1), for mixing: what varies per picture is drawn with the batch.
+    """
+
+    real: Tensor
+    source: Tensor
+    target: Tensor
+    noise: Tensor
+    uniform: Tensor
+
+
+class lazy(Generic[T]):
+    """An attribute that is computed when it is first read.
+
+    `functools.cached_property` holds a lock on Python 3.11, which `torch.compile` refuses.
+    """
+
+    def __init__(self, compute: Callable[[Any], T]) -> None:
+        self.compute = compute
+        self.__doc__ = compute.__doc__
+
+    def __get__(self, owner: Any, _: type | None = None) -> T:
+        value = owner.__dict__[self.compute.__name__] = self.compute(owner)
+        return value
+
+
+class Translation:
+    """One batch and the networks, for one update. Everything is computed when a loss first asks, once.
+
+    In the discriminator's update `fake` has no graph. Where the generator's update follows on the same batch, it takes
+    over that `fake` (`then_generator`): the generator has not changed in between, so one forward pass serves both.
+    """
+
+    def __init__(
+        self,
+        batch: Batch,
+        generator: Generator,
+        discriminator: Discriminator,
+        encoder: LabelEncoder,
+        *,
+        carry_graph: bool = False,
+    ) -> None:
+        """`carry_graph`: the generator's update follows, so keep the graph of `fake` for it."""
+        self.batch = batch
+        self.real, self.source, self.target = batch.real, batch.source, batch.target
+        self.noise, self.uniform = batch.noise, batch.uniform
+        self.encoder = encoder
+        self._generator = generator
+        self._discriminator = discriminator
+        self._carry_graph = carry_graph
+
+    @lazy
+    def fake(self) -> Tensor:
+        """`real` translated to `target`, [B, 3, S, S]."""
+        return self._made.detach()
+
+    @lazy
+    def code(self) -> Tensor | None:
+        """The style code of `target`, for generators that have codes."""
+        return self._generator.code(self.target, self.noise)
+
+    @lazy
+    def reconstruction(self) -> Tensor:
+        """`fake` translated back to `source`."""
+        return self.generate(self.fake, self.target, self.source)
+
+    @lazy
+    def verdict_on_real(self) -> Verdict:
+        """The discriminator on `real`."""
+        return self.judge(self.real, self.source)
+
+    @lazy
+    def verdict_on_fake(self) -> Verdict:
+        """The discriminator on `fake`."""
+        return self.judge(self.fake, self.target, self.real)
+
+    def generate(self, image: Tensor, source: Tensor, target: Tensor, code: Tensor | None = None) -> Tensor:
+        """A pass of the generator that only the asking loss needs, such as an identity `(real, source, source)`."""
+        out: Tensor = self._generator(image, source, target, code)
+        return out
+
+    def judge(self, image: Tensor, label: Tensor, made_from: Tensor | None = None) -> Verdict:
+        """A pass of the discriminator that only the asking loss needs."""
+        verdict: Verdict = self._discriminator(image, label, made_from)
+        return verdict
+
+    def classification(self, verdict: Verdict, label: Tensor) -> Tensor:
+        """How badly the verdict's logits fit `label`: [B]."""
+        if verdict.logits is None:
+            raise ValueError("the discriminator gives no logits, so domains cannot be classified")
+        return self.encoder.loss(verdict.logits.float(), label)
+
+    def score_gradient(self, image: Tensor, *, total: bool = False) -> Tensor:
+        """The gradient of each picture's mean score (`total`: of the sum over its score map) by the picture.
+
+        [B, 3, S, S], and differentiable itself.
+        """
+        image = image.detach().requires_grad_()
+        score = self.judge(image, self.target, self.real).score.flatten(1)
+        score = score.sum(1) if total else score.mean(1)
+        (slope,) = torch.autograd.grad(score.sum(), image, create_graph=True)
+        return slope
+
+    def then_generator(self) -> Translation:
+        """The same batch for the generator's update, with the `fake` of this one."""
+        other = Translation(self.batch, self._generator, self._discriminator, self.encoder)
+        if self._carry_graph:
+            other.__dict__["fake"] = self._made
+        return other
+
+    @lazy
+    def _made(self) -> Tensor:
+        with torch.set_grad_enabled(self._carry_graph):
+            return self.generate(self.real, self.source, self.target, self.code)

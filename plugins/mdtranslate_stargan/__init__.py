@@ -1,0 +1,40 @@
+"""StarGAN (Choi et al., CVPR 2018): networks, losses, the mask vector, CelebA, and recipes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from mdtranslate import hookimpl
+
+
+@hookimpl
+def register_datasets() -> Mapping[str, str]:
+    return {"celeba": "mdtranslate_stargan.celeba:CelebA"}
+
+
+@hookimpl
+def register_label_encoders() -> Mapping[str, str]:
+    return {"mask-vector": "mdtranslate_stargan.mask_vector:MaskVector"}
+
+
+@hookimpl
+def register_backbones() -> Mapping[str, str]:
+    return {
+        "stargan-generator": "mdtranslate_stargan.networks:StarGANGenerator",
+        "stargan-discriminator": "mdtranslate_stargan.networks:StarGANDiscriminator",
+    }
+
+
+@hookimpl
+def register_losses() -> Mapping[str, str]:
+    return {
+        "wgan-gp": "mdtranslate_stargan.losses:WassersteinGP",
+        "domain-classification": "mdtranslate_stargan.losses:DomainClassification",
+        "cycle-reconstruction": "mdtranslate_stargan.losses:CycleReconstruction",
+    }
+
+
+@hookimpl
+def register_recipes() -> Iterable[Path]:
+    return sorted((Path(__file__).parent / "recipes").glob("*.toml"))

@@ -1,0 +1,161 @@
+"""Labels as StarGAN has them: one-hot and binary channels, and a mask that says whose labels they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from itertools import product
+from math import prod
+from typing import Any, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional as F
+
+from mdtranslate import Attribute, LabelEncoder, Settings, Value
+
+MOST_DOMAINS = 4096
+UNKNOWN = -1
+
+
+class MaskVector(LabelEncoder):
+    """The unified label of Choi et al. 2018, section 3.2: `[labels of dataset 1 | ... | labels of dataset n | mask n]`.
+
+    A yes/no attribute takes one channel, an exclusive one a channel per value; labels of other datasets, and what is
+    unknown, are zero. With a single dataset there is no mask.
+
+    A label is the dataset's number, then a code per attribute of every dataset: -1 unknown, else the position among
+    `Attribute.choices`.
+    """
+
+    name = "mask-vector"
+
+    class Config(Settings):
+        exclusive: Literal["softmax", "binary"] = Field(
+            "softmax",
+            description="loss of an exclusive attribute: cross-entropy over its values (none of these has logit 0), or "
+            "a binary cross-entropy per value, as the released code has it for CelebA's hair colours",
+        )
+
+    def __init__(self, config: Any, *, attributes: Mapping[str, Sequence[Attribute]]) -> None:
+        super().__init__(config, attributes=attributes)
+        self._slots = [(number, each) for number, own in enumerate(self.attributes) for each in own]
+        several = len(self.datasets) > 1
+        layout: list[str] = []
+        channels: list[tuple[int, int]] = []  # The column of the label, and the code there, that make a channel 1.
+        for column, (number, attribute) in enumerate(self._slots, start=1):
+            prefix = f"{self.datasets[number]}." if several else ""
+            layout += [f"{prefix}{attribute.name}={value}" for value in attribute.values] or [
+                f"{prefix}{attribute.name}"
+            ]
+            channels += [(column, code) for code in range(1, len(attribute.choices))]
+        self.classes = len(layout)
+        self.layout = layout + ([f"{name}?" for name in self.datasets] if several else [])
+        self.size = len(self.layout)
+        self._channels = torch.tensor(channels, dtype=torch.long).reshape(-1, 2)
+
+    def encode(self, attributes: Mapping[str, Value], dataset: int) -> Tensor:
+        own = [attribute.name for attribute in self.attributes[dataset]]
+        if strange := [name for name in attributes if name not in own]:
+            raise ValueError(f"{self.datasets[dataset]} does not label {strange[0]!r}; it labels {', '.join(own)}")
+        codes = [
+            attribute.code(attributes[attribute.name]) if number == dataset and attribute.name in attributes else UNKNOWN
+            for number, attribute in self._slots
+        ]
+        return torch.tensor([dataset, *codes], dtype=torch.float32)
+
+    def decode(self, label: Tensor) -> dict[str, Value]:
+        dataset, *codes = label.int().tolist()
+        return {
+            attribute.name: attribute.choices[code]
+            for (number, attribute), code in zip(self._slots, codes, strict=True)
+            if number == dataset and code != UNKNOWN
+        }
+
+    def dataset(self, label: Tensor) -> Tensor:
+        return label[:, 0].long()
+
+    def condition(self, label: Tensor) -> Tensor:
+        channels = self._truth(label)
+        if len(self.datasets) > 1:
+            numbers = torch.arange(len(self.datasets), device=label.device)
+            channels = torch.cat([channels, (label[:, :1] == numbers).float()], 1)
+        return channels
+
+    def loss(self, logits: Tensor, label: Tensor) -> Tensor:
+        total = torch.zeros(len(logits), device=logits.device)
+        truths = self._truth(label)
+        for attribute, code, (own, truth) in self._each(label, logits, truths):
+            if attribute.values and self.config.exclusive == "softmax":
+                # An unknown code would be out of range; the mask below takes its term out.
+                position = (code - len(attribute.choices) + len(attribute.allowed)).clamp(min=0).long()
+                term = F.cross_entropy(_with_none(attribute, own), position, reduction="none")
+            else:
+                term = F.binary_cross_entropy_with_logits(own, truth, reduction="none").sum(1)
+            total = total + term * (code != UNKNOWN)
+        return total
+
+    def infer(self, logits: Tensor, label: Tensor) -> Tensor:
+        columns = [label[:, 0]]
+        numbers = [number for number, _ in self._slots]
+        for number, (attribute, code, (own,)) in zip(numbers, self._each(label, logits), strict=True):
+            skipped = len(attribute.choices) - len(attribute.allowed)
+            likeliest = _with_none(attribute, own).argmax(1) + skipped
+            missing = (code == UNKNOWN) & (label[:, 0] == number)
+            columns.append(torch.where(missing, likeliest.to(label.dtype), code))
+        return torch.stack(columns, 1)
+
+    def edits(self, attributes: Mapping[str, Value], dataset: int) -> Sequence[dict[str, Value]]:
+        return [
+            {attribute.name: value}
+            for attribute in self.attributes[dataset]
+            for value in attribute.allowed
+            if value is not None and value != attributes.get(attribute.name)
+        ]
+
+    @cached_property
+    def domains(self) -> Tensor:
+        if sum(prod(len(each.allowed) for each in own) for own in self.attributes) > MOST_DOMAINS:
+            raise ValueError(f"the attributes make more than {MOST_DOMAINS} domains; label fewer of them")
+        rows = [
+            self.encode(dict(zip([attribute.name for attribute in own], values, strict=True)), number)
+            for number, own in enumerate(self.attributes)
+            for values in product(*(attribute.allowed for attribute in own))
+        ]
+        return torch.stack(rows)
+
+    def domain(self, label: Tensor) -> Tensor:
+        codes = label.long().unbind(1)[1:]
+        result = torch.full((len(label),), UNKNOWN, dtype=torch.long, device=label.device)
+        offset = 0
+        for dataset, own in enumerate(self.attributes):
+            place = torch.zeros_like(result)
+            known = self.dataset(label) == dataset
+            for (number, attribute), code in zip(self._slots, codes, strict=True):
+                if number == dataset:
+                    skipped = len(attribute.choices) - len(attribute.allowed)
+                    place = place * len(attribute.allowed) + code - skipped
+                    known = known & (code != UNKNOWN)
+            result = torch.where(known, place + offset, result)
+            offset += prod(len(attribute.allowed) for attribute in own)
+        return result
+
+    def _truth(self, label: Tensor) -> Tensor:
+        """The channels that are labels, [B, classes]: 1 where the value holds."""
+        channels = self._channels.to(label.device)
+        return (label[:, channels[:, 0]] == channels[:, 1]).float()
+
+    def _each(self, label: Tensor, *per_class: Tensor) -> Iterator[tuple[Attribute, Tensor, list[Tensor]]]:
+        """Each attribute with its codes [B] and its own columns of tensors [B, classes]."""
+        widths = [len(attribute.choices) - 1 for _, attribute in self._slots]
+        parts = zip(*(tensor.split(widths, 1) for tensor in per_class), strict=True)
+        for (_, attribute), code, own in zip(self._slots, label.unbind(1)[1:], parts, strict=True):
+            yield attribute, code, list(own)
+
+
+def _with_none(attribute: Attribute, logits: Tensor) -> Tensor:
+    """Logits of everything that is allowed: "no", and "none of these" where it is allowed, has the logit 0."""
+    if attribute.values and not attribute.optional:
+        return logits
+    return torch.cat([torch.zeros_like(logits[:, :1]), logits], 1)
