@@ -157,10 +157,11 @@ def clear(selected: Iterable[PackedInfo]) -> int:
     root = cache_root()
     freed = 0
     for info in selected:
-        if info.path.parent != root:
+        if info.path.parent != root or "." in info.path.name:
             raise ValueError(f"{info.path} is not in {root}")
         try:
             with _lock(info.path), suppress(FileNotFoundError):
+                _sweep(root, info.path.name)
                 # Renamed first, so that nobody opens an entry of which half is gone.
                 doomed = info.path.rename(root / f"{info.path.name}.tmp-{os.getpid()}")
                 shutil.rmtree(doomed)
@@ -199,7 +200,8 @@ def _open(path: Path, keys: list[str], size: int) -> Packed | None:
         hashes = np.load(path / "hashes.npy")
     except (OSError, ValueError, EOFError):
         return None
-    if pixels.shape != (len(keys), size, size, 3) or hashes.shape != (len(keys), HASH):
+    shapes = (pixels.shape, hashes.shape)
+    if shapes != ((len(keys), size, size, 3), (len(keys), HASH)) or {pixels.dtype, hashes.dtype} != {np.dtype(np.uint8)}:
         return None
     with suppress(OSError):
         os.utime(path / "meta.json")  # says when it was last used
@@ -230,9 +232,7 @@ def _write(
     np.save(directory / "hashes.npy", np.frombuffer(hashes, np.uint8).reshape(count, HASH))
 
 
-def _describe(
-    directory: Path, dataset: Dataset, instance: str, what: str, count: int, size: int, total: int
-) -> None:
+def _describe(directory: Path, dataset: Dataset, instance: str, what: str, count: int, size: int, total: int) -> None:
     """Writes meta.json, and brings all of `directory` to the disk."""
     meta = {
         "format": FORMAT,

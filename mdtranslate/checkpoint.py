@@ -1,0 +1,106 @@
+"""Saves, verifies and loads tensors with what belongs to them; nothing else knows the files.
+
+A saved folder holds safetensors files and one JSON file with the hash of each. safetensors has no checksum of its own,
+and a flipped bit would load in silence. No pickle is ever read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from mdtranslate.errors import CheckpointError
+from mdtranslate.files import new_folder, sha256, write_json
+
+FORMAT = 1
+
+
+def save(folder: Path, name: str, tensors: Mapping[str, Mapping[str, Tensor]], facts: Mapping[str, Any]) -> None:
+    """Writes `folder` whole or not at all: a safetensors file per entry of `tensors`, and `facts` as `name`.json."""
+    with new_folder(folder) as side:
+        for each, state in tensors.items():
+            save_file({key: value.detach().cpu().contiguous() for key, value in state.items()}, side / f"{each}.safetensors")
+        files = {file.name: sha256(file) for file in sorted(side.iterdir())}
+        body = {"format": FORMAT, **facts, "files": files}
+        write_json(side / f"{name}.json", {**body, "digest": _digest(body)})
+
+
+def load(folder: Path, name: str) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
+    """What `save` wrote. Raises `CheckpointError` that names the file where anything is missing or changed."""
+    facts = load_facts(folder, name)
+    tensors = {}
+    for file, expected in facts["files"].items():
+        path = folder / Path(file).name
+        try:
+            if sha256(path) != expected:
+                raise CheckpointError(f"{path}: is damaged: its content is not what was saved")
+            tensors[path.stem] = load_file(path)
+        except (OSError, SafetensorError) as error:
+            raise CheckpointError(f"{path}: cannot be read: {error}") from None
+    return tensors, facts
+
+
+def load_facts(folder: Path, name: str) -> dict[str, Any]:
+    """The JSON of a saved folder, verified."""
+    path = folder / f"{name}.json"
+    try:
+        facts = json.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise CheckpointError(f"{path}: is damaged: {error}") from None
+    body = {key: value for key, value in facts.items() if key != "digest"} if isinstance(facts, dict) else {}
+    if not body or facts.get("digest") != _digest(body):
+        raise CheckpointError(f"{path}: is damaged: its content is not what was saved")
+    if body.get("format") != FORMAT:
+        raise CheckpointError(f"{path}: has format {body.get('format')}; this version of mdtranslate reads {FORMAT}")
+    return body
+
+
+def fill(module: nn.Module, state: Mapping[str, Tensor], what: str) -> None:
+    """Loads weights into a network. Raises `CheckpointError` that names the first that does not fit."""
+    own = module.state_dict()
+    for key in own.keys() | state.keys():
+        if key not in state or key not in own:
+            raise CheckpointError(f"{what}: weight {key} is {'missing' if key in own else 'not of this network'}")
+        if state[key].shape != own[key].shape:
+            raise CheckpointError(f"{what}: weight {key} is {list(state[key].shape)}, not {list(own[key].shape)}")
+    module.load_state_dict(dict(state))
+
+
+def gather(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A state with `prefix.` before its keys."""
+    return {f"{prefix}.{key}": value for key, value in state.items()}
+
+
+def part(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The entries below `prefix.`, without it."""
+    return {key[len(prefix) + 1 :]: value for key, value in state.items() if key.startswith(f"{prefix}.")}
+
+
+def optimizer_state(optimizer: Optimizer) -> dict[str, Tensor]:
+    """An optimizer's averages as flat tensors, by the position of their parameter."""
+    entries = optimizer.state_dict()["state"].items()
+    return {f"{number}.{key}": torch.as_tensor(value) for number, entry in entries for key, value in entry.items()}
+
+
+def fill_optimizer(optimizer: Optimizer, state: Mapping[str, Tensor]) -> None:
+    """The inverse of `optimizer_state`."""
+    entries: dict[int, dict[str, Tensor]] = {}
+    for key, value in state.items():
+        number, _, name = key.partition(".")
+        entries.setdefault(int(number), {})[name] = value
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": entries})
+
+
+def _digest(body: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,99 @@
+"""The command line: names the commands, and turns every failure into one line and its exit code."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mdtranslate import __version__
+from mdtranslate.errors import MdtranslateError
+
+COMMANDS = {
+    "run": "Train a recipe, or go on with a run.",
+    "translate": "Translate pictures with a trained run.",
+    "evaluate": "Measure a trained run on its test pictures.",
+    "plugins": "List plugins, or print one component's settings.",
+    "data": "List or clear the cache of packed pictures.",
+}
+
+
+class _Commands(click.Group):
+    """Imports a command when it is used: `--help` needs no torch."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f"mdtranslate.commands.{name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--plugin",
+    "plugins",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="A plugin that is a plain .py file; may be given several times.",
+)
+@click.option("--debug", is_flag=True, help="Show the traceback of a failure.")
+@click.version_option(__version__, message="mdtranslate %(version)s")
+@click.pass_context
+def cli(ctx: click.Context, plugins: tuple[Path, ...], debug: bool) -> None:
+    """Multi-domain image-to-image translation.
+
+    Begin with `mdtranslate run stargan`: it draws its own pictures and trains in minutes on a processor.
+    """
+    if plugins:
+        from mdtranslate.registry import use_files
+
+        use_files(plugins)
+
+
+def main(arguments: list[str] | None = None) -> Any:
+    """Runs the command line and exits."""
+    try:
+        code = cli.main(arguments, prog_name="mdtranslate", standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("stopped", err=True)
+        sys.exit(130)
+    except MdtranslateError as error:
+        _show(error, str(error))
+        sys.exit(error.exit_code)
+    except Exception as error:
+        sys.exit(_unexpected(error))
+
+
+def _unexpected(error: Exception) -> int:
+    """A failure that nobody named: a plugin's, if the code that raised it is a plugin's, else a bug of ours."""
+    registry = sys.modules.get("mdtranslate.registry")
+    plugin = registry.registry().blame(error) if registry else None
+    what = f"{type(error).__name__}: {error}"
+    if plugin is not None and not plugin.distribution.startswith("mdtranslate "):
+        _show(error, f"{plugin} failed: {what} (--debug shows where)")
+        return 69
+    traceback.print_exception(error)
+    click.echo("mdtranslate failed in a way that it should not: please report the lines above", err=True)
+    return 1
+
+
+def _show(error: Exception, message: str) -> None:
+    if "--debug" in sys.argv:
+        traceback.print_exception(error)
+    click.secho("error: ", fg="red", nl=False, err=True)
+    click.echo(message, err=True)

@@ -1,0 +1,46 @@
+"""`mdtranslate run`: trains a recipe, or goes on with a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command("run")
+@click.argument("recipe")
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder of the run; the next number below runs/ if left out.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps.")
+@click.option("--dry-run", is_flag=True, help="Print every setting and where its value came from; do nothing.")
+def command(recipe: str, overrides: tuple[str, ...], out: Path | None, device: str, dry_run: bool) -> None:
+    """Train RECIPE: a recipe's name, a .toml file, or the folder of a run to go on with.
+
+    KEY=VALUE changes a setting, such as train.steps=1000 or generator.channels=32.
+    """
+    from mdtranslate.errors import RecipeError
+    from mdtranslate.recipes import resolve
+    from mdtranslate.runfolder import RunFolder, is_run
+
+    folder = Path(recipe)
+    if folder.is_dir():
+        if not is_run(folder):
+            raise RecipeError(f"{folder}: is a folder but not a run (it holds no recipe.toml)")
+        if out is not None:
+            raise RecipeError("--out is for a new run; a run that goes on stays in its folder")
+        run: RunFolder | None = RunFolder(folder)
+        resolved = RunFolder(folder).resolve(overrides)
+    else:
+        run = None
+        resolved = resolve(recipe, overrides)
+    if dry_run:
+        click.echo(resolved.explain())
+        return
+
+    from mdtranslate.device import pick_device
+    from mdtranslate.training import go_on, start
+
+    if run is None:
+        start(resolved, out, pick_device(device))
+    else:
+        go_on(run, resolved, pick_device(device))

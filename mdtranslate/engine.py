@@ -1,0 +1,154 @@
+"""The one training loop. It never asks which algorithm it runs or which dataset it reads.
+
+The only `backward()` and optimizer step of the repository are here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from copy import deepcopy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mdtranslate.config import Optimizer, Recipe
+from mdtranslate.errors import NonFiniteError, PluginError
+from mdtranslate.interfaces import Loss
+from mdtranslate.model import Model
+from mdtranslate.translation import Batch, Translation
+
+ROLES = ("discriminator", "generator")
+GRADIENTS = "gradients"
+
+
+class Trainer:
+    """Everything that changes while a run trains, and one step of it."""
+
+    def __init__(self, recipe: Recipe, model: Model, losses: Mapping[str, Loss], device: torch.device) -> None:
+        self.recipe, self.model, self.losses, self.device = recipe, model, dict(losses), device
+        self.networks: dict[str, nn.Module] = {"generator": model.generator, "discriminator": model.discriminator}
+        self.average = deepcopy(model.generator).requires_grad_(False) if recipe.train.ema is not None else None
+        # Parameters of losses train with the generator.
+        trained = {"generator": [*model.generator.parameters()], "discriminator": [*model.discriminator.parameters()]}
+        trained["generator"] += [each for loss in losses.values() for each in loss.parameters() if each.requires_grad]
+        self.optimizers = {role: _adam(trained[role], getattr(recipe.optimizers, role)) for role in ROLES}
+        self.sums: dict[str, Tensor] = {}
+        self.counts: dict[str, int] = {}
+        # 1 once anything was not finite: the optimizers then change nothing. Read only when logging or saving.
+        self.poisoned = torch.zeros((), device=device)
+        self.culprits: dict[str, Tensor] = {}
+
+    def step(self, step: int, batch: Batch) -> None:
+        """One batch: the discriminator's update, and every `critic_steps` the generator's on the same batch."""
+        both = (step + 1) % self.recipe.train.critic_steps == 0
+        t = Translation(
+            batch, self.model.generator, self.model.discriminator, self.model.encoder, carry_graph=both
+        )
+        self.update("discriminator", t, step)
+        if both:
+            self.update("generator", t.then_generator(), step)
+            self._average()
+
+    def update(self, role: str, t: Translation, step: int) -> None:
+        """Terms of all losses, backward, one optimizer step; nothing changes once a value was not finite."""
+        # For what networks draw themselves, such as dropout: a run that goes on draws the same.
+        torch.manual_seed(hash((self.recipe.train.seed, step, role == "generator")) & 0x7FFFFFFF)
+        optimizer = self.optimizers[role]
+        settings: Optimizer = getattr(self.recipe.optimizers, role)
+        optimizer.param_groups[0]["lr"] = settings.rate(step, self.recipe.train.steps)
+        with _frozen(self.networks[ROLES[role == "discriminator"]]):
+            terms = dict(self._terms(role, t, step))
+            if not terms:
+                raise PluginError(f"no loss of this recipe has a term for the {role}, so it cannot learn")
+            total = torch.stack([weight * term for weight, term in terms.values()]).sum()
+            optimizer.zero_grad(set_to_none=True)
+            total.backward()
+        gradients = [each.grad for each in optimizer.param_groups[0]["params"] if each.grad is not None]
+        self._record(role, {name: term.detach() for name, (_, term) in terms.items()}, gradients)
+        optimizer.found_inf = self.poisoned  # type: ignore[attr-defined]
+        optimizer.step()
+
+    def _terms(self, role: str, t: Translation, step: int) -> Iterator[tuple[str, tuple[float, Tensor]]]:
+        for name, loss in self.losses.items():
+            weight = loss.weight(step)
+            given = getattr(loss, role)(t) if weight else None
+            if given is not None:
+                for part, term in (given if isinstance(given, Mapping) else {"": given}).items():
+                    if term.shape != t.real.shape[:1]:
+                        raise PluginError(
+                            f"loss {name!r} returned a term of shape {list(term.shape)} for the {role}; "
+                            f"one value per picture is right, {list(t.real.shape[:1])}"
+                        )
+                    yield f"{role}/{name}{'.' if part else ''}{part}", (weight, term.mean())
+
+    @torch.no_grad()
+    def _record(self, role: str, terms: Mapping[str, Tensor], gradients: list[Tensor]) -> None:
+        norm = torch.nn.utils.get_total_norm(gradients)
+        for name, value in {**terms, f"{role}/{GRADIENTS}": norm}.items():
+            bad = (~value.isfinite()).float()
+            # Only what was first: everything after it is its consequence.
+            first = bad * (1 - self.poisoned)
+            self.culprits[name] = torch.maximum(self.culprits.get(name, torch.zeros_like(bad)), first)
+            if name in terms:
+                self.sums[name] = self.sums.get(name, 0.0) + value.double()
+                self.counts[name] = self.counts.get(name, 0) + 1
+        bad = torch.stack([each for name, each in self.culprits.items() if name.startswith(role)]).amax()
+        self.poisoned.copy_(torch.maximum(self.poisoned, bad))
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        if self.average is not None:
+            decay = self.recipe.train.ema
+            assert decay is not None
+            torch._foreach_lerp_(
+                [*self.average.parameters()], [each.detach() for each in self.model.generator.parameters()], 1 - decay
+            )
+            for mine, own in zip(self.average.buffers(), self.model.generator.buffers(), strict=True):
+                mine.copy_(own)
+
+    def check_finite(self, step: int) -> None:
+        """Raises `NonFiniteError` with the name of the term that was first not finite, if any was."""
+        if self.poisoned.item():
+            names = [name for name, bad in self.culprits.items() if bad.item()]
+            terms = [name for name in names if not name.endswith(GRADIENTS)]
+            raise NonFiniteError(
+                f"{' and '.join(terms or names)} became not finite by step {step}; no weight took it. "
+                "A lower learning rate, or a smaller weight of that loss, is the usual cure"
+            )
+
+    def means(self) -> dict[str, float]:
+        """The mean of each term since this was last asked."""
+        means = {name: (total / self.counts[name]).item() for name, total in self.sums.items()}
+        self.sums.clear()
+        self.counts.clear()
+        return means
+
+    def translating(self) -> Any:
+        """The generator to show, measure and ship: the average where there is one."""
+        return self.average if self.average is not None else self.model.generator
+
+
+def learn(
+    trainer: Trainer, batches: Callable[[int], Batch], start: int, each_step: Callable[[int], None]
+) -> None:
+    """The loop: from step `start` to the recipe's last; `each_step(done)` logs, samples, saves and may stop it."""
+    for step in range(start, trainer.recipe.train.steps):
+        trainer.step(step, batches(step))
+        each_step(step + 1)
+
+
+def _adam(parameters: list[nn.Parameter], settings: Optimizer) -> torch.optim.Adam:
+    # Fused: one pass over the weights, and it can be told on the device to change nothing (found_inf).
+    return torch.optim.Adam(parameters, lr=settings.learning_rate, betas=settings.betas, fused=True)
+
+
+@contextmanager
+def _frozen(network: nn.Module) -> Iterator[None]:
+    """No gradients for the network that is not updated; those of a backward pass would be thrown away."""
+    network.requires_grad_(False)
+    try:
+        yield
+    finally:
+        network.requires_grad_(True)

@@ -1,0 +1,45 @@
+"""The encoder and the two networks that a recipe picks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from mdtranslate.config import Choice
+from mdtranslate.interfaces import Attribute, Discriminator, Generator, LabelEncoder
+
+
+@dataclass(frozen=True)
+class Model:
+    """An encoder, a generator and a discriminator that fit each other."""
+
+    encoder: LabelEncoder
+    generator: Generator
+    discriminator: Discriminator
+
+    @classmethod
+    def build(
+        cls,
+        encoder: Choice[LabelEncoder],
+        generator: Choice[Generator],
+        discriminator: Choice[Discriminator],
+        *,
+        attributes: Mapping[str, Sequence[Attribute]],
+        image_size: int,
+        seed: int = 0,
+    ) -> Model:
+        """Builds all three; weights are drawn from `seed`, each network's own stream."""
+        built = encoder.build(attributes=attributes)
+        torch.manual_seed(seed)
+        first = generator.build(encoder=built, image_size=image_size)
+        torch.manual_seed(seed + 1)
+        second = discriminator.build(encoder=built, image_size=image_size)
+        return cls(built, first, second)
+
+    def to(self, device: torch.device) -> Model:
+        """Moves both networks; channels last, which convolutions on most devices prefer."""
+        for network in (self.generator, self.discriminator):
+            network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return self

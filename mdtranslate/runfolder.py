@@ -1,0 +1,142 @@
+"""The folder of a run: where everything lies, how it is made, found again and read.
+
+::
+
+    recipe.toml        the whole recipe, every setting written out
+    environment.json   versions, machine, command
+    log.jsonl          losses by step: the same whenever the run is repeated
+    timing.jsonl       speed and memory by step: not the same
+    samples/           grids: a row per picture, a column per target
+    checkpoints/       what `mdtranslate run FOLDER` goes on from
+    translator/        the trained model, what every other command reads
+    status.json        running, done, stopped or failed, and at which step
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from mdtranslate import __version__
+from mdtranslate.errors import CheckpointError, RecipeError
+from mdtranslate.files import disk, write_json, write_text
+from mdtranslate.recipes import Resolved, flat, read_toml, resolve_tree, toml_value
+
+# What may change when a run goes on: how long it is, and what only concerns logging.
+FREE = ("train.steps", "train.log_every", "train.sample_every", "train.save_every", "train.keep", "train.tensorboard")
+
+
+class RunFolder:
+    """Paths and small files of one run."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.log = path / "log.jsonl"
+        self.timing = path / "timing.jsonl"
+        self.samples = path / "samples"
+        self.checkpoints = path / "checkpoints"
+        self.translator = path / "translator"
+
+    @classmethod
+    def create(cls, name: str, out: Path | None) -> RunFolder:
+        """A new folder: `out`, or the next number below `runs/`. Raises `RecipeError` where `out` is taken."""
+        if out is not None:
+            if out.exists() and (not out.is_dir() or any(out.iterdir())):
+                raise RecipeError(f"--out {out}: is there already, and a run never writes over anything; choose another")
+            with disk(out):
+                out.mkdir(parents=True, exist_ok=True)
+            return cls(out)
+        number = 1
+        while True:
+            path = Path("runs") / f"{name}-{number:03d}"
+            try:
+                with disk(path.parent):
+                    path.parent.mkdir(exist_ok=True)
+                path.mkdir()
+                return cls(path)
+            except FileExistsError:
+                number += 1
+
+    def begin(self, resolved: Resolved) -> None:
+        """Writes what a run is made of."""
+        write_text(self.path / "recipe.toml", f"# {resolved.name}, every setting written out.\n{resolved.toml()}")
+        write_json(self.path / "environment.json", environment())
+        for folder in (self.samples, self.checkpoints):
+            with disk(folder):
+                folder.mkdir(exist_ok=True)
+
+    def resolve(self, overrides: tuple[str, ...]) -> Resolved:
+        """The recipe of this run, to go on with. Raises `RecipeError` for a change that makes it another run."""
+        before = resolve_tree(self.name, read_toml(self.path / "recipe.toml"), source=f"{self.path}/recipe.toml")
+        after = resolve_tree(self.name, before.tree, overrides, source=f"{self.path}/recipe.toml")
+        old, new = dict(flat(before.tree)), dict(flat(after.tree))
+        for key in sorted(old.keys() | new.keys()):
+            if old.get(key) != new.get(key) and key not in FREE:
+                was = toml_value(old[key]) if key in old else "not set"
+                raise RecipeError(
+                    f"{key}: is {was} in {self.path}; going on with a run takes only {', '.join(FREE)}. "
+                    "Start a new run for anything else (train.init takes over weights)"
+                )
+        return after
+
+    @property
+    def name(self) -> str:
+        """The recipe's name, from the first line of `recipe.toml`."""
+        with disk(self.path / "recipe.toml"), (self.path / "recipe.toml").open(encoding="utf-8") as file:
+            return file.readline().removeprefix("# ").partition(",")[0].strip()
+
+    def status(self, state: str, step: int, steps: int, message: str = "") -> None:
+        """Replaces `status.json`."""
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        fields = {"state": state, "step": step, "steps": steps, "message": message, "updated": now}
+        write_json(self.path / "status.json", fields)
+
+    def append(self, path: Path, line: Mapping[str, Any]) -> None:
+        """Adds a line to `log` or `timing`."""
+        with disk(path), path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def cut_log(self, size: int) -> None:
+        """Takes back the lines that were logged after the checkpoint from which the run goes on."""
+        with disk(self.log), self.log.open("a", encoding="utf-8") as file:
+            if file.tell() < size:
+                raise CheckpointError(f"{self.log}: is shorter than when the run was saved; it was changed since")
+            file.truncate(size)
+
+
+def is_run(path: Path) -> bool:
+    """Whether a folder is a run's."""
+    return (path / "recipe.toml").is_file()
+
+
+def environment() -> dict[str, Any]:
+    """What a result depends on besides the recipe."""
+    packages = ("torch", "torchvision", "timm", "numpy", "pillow", "pydantic", "pluggy", "safetensors")
+    return {
+        "mdtranslate": __version__,
+        "command": sys.argv,
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in packages},
+        "platform": platform.platform(),
+        "processor": platform.processor() or platform.machine(),
+        "git": _git(),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _git() -> str | None:
+    """The commit of the folder that the command was typed in, where it is a checkout."""
+    try:
+        done = subprocess.run(
+            ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, timeout=5, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None

@@ -1,0 +1,88 @@
+"""The whole state of a trainer in the checkpoints of a run, and back."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping
+
+import torch
+
+from mdtranslate import checkpoint
+from mdtranslate.engine import Trainer
+from mdtranslate.errors import CheckpointError
+from mdtranslate.runfolder import RunFolder
+
+
+def save(run: RunFolder, trainer: Trainer, step: int, identity: Mapping[str, str]) -> None:
+    """Writes the checkpoint of `step` and removes the oldest beyond `train.keep`."""
+    networks = checkpoint.gather("generator", trainer.model.generator.state_dict())
+    networks |= checkpoint.gather("discriminator", trainer.model.discriminator.state_dict())
+    if trainer.average is not None:
+        networks |= checkpoint.gather("average", trainer.average.state_dict())
+    for name, loss in trainer.losses.items():
+        frozen = {key for key, each in loss.named_parameters() if not each.requires_grad}
+        kept = {key: value for key, value in loss.state_dict().items() if key not in frozen}
+        networks |= checkpoint.gather(f"losses.{name}", kept)
+    optimizers = {}
+    for role, optimizer in trainer.optimizers.items():
+        optimizers |= checkpoint.gather(role, checkpoint.optimizer_state(optimizer))
+    facts = {
+        "step": step,
+        "data": dict(identity),
+        "log_bytes": run.log.stat().st_size if run.log.exists() else 0,
+        "counts": trainer.counts,
+    }
+    tensors = {"networks": networks, "optimizers": optimizers, "sums": dict(trainer.sums)}
+    checkpoint.save(run.checkpoints / f"{step:06d}", "checkpoint", tensors, facts)
+    for old in _steps(run)[: -trainer.recipe.train.keep]:
+        shutil.rmtree(run.checkpoints / f"{old:06d}")
+
+
+def restore(run: RunFolder, trainer: Trainer, identity: Mapping[str, str], say: Callable[[str], None]) -> int:
+    """Puts a trainer into the newest sound checkpoint of a run; the step to go on from, 0 where there is none.
+
+    A damaged checkpoint is named and the one before it taken: what follows is the same, only later. Raises
+    `CheckpointError` where none is sound, or where the data is not what the run was trained on.
+    """
+    trouble = None
+    for step in reversed(_steps(run)):
+        try:
+            tensors, facts = checkpoint.load(run.checkpoints / f"{step:06d}", "checkpoint")
+        except CheckpointError as error:
+            trouble = error
+            say(f"{error}; going back to the checkpoint before it")
+            continue
+        for name, own in identity.items():
+            if facts["data"].get(name) != own:
+                raise CheckpointError(
+                    f"{run.path}: the pictures or labels of dataset {name} are not those that the run was trained on"
+                )
+        _fill(trainer, tensors)
+        trainer.counts = dict(facts["counts"])
+        run.cut_log(facts["log_bytes"])
+        return step
+    if trouble is not None:
+        raise CheckpointError(f"{run.path}: no checkpoint is sound; the oldest: {trouble}")
+    run.cut_log(0)
+    return 0
+
+
+def _fill(trainer: Trainer, tensors: Mapping[str, Mapping[str, torch.Tensor]]) -> None:
+    networks = tensors["networks"]
+    modules = {"generator": trainer.model.generator, "discriminator": trainer.model.discriminator}
+    if trainer.average is not None:
+        modules["average"] = trainer.average
+    for name, module in modules.items():
+        checkpoint.fill(module, checkpoint.part(name, networks), name)
+    for name, loss in trainer.losses.items():
+        loss.load_state_dict(checkpoint.part(f"losses.{name}", networks), strict=False)
+    for role, optimizer in trainer.optimizers.items():
+        checkpoint.fill_optimizer(optimizer, checkpoint.part(role, tensors["optimizers"]))
+    trainer.sums = {name: value.to(trainer.device) for name, value in tensors["sums"].items()}
+
+
+def _steps(run: RunFolder) -> list[int]:
+    """The steps that have a checkpoint, oldest first."""
+    if not run.checkpoints.is_dir():
+        return []
+    return sorted(int(each.name) for each in run.checkpoints.iterdir() if each.name.isdigit())

@@ -1,0 +1,237 @@
+"""A run from its recipe to its translator: data, networks, the loop, and what is kept on the way."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+
+from mdtranslate import checkpoint
+from mdtranslate.config import Recipe
+from mdtranslate.data.batches import Batches
+from mdtranslate.data.sources import Source, attributes_of, build_sources, fingerprint
+from mdtranslate.device import describe
+from mdtranslate.engine import Trainer, learn
+from mdtranslate.errors import CheckpointError, MdtranslateError, Stopped
+from mdtranslate.files import held
+from mdtranslate.grid import sample_grid
+from mdtranslate.interfaces import Split
+from mdtranslate.model import Model
+from mdtranslate.progress import Watch
+from mdtranslate.recipes import Resolved
+from mdtranslate.runfolder import RunFolder
+from mdtranslate.state import restore, save
+from mdtranslate.translator import Translator
+
+
+def start(resolved: Resolved, out: Path | None, device: torch.device) -> Path:
+    """Trains a new run and returns its folder. Nothing is made on disk before the data and networks are ready."""
+    with Watch() as watch:
+        job = _Job(resolved, device, watch)
+        if resolved.recipe.train.init is not None:
+            job.take_over(resolved.recipe.train.init)
+        run = RunFolder.create(resolved.name, out)
+        with held(run.path):
+            run.begin(resolved)
+            job.train(run, 0)
+    return run.path
+
+
+def go_on(run: RunFolder, resolved: Resolved, device: torch.device) -> None:
+    """Goes on where a run stopped; ends in the same bits as one that never stopped, on the same machine."""
+    with Watch() as watch, held(run.path):
+        job = _Job(resolved, device, watch)
+        step = restore(run, job.trainer, job.identity, watch.say)
+        if step >= resolved.recipe.train.steps:
+            watch.say(f"{run.path} is done: {step} steps. To train longer: mdtranslate run {run.path} train.steps={2 * step}")
+            return
+        job.train(run, step)
+
+
+class _Job:
+    """One run in this process."""
+
+    def __init__(self, resolved: Resolved, device: torch.device, watch: Watch) -> None:
+        self.name, self.recipe, self.device, self.watch = resolved.name, resolved.recipe, device, watch
+        recipe: Recipe = resolved.recipe
+        self.sources = build_sources(recipe)
+        self.model = Model.build(
+            recipe.encoder,
+            recipe.generator,
+            recipe.discriminator,
+            attributes=attributes_of(self.sources),
+            image_size=recipe.data.image_size,
+            seed=recipe.train.seed,
+        ).to(device)
+        losses = {
+            name: choice.build(encoder=self.model.encoder, image_size=recipe.data.image_size).to(device)
+            for name, choice in recipe.losses.items()
+        }
+        self.trainer = Trainer(recipe, self.model, losses, device)
+        self.batches, self.identity = self._data()
+        self.samples = self._sample_pictures()
+
+    def train(self, run: RunFolder, step: int) -> None:
+        """The loop, with everything that a run keeps. Signals save first."""
+        train = self.recipe.train
+        self.watch.say(f"training {self.name} in {run.path} on {describe(self.device)}, step {step} to {train.steps}")
+        run.status("running", step, train.steps)
+        board = _board(run) if train.tensorboard else None
+        if step == 0:
+            self._draw(run, 0, board)
+        stamp = time.monotonic()
+        try:
+            with _signals() as caught:
+
+                def each_step(done: int) -> None:
+                    nonlocal stamp
+                    last = done == train.steps
+                    losses: dict[str, float] = {}
+                    if done % train.log_every == 0 or last:
+                        self.trainer.check_finite(done)
+                        losses = self.trainer.means()
+                        run.append(run.log, {"step": done, **losses})
+                        now = time.monotonic()
+                        run.append(run.timing, {"step": done, "seconds": round(now - stamp, 4), **_memory(self.device)})
+                        stamp = now
+                        for name, value in losses.items() if board else ():
+                            board.add_scalar(name, value, done)
+                    self.watch.training(done, train.steps, losses)
+                    if done % train.save_every == 0 or last or caught:
+                        self._save(run, done)
+                    if done % train.sample_every == 0 or last:
+                        self._draw(run, done, board)
+                    if caught and not last:
+                        raise Stopped(
+                            f"stopped by {signal.Signals(caught[0]).name} and saved at step {done}. "
+                            f"To go on: mdtranslate run {run.path}",
+                            caught[0],
+                        )
+
+                learn(self.trainer, self.batches, step, each_step)
+        except BaseException as error:
+            state = "stopped" if isinstance(error, Stopped) else "failed"
+            run.status(state, self._saved(run), train.steps, str(error) if isinstance(error, MdtranslateError) else repr(error))
+            raise
+        finally:
+            if board:
+                board.close()
+        run.status("done", train.steps, train.steps)
+        self._farewell(run)
+
+    def take_over(self, folder: str) -> None:
+        """Weights of another run to start from (`train.init`)."""
+        other = Translator.load(Path(folder), self.device).model
+        for role in ("generator", "discriminator"):
+            checkpoint.fill(getattr(self.model, role), getattr(other, role).state_dict(), f"train.init={folder}: {role}")
+        if self.trainer.average is not None:
+            checkpoint.fill(self.trainer.average, other.generator.state_dict(), f"train.init={folder}: generator")
+
+    def translator(self, step: int) -> Translator:
+        """What the run ships at this step."""
+        model = Model(self.model.encoder, self.trainer.translating(), self.model.discriminator)
+        return Translator(
+            model,
+            image_size=self.recipe.data.image_size,
+            crops={source.name: source.dataset.crop for source in self.sources},
+            credit=[source.dataset.credit for source in self.sources if source.dataset.credit],
+            trained={"recipe": self.name, "step": step},
+        )
+
+    def _data(self) -> tuple[Batches, dict[str, str]]:
+        """The training pictures in the cache, and the identity of each dataset."""
+        data, pixels, labels, identity = self.recipe.data, [], [], {}
+        for source in self.sources:
+            records = source.records(Split.TRAIN)
+            packed = source.pack(records, data.cached_size, "train", data.workers, self.watch.packing)
+            own = source.labels(records, self.model.encoder)
+            pixels.append(packed.pixels)
+            labels.append(own)
+            identity[source.name] = fingerprint(packed, own)
+        return Batches(pixels, labels, self.model.encoder, data, self.recipe.train.seed, self.device), identity
+
+    def _sample_pictures(self) -> list[tuple[Any, torch.Tensor]]:
+        """The pictures of the sample grids: the first of each dataset's val split, shared out evenly."""
+        found, rows = [], self.recipe.train.sample_pictures
+        for number, source in enumerate(self.sources):
+            share = rows // len(self.sources) + (number < rows % len(self.sources))
+            records = source.records(Split.VAL)[:share]
+            if records:
+                packed = source.pack(
+                    records, self.recipe.data.image_size, "samples", self.recipe.data.workers, self.watch.packing
+                )
+                found.append((packed.pixels, source.labels(records, self.model.encoder)))
+        return found
+
+    def _draw(self, run: RunFolder, step: int, board: Any) -> None:
+        pictures = torch.cat([torch.from_numpy(pixels.copy()) for pixels, _ in self.samples]).numpy()
+        grid = sample_grid(self.translator(step), pictures, torch.cat([labels for _, labels in self.samples]))
+        from mdtranslate.data.images import encode_png
+
+        import numpy as np
+
+        encode_png(np.asarray(grid.convert("RGB")), run.samples / f"{step:06d}.png")
+        if board:
+            board.add_image("samples", np.asarray(grid.convert("RGB")), step, dataformats="HWC")
+
+    def _save(self, run: RunFolder, step: int) -> None:
+        self.trainer.check_finite(step)
+        save(run, self.trainer, step, self.identity)
+        self.translator(step).save(run.translator)
+        run.status("running", step, self.recipe.train.steps)
+
+    def _saved(self, run: RunFolder) -> int:
+        steps = [int(each.name) for each in run.checkpoints.iterdir() if each.name.isdigit()]
+        return max(steps, default=0)
+
+    def _farewell(self, run: RunFolder) -> None:
+        say = self.watch.say
+        say(f"done: {run.path}")
+        say(f"  samples      {run.samples / f'{self.recipe.train.steps:06d}.png'}")
+        say(f"  translator   {run.translator}")
+        say(f"next: mdtranslate evaluate {run.path}")
+        say(f"  or: mdtranslate translate {run.path} PHOTO --all")
+
+
+@contextmanager
+def _signals() -> Iterator[list[int]]:
+    """Ctrl-C and SIGTERM are noted, so that the step ends and the run is saved; a second one ends it at once."""
+    caught: list[int] = []
+    before: dict[int, Any] = {}
+
+    def note(number: int, frame: FrameType | None) -> None:
+        caught.append(number)
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+    for each in (signal.SIGINT, signal.SIGTERM):
+        before[each] = signal.signal(each, note)
+    try:
+        yield caught
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
+def _memory(device: torch.device) -> dict[str, int]:
+    if device.type == "cuda":
+        return {"peak_bytes": torch.cuda.max_memory_allocated(device)}
+    try:
+        import resource
+    except ImportError:  # Windows
+        return {}
+    return {"peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
+
+
+def _board(run: RunFolder) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise CheckpointError("train.tensorboard=true needs TensorBoard: pip install 'mdtranslate[tensorboard]'") from None
+    return SummaryWriter(str(run.path / "tensorboard"))

@@ -1,0 +1,119 @@
+"""What a portrait is made of: the labelled attributes, and the parts of python-avatars that are used.
+
+The tables are an allow-list. The library also has hats, uniforms, tears, printed shirts and other parts that hide the hair
+or the eyes or say something about the person; none of them is here. The order of a table is part of what a key means:
+changing one changes pictures, so `draw.VERSION` must change with it.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from python_avatars import AccessoryType, ClothingType, EyebrowType, EyeType, FacialHairType, HairType, MouthType, NoseType
+
+from mdtranslate.interfaces.dataset import Attribute
+
+# Our own colours for hair and for the darkest skin: with the library's, brown hair is as good as that skin, and
+# blond hair as good as the light one.
+HAIR: Final = {"Black_Hair": "#15110F", "Blond_Hair": "#EBC650", "Brown_Hair": "#84451F"}
+SKIN: Final = {
+    "Pale_Skin": "#FFDBB4",
+    "Light_Skin": "#EDB98A",
+    "Tan_Skin": "#D08B5B",
+    "Brown_Skin": "#AE6A3A",
+    "Dark_Skin": "#614335",
+}
+
+
+class Expression(NamedTuple):
+    """The three parts that make an expression."""
+
+    eyebrows: EyebrowType
+    eyes: EyeType
+    mouth: MouthType
+
+
+# The "natural" eyebrows are the thick ones: the thin ones vanish at 64 pixels.
+EXPRESSIONS: Final = {
+    "angry": Expression(EyebrowType.ANGRY_NATURAL, EyeType.SQUINT, MouthType.GRIMACE),
+    "contemptuous": Expression(EyebrowType.UP_DOWN_NATURAL, EyeType.SIDE, MouthType.TWINKLE),
+    "disgusted": Expression(EyebrowType.FROWN_NATURAL, EyeType.HAPPY, MouthType.TONGUE),
+    "fearful": Expression(EyebrowType.SAD_CONCERNED_NATURAL, EyeType.SURPRISED, MouthType.SCREAM_OPEN),
+    "happy": Expression(EyebrowType.DEFAULT_NATURAL, EyeType.HAPPY, MouthType.BIG_SMILE),
+    "neutral": Expression(EyebrowType.DEFAULT_NATURAL, EyeType.DEFAULT, MouthType.SERIOUS),
+    "sad": Expression(EyebrowType.SAD_CONCERNED_NATURAL, EyeType.CLOSED, MouthType.SAD),
+    "surprised": Expression(EyebrowType.RAISED_EXCITED_NATURAL, EyeType.SURPRISED, MouthType.DISBELIEF),
+}
+
+ATTRIBUTES: Final = (
+    Attribute("hair", tuple(HAIR)),
+    Attribute("Eyeglasses"),
+    Attribute("Facial_Hair"),
+    Attribute("skin", tuple(SKIN)),
+    Attribute("expression", tuple(EXPRESSIONS)),
+)
+
+CUTS: Final = (
+    HairType.BOB,
+    HairType.BUN,
+    HairType.CAESAR,
+    HairType.CAESAR_SIDE_PART,
+    HairType.CURLY,
+    HairType.FRO,
+    HairType.LONG_NOT_TOO_LONG,
+    HairType.SHAGGY,
+    HairType.SHAGGY_MULLET,
+    HairType.SHORT_CURLY,
+    HairType.SHORT_DREADS_1,
+    HairType.SHORT_DREADS_2,
+    HairType.SHORT_FLAT,
+    HairType.SHORT_ROUND,
+    HairType.SHORT_WAVED,
+    HairType.STRAIGHT_1,
+    HairType.STRAIGHT_2,
+    HairType.STRAIGHT_STRAND,
+    HairType.BUZZCUT,
+    HairType.DREADS,
+    HairType.LOOSE_HAIR,
+    HairType.PIXIE,
+    HairType.POMPADOUR,
+    HairType.QUIFF,
+)
+NOSES: Final = (NoseType.DEFAULT, NoseType.SMALL, NoseType.WIDE)
+GLASSES: Final = (AccessoryType.PRESCRIPTION_1, AccessoryType.PRESCRIPTION_2, AccessoryType.ROUND)
+BEARDS: Final = (
+    FacialHairType.BEARD_LIGHT,
+    FacialHairType.BEARD_MAGESTIC,
+    FacialHairType.BEARD_MEDIUM,
+    FacialHairType.MOUSTACHE_FANCY,
+    FacialHairType.MOUSTACHE_MAGNUM,
+    FacialHairType.WICK_BEARD,
+)
+CLOTHES: Final = (
+    ClothingType.BLAZER_SHIRT,
+    ClothingType.BLAZER_SWEATER,
+    ClothingType.COLLAR_SWEATER,
+    ClothingType.HOODIE,
+    ClothingType.OVERALL,
+    ClothingType.SHIRT_CREW_NECK,
+    ClothingType.SHIRT_SCOOP_NECK,
+    ClothingType.SHIRT_V_NECK,
+)
+CLOTHES_COLORS: Final = (
+    "#262E33", "#65C9FF", "#5199E4", "#25557C", "#E6E6E6", "#929598", "#3C4F5C", "#B1E2FF",
+    "#A7FFC4", "#FFDEB5", "#FF488E", "#FF5C5C", "#FFFFFF", "#2E8B57", "#7B4FA3", "#C0392B",
+)  # fmt: skip
+
+# Far from every hair and skin colour, so that the outline of the head can be seen.
+BACKGROUNDS: Final = (
+    "#65C9FF", "#3B7DB8", "#1F4E79", "#8FD3C8", "#2F9E8F", "#1E6B5C", "#A8D672", "#5E9E3A",
+    "#B9A3E3", "#7A5CC0", "#4A3B8C", "#F2A0C0", "#D1518A", "#E9EEF2", "#B4BEC8", "#6B7886",
+)  # fmt: skip
+# The paint of the background, given two colours {0} and {1}: plain, three straight gradients and a round one.
+PAINTS: Final = (
+    '<linearGradient id="bg"><stop stop-color="{0}"/></linearGradient>',
+    '<linearGradient id="bg" x2="0" y2="1"><stop stop-color="{0}"/><stop offset="1" stop-color="{1}"/></linearGradient>',
+    '<linearGradient id="bg" x2="1" y2="1"><stop stop-color="{0}"/><stop offset="1" stop-color="{1}"/></linearGradient>',
+    '<linearGradient id="bg" x2="1"><stop stop-color="{0}"/><stop offset="1" stop-color="{1}"/></linearGradient>',
+    '<radialGradient id="bg" r="0.7"><stop stop-color="{0}"/><stop offset="1" stop-color="{1}"/></radialGradient>',
+)

@@ -1,0 +1,307 @@
+"""Any picture file becomes the right [H, W, 3]; any broken one becomes one line that names it."""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mdtranslate.data.images import IMAGE_SUFFIXES, decode, encode_png
+from mdtranslate.data.prepare import Preparation
+from mdtranslate.errors import DataError, StorageError
+
+UPRIGHT = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3) * 10
+
+
+def saved(path: Path, image: Image.Image, **options) -> Path:
+    image.save(path, **options)
+    return path
+
+
+def row(*greys: int) -> list[list[list[int]]]:
+    """One row of grey pixels."""
+    return [[[grey] * 3 for grey in greys]]
+
+
+def palette(*colours: tuple[int, int, int]) -> Image.Image:
+    """One row of palette pixels, each colour once."""
+    image = Image.new("P", (len(colours), 1))
+    image.putpalette([each for colour in colours for each in colour])
+    image.putdata(range(len(colours)))
+    return image
+
+
+def png(width: int, height: int, bits: int, kind: int, raw: bytes, transparent: bytes = b"") -> bytes:
+    """A PNG made by hand, for what Pillow does not write."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    header = struct.pack(">IIBBBBB", width, height, bits, kind, 0, 0, 0)
+    middle = chunk(b"tRNS", transparent) if transparent else b""
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + middle + chunk(b"IDAT", zlib.compress(raw)) + chunk(b"IEND", b"")
+    )
+
+
+def row_of(mode: str, *values) -> Image.Image:
+    image = Image.new(mode, (len(values), 1))
+    image.putdata(values)
+    return image
+
+
+MODES = {
+    "rgb.png": (row_of("RGB", (1, 2, 3), (250, 0, 9)), [[[1, 2, 3], [250, 0, 9]]]),
+    "grey.png": (row_of("L", 0, 7, 255), row(0, 7, 255)),
+    "bilevel.png": (row_of("1", 0, 255), row(0, 255)),
+    "palette.png": (palette((9, 8, 7), (255, 0, 0)), [[[9, 8, 7], [255, 0, 0]]]),
+    "grey-alpha.png": (row_of("LA", (0, 255), (0, 0), (100, 128)), row(0, 255, 177)),
+    "rgba.png": (row_of("RGBA", (10, 20, 30, 255), (10, 20, 30, 0)), [[[10, 20, 30], [255, 255, 255]]]),
+    "rgba.webp": (row_of("RGBA", (10, 20, 30, 255), (10, 20, 30, 0)), [[[10, 20, 30], [255, 255, 255]]]),
+    "cmyk.tif": (row_of("CMYK", (0, 0, 0, 0), (255, 0, 0, 0), (0, 0, 0, 255)), [[[255] * 3, [0, 255, 255], [0] * 3]]),
+    "grey16.png": (Image.fromarray(np.uint16([[0, 257 * 7, 65535, 32768]])), row(0, 7, 255, 128)),
+    "grey16.tif": (Image.fromarray(np.uint16([[0, 257 * 7, 65535]])), row(0, 7, 255)),
+    "grey16-big-endian.tif": (Image.frombytes("I;16B", (2, 1), b"\x80\x00\xff\xff"), row(128, 255)),
+    "grey32.tif": (Image.fromarray(np.int32([[0, 257 * 7, 65535]])), row(0, 7, 255)),
+    "float-1.tif": (Image.fromarray(np.float32([[0, 0.5, 1]])), row(0, 128, 255)),
+    "float-255.tif": (Image.fromarray(np.float32([[0, 99.6, 255]])), row(0, 100, 255)),
+    "grey.pgm": (row_of("L", 3, 4), row(3, 4)),
+    "rgb.bmp": (row_of("RGB", (1, 2, 3)), [[[1, 2, 3]]]),
+    "rgb.jp2": (row_of("RGB", (1, 2, 3)), [[[1, 2, 3]]]),
+    "one-pixel.png": (row_of("RGB", (5, 6, 7)), [[[5, 6, 7]]]),
+}
+
+
+@pytest.mark.parametrize("name", MODES)
+def test_every_mode_has_its_pixels(tmp_path, name):
+    image, expected = MODES[name]
+    path = saved(tmp_path / name, image, **({"lossless": True} if name.endswith("webp") else {}))
+    with Image.open(path) as stored:
+        assert stored.mode == ("RGBA" if name == "rgba.webp" else image.mode), "the file does not test its mode"
+    pixels = decode(path)
+    assert pixels.dtype == np.uint8
+    assert pixels.flags.c_contiguous
+    assert pixels.flags.writeable
+    assert pixels.tolist() == expected
+    assert path.suffix in IMAGE_SUFFIXES
+
+
+def test_transparent_palette_entries_lie_over_white(tmp_path):
+    image = palette((9, 8, 7), (200, 0, 0), (0, 0, 200))
+    several = saved(tmp_path / "several.png", image, transparency=bytes([255, 0, 128]))
+    assert decode(several).tolist() == [[[9, 8, 7], [255, 255, 255], [127, 127, 227]]]
+    one = saved(tmp_path / "one.gif", image, transparency=1)
+    assert decode(one).tolist() == [[[9, 8, 7], [255, 255, 255], [0, 0, 200]]]
+
+
+@pytest.mark.parametrize(
+    ("bits", "kind", "raw", "transparent", "expected"),
+    [
+        (8, 0, b"\0\x05\x06", b"\0\x05", row(255, 6)),
+        (1, 0, b"\0\x40", b"\0\0", row(255, 255)),
+        (16, 0, b"\0\x01\x2c\xff\xff", b"\x01\x2c", row(255, 255)),
+        (8, 2, b"\0\1\2\3\4\5\6", b"\0\1\0\2\0\3", [[[255, 255, 255], [4, 5, 6]]]),
+        (16, 2, b"\0\xff\xff\0\0\x80\x80" + bytes(6), b"", [[[255, 0, 128], [0, 0, 0]]]),
+        (16, 4, b"\0\0\0\xff\xff\0\0\0\0", b"", row(0, 255)),
+    ],
+    ids=["grey", "bilevel", "grey16", "rgb", "rgb16", "grey-alpha16"],
+)
+def test_png_with_one_transparent_colour_or_16_bits(bits, kind, raw, transparent, expected):
+    assert decode(BytesIO(png(2, 1, bits, kind, raw, transparent))).tolist() == expected
+
+
+STORED = {
+    1: UPRIGHT,
+    2: UPRIGHT[:, ::-1],
+    3: UPRIGHT[::-1, ::-1],
+    4: UPRIGHT[::-1],
+    5: UPRIGHT.swapaxes(0, 1),
+    6: np.rot90(UPRIGHT),
+    7: np.rot90(UPRIGHT, 2).swapaxes(0, 1),
+    8: np.rot90(UPRIGHT, -1),
+}
+
+
+@pytest.mark.parametrize("orientation", STORED)
+def test_exif_orientation_is_applied(tmp_path, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    image = Image.fromarray(np.ascontiguousarray(STORED[orientation]))
+    assert np.array_equal(decode(saved(tmp_path / "turned.png", image, exif=exif)), UPRIGHT)
+    assert np.array_equal(decode(saved(tmp_path / "turned.tif", image, exif=exif)), UPRIGHT)
+    jpeg = saved(tmp_path / "turned.jpg", image.resize((image.width * 16, image.height * 16), 0), exif=exif)
+    assert np.abs(decode(jpeg)[8::16, 8::16].astype(int) - UPRIGHT).max() < 12
+
+
+def test_of_an_animation_the_first_frame(tmp_path):
+    frames = [Image.new("RGB", (2, 2), colour) for colour in ("red", "blue")]
+    for suffix in ("gif", "png", "webp", "tif"):
+        options = {"lossless": True} if suffix == "webp" else {}
+        path = saved(tmp_path / f"film.{suffix}", frames[0], save_all=True, append_images=frames[1:], **options)
+        assert decode(path).tolist() == [[[255, 0, 0]] * 2] * 2
+
+
+def test_a_stream_is_read_too():
+    buffer = BytesIO()
+    Image.fromarray(UPRIGHT).save(buffer, "PNG")
+    buffer.seek(0)
+    assert np.array_equal(decode(buffer), UPRIGHT)
+    with pytest.raises(DataError, match=r"^picture: is no picture"):
+        decode(BytesIO(b"no"))
+
+
+def broken(path: Path, kind: str) -> Path:
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8))
+    if kind == "directory":
+        path.mkdir()
+    elif kind == "text":
+        path.write_text("This is not a picture.\n" * 50)
+    elif kind == "empty":
+        path.write_bytes(b"")
+    elif kind == "bomb":
+        path.write_bytes(png(60_000, 60_000, 8, 2, b""))
+    elif kind == "large":
+        path.write_bytes(png(12_000, 9_000, 8, 2, b""))
+    elif kind == "just too large":
+        path.write_bytes(png(10_001, 10_000, 1, 0, b""))
+    elif kind == "postscript":
+        path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n")
+    elif kind == "wide values":
+        Image.fromarray(np.int32([[0, 70_000]])).save(path, "TIFF")
+    elif kind == "not a number":
+        Image.fromarray(np.float32([[0, np.nan]])).save(path, "TIFF")
+    elif kind.startswith("cut "):
+        form = kind.removeprefix("cut ")
+        noise.save(path, form)
+        whole = path.read_bytes()
+        path.write_bytes(whole[: len(whole) // 2])
+    return path
+
+
+BROKEN = {
+    "missing": "no such file",
+    "directory": "is a directory",
+    "text": "is no picture",
+    "empty": "is no picture",
+    "bomb": "too many",
+    "large": "12000 x 9000 pixels are too many",
+    "just too large": "10001 x 10000 pixels are too many",
+    "postscript": "is no picture",
+    "wide values": "0 to 70000",
+    "not a number": "nan",
+    "cut JPEG": "truncated",
+    "cut PNG": "",
+    "cut GIF": "",
+    "cut TIFF": "",
+    "cut WEBP": "",
+    "cut BMP": "truncated",
+    "cut JPEG2000": "",
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_what_cannot_be_read_is_named_in_one_line(tmp_path, kind, recwarn):
+    path = broken(tmp_path / "holiday.jpg", kind)
+    with pytest.raises(DataError) as caught:
+        decode(path)
+    message = str(caught.value)
+    assert message.startswith(f"{path}: ")
+    assert BROKEN[kind] in message
+    assert "\n" not in message
+    assert len(message) < len(str(path)) + 120
+    assert not recwarn.list, "Pillow warned besides"
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
+def test_a_picture_that_may_not_be_read_is_named(tmp_path):
+    path = saved(tmp_path / "secret.png", Image.fromarray(UPRIGHT))
+    path.chmod(0)
+    with pytest.raises(DataError, match=r"secret\.png: permission denied"):
+        decode(path)
+
+
+def test_no_single_damaged_byte_gives_anything_but_pixels_or_a_data_error():
+    generator = np.random.default_rng(1)
+    image = Image.fromarray(generator.integers(0, 256, (16, 16, 3), dtype=np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    outcomes = set()
+    for form in ("PNG", "JPEG", "GIF", "TIFF", "WEBP"):
+        buffer = BytesIO()
+        image.save(buffer, form, **({} if form == "GIF" else {"exif": exif}))
+        for _ in range(60):
+            damaged = bytearray(buffer.getvalue())
+            # Mostly near the front, where what the decoder steers by stands.
+            damaged[generator.integers(0, min(200, len(damaged)))] = generator.integers(0, 256)
+            try:
+                pixels = decode(BytesIO(damaged))
+                assert pixels.dtype == np.uint8
+                assert pixels.ndim == 3
+                outcomes.add("pixels")
+            except DataError:
+                outcomes.add("error")
+    assert outcomes == {"pixels", "error"}
+
+
+def test_png_comes_back_as_it_was(tmp_path):
+    encode_png(UPRIGHT, tmp_path / "a.png")
+    encode_png(UPRIGHT[::-1], tmp_path / "a.png")
+    assert np.array_equal(decode(tmp_path / "a.png"), UPRIGHT[::-1])
+    assert [each.name for each in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_a_png_that_cannot_be_written_leaves_nothing(tmp_path, monkeypatch):
+    with pytest.raises(StorageError, match=r"nowhere/a\.png: cannot be written: No such file"):
+        encode_png(UPRIGHT, tmp_path / "nowhere" / "a.png")
+
+    def full(self: Path, data: bytes) -> int:
+        self.touch()
+        raise OSError(28, "No space left on device")
+
+    (tmp_path / "b.png").write_text("old")
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(StorageError, match=r"b\.png: cannot be written: No space left"):
+        encode_png(UPRIGHT, tmp_path / "b.png")
+    assert {each.name: each.read_text() for each in tmp_path.iterdir()} == {"b.png": "old"}
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "crop", "size"),
+    [
+        (218, 178, 178, 128),
+        (218, 178, 178, 256),
+        (218, 178, 178, 178),
+        (218, 178, None, 64),
+        (31, 50, 28, 28),
+        (33, 50, 28, 7),
+        (50, 35, 28, 29),
+        (40, 30, 100, 16),
+        (1, 1, None, 8),
+        (1, 9, None, 4),
+    ],
+)
+def test_preparation_cuts_and_scales_as_torchvision_does(height, width, crop, size):
+    pixels = np.random.default_rng(height).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    before = pixels.copy()
+    side = min(height, width, crop or height)
+    left, top = int(round((width - side) / 2.0)), int(round((height - side) / 2.0))
+    cut = Image.fromarray(pixels).crop((left, top, left + side, top + side))
+    expected = np.asarray(cut.resize((size, size), Image.Resampling.BILINEAR))
+    prepared = Preparation(crop, size)(pixels)
+    assert prepared.dtype == np.uint8
+    assert prepared.flags.c_contiguous
+    assert np.array_equal(prepared, expected)
+    prepared[:] = 0
+    assert np.array_equal(pixels, before), "the prepared picture is a view of the source"
+
+
+def test_preparation_antialiases():
+    stripes = np.zeros((64, 64, 3), np.uint8)
+    stripes[:, ::2] = 255
+    assert np.abs(Preparation(None, 8)(stripes).astype(int) - 128).max() <= 24
