@@ -1,0 +1,116 @@
+"""`mdtranslate plugins`: what is installed, and what each component can be told."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+
+@click.command("plugins")
+@click.argument("kind", required=False)
+@click.argument("name", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(kind: str | None, name: str | None, as_json: bool) -> None:
+    """List plugins and their components, or print the settings of one: `mdtranslate plugins loss wgan-gp`.
+
+    KIND is dataset, encoder, backbone, loss, metric or recipe.
+    """
+    from mdtranslate.errors import RecipeError, nearest
+    from mdtranslate.registry import KINDS, registry
+
+    kinds = [*KINDS, "recipe"]
+    if kind is not None and kind not in kinds:
+        raise RecipeError(f"there is no kind of component called {kind!r}: {nearest(kind, kinds)}")
+    if kind is None or name is None:
+        shown = kinds if kind is None else [kind]
+        _list(shown, as_json)
+    elif kind == "recipe":
+        click.echo(registry().recipe(name).read_text("utf-8"), nl=False)
+    else:
+        _describe(kind, name, as_json)
+
+
+def _list(kinds: list[str], as_json: bool) -> None:
+    from mdtranslate.registry import registry
+
+    plugins = registry().plugins
+    if as_json:
+        rows = [
+            {
+                "name": plugin.name,
+                "distribution": plugin.distribution,
+                "provides": [{"kind": kind, "name": name} for kind, name in plugin.provides if kind in kinds],
+                "errors": plugin.errors,
+            }
+            for plugin in plugins
+        ]
+        click.echo(json.dumps(rows, indent=2))
+        return
+    for plugin in plugins:
+        click.secho(plugin.name, bold=True, nl=False)
+        click.echo(f"  ({plugin.distribution})")
+        for kind in kinds:
+            if names := [name for each, name in plugin.provides if each == kind]:
+                click.echo(f"  {kind:<9} {', '.join(names)}")
+        for error in plugin.errors:
+            click.secho(f"  broken    {error}", fg="red")
+
+
+def _describe(kind: str, name: str, as_json: bool) -> None:
+    from mdtranslate.registry import registry
+
+    component, owner = registry().component(kind, name), registry().owner(kind, name)
+    settings = list(_settings(component.Config))
+    if as_json:
+        click.echo(json.dumps({"kind": kind, "name": name, "plugin": owner.name, "settings": settings}, indent=2))
+        return
+    click.secho(f"{kind} {name}", bold=True, nl=False)
+    click.echo(f"  of {owner}")
+    click.echo(f"\n{_text(component)}\n")
+    if not settings:
+        click.echo("It has no settings.")
+    for each in settings:
+        default = "required" if each["required"] else f"default {json.dumps(each['default'])}"
+        bounds = f", {each['bounds']}" if each["bounds"] else ""
+        click.secho(f"  {each['key']}", bold=True, nl=False)
+        click.echo(f"  {each['type']}, {default}{bounds}\n      {each['description']}")
+
+
+def _settings(config: Any) -> Iterator[dict[str, Any]]:
+    """The fields of a component's pydantic model, in words."""
+    for key, field in config.model_fields.items():
+        bounds = " and ".join(
+            f"{sign} {getattr(each, attribute)}"
+            for each in field.metadata
+            for attribute, sign in (("ge", ">="), ("gt", ">"), ("le", "<="), ("lt", "<"), ("multiple_of", "multiple of"))
+            if getattr(each, attribute, None) is not None
+        )
+        default = None if field.is_required() else field.get_default(call_default_factory=True)
+        yield {
+            "key": key,
+            "type": _type(field.annotation),
+            "required": field.is_required(),
+            "default": default if isinstance(default, bool | int | float | str | list | tuple | None) else str(default),
+            "bounds": bounds,
+            "description": field.description or "",
+        }
+
+
+def _type(annotation: Any) -> str:
+    from typing import Literal, get_args, get_origin
+
+    if get_origin(annotation) is Literal:
+        return " | ".join(map(repr, get_args(annotation)))
+    if isinstance(annotation, type) and get_origin(annotation) is None:
+        return annotation.__name__
+    words = str(annotation).replace("typing.", "").replace("pathlib.", "").replace("NoneType", "None")
+    return words.replace("mdtranslate.interfaces.loss.", "")
+
+
+def _text(component: type) -> str:
+    import inspect
+
+    return inspect.getdoc(component) or "It has no description."

@@ -1,0 +1,143 @@
+"""Metrics: does an edit do what it says, does it leave the rest alone, and how far is it from the true picture."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+from torchmetrics.functional.image import structural_similarity_index_measure
+
+from mdtranslate.interfaces import Attribute, Edited, Metric
+from mdtranslate.interfaces.dataset import spell
+
+SMALLEST_FOR_SSIM: Final = 11  # The side of its window.
+ROUNDING: Final = 1 / 255**2 / 12  # Mean squared error of a perfect picture that is stored in 8 bits.
+
+
+class _Means(Metric):
+    """Figures that are means over pictures, kept as a sum and a count by name."""
+
+    def __init__(self, config: Any, *, attributes: Sequence[Attribute]) -> None:
+        super().__init__(config, attributes=attributes)
+        self.sums: defaultdict[str, float] = defaultdict(float)
+        self.counts: defaultdict[str, int] = defaultdict(int)
+
+    def add(self, name: str, values: Tensor | Sequence[bool]) -> None:
+        """Takes in one value per picture."""
+        self.sums[name] += float(torch.as_tensor(values, dtype=torch.float64).sum())
+        self.counts[name] += len(values)
+
+    def compute(self) -> dict[str, float]:
+        return {name: self.sums[name] / count for name, count in self.counts.items() if count}
+
+
+class EditAccuracy(_Means):
+    """What the judge sees after an edit: shares of pictures, from 0 to 1.
+
+    - `hair/accuracy`, `hair=Blond_Hair/accuracy`: the edited attribute has the wanted value;
+    - `hair/preserves/Male`: another attribute is what it was; pictures in which it is unknown are left out;
+    - `preservation`: the mean of all `.../preserves/...`;
+    - `hair=Blond_Hair/judged/Brown_Hair`: what the edited attribute was taken for.
+    """
+
+    name = "edit-accuracy"
+
+    def update(self, batch: Edited) -> None:
+        for attribute in self.attributes:
+            if attribute.name in batch.edit:
+                self._edited(attribute, batch)
+
+    def _edited(self, attribute: Attribute, batch: Edited) -> None:
+        wanted = batch.edit[attribute.name]
+        edit = f"{attribute.name}={spell(wanted)}"
+        seen = [each[attribute.name] for each in batch.judged]
+        right = [value == wanted for value in seen]
+        self.add(f"{attribute.name}/accuracy", right)
+        self.add(f"{edit}/accuracy", right)
+        for value in attribute.allowed:
+            self.add(f"{edit}/judged/{spell(value)}", [each == value for each in seen])
+        for other in self.attributes:
+            if other.name not in batch.edit:
+                kept = [
+                    judged[other.name] == before[other.name]
+                    for judged, before in zip(batch.judged, batch.before, strict=True)
+                    if other.name in before
+                ]
+                self.add(f"{attribute.name}/preserves/{other.name}", kept)
+
+    def compute(self) -> dict[str, float]:
+        figures = super().compute()
+        kept = [value for name, value in figures.items() if "/preserves/" in name]
+        return {**figures, **({"preservation": fmean(kept)} if kept else {})}
+
+
+class Reconstruction(_Means):
+    """Mean absolute difference of a picture and the same after an edit and back, on the scale of [-1, 1] (so 0 to 2).
+
+    `hair/l1` by edited attribute, and `l1` over all edits.
+    """
+
+    name = "reconstruction"
+
+    def update(self, batch: Edited) -> None:
+        distance = (batch.reconstruction.float() - batch.real.float()).abs().mean((1, 2, 3))
+        for attribute in batch.edit:
+            self.add(f"{attribute}/l1", distance)
+        self.add("l1", distance)
+
+
+class Counterfactual(_Means):
+    """Likeness of an edited picture to the true one, and how much nearer it is than the picture before the edit.
+
+    PSNR in decibels and SSIM (Wang et al. 2004, window of 11 pixels), of each picture on the scale of [0, 1], averaged
+    over pictures: `hair/psnr`, `hair/psnr of doing nothing`, `hair/psnr gain`, the same with `ssim`, and the same by
+    edit, `hair=Blond_Hair/psnr`. PSNR ends at 58.9, which is what rounding to 8 bits leaves of a perfect picture.
+    Nothing where the dataset knows no true pictures; no SSIM below 11 pixels.
+    """
+
+    name = "counterfactual"
+
+    def update(self, batch: Edited) -> None:
+        if batch.truth is None:
+            return
+        truth, fake, nothing = (_unit(each) for each in (batch.truth, batch.fake, batch.real))
+        figures = {"psnr": (_psnr(fake, truth), _psnr(nothing, truth))}
+        if min(truth.shape[2:]) >= SMALLEST_FOR_SSIM:
+            figures["ssim"] = (_ssim(fake, truth), _ssim(nothing, truth))
+        for attribute, value in batch.edit.items():
+            for scope in (attribute, f"{attribute}={spell(value)}"):
+                for name, (ours, idle) in figures.items():
+                    self.add(f"{scope}/{name}", ours)
+                    self.add(f"{scope}/{name} of doing nothing", idle)
+
+    def compute(self) -> Mapping[str, float]:
+        figures = super().compute()
+        idle = " of doing nothing"
+        gains = {
+            name.replace(idle, " gain"): figures[name.removesuffix(idle)] - value
+            for name, value in figures.items()
+            if name.endswith(idle)
+        }
+        return {**figures, **gains}
+
+
+def _unit(pictures: Tensor) -> Tensor:
+    """[-1, 1] to [0, 1]."""
+    return pictures.float().add(1).div(2).clamp(0, 1)
+
+
+def _psnr(pictures: Tensor, truth: Tensor) -> Tensor:
+    """Per picture, [B]."""
+    error = (pictures - truth).square().mean((1, 2, 3)).clamp(min=ROUNDING)
+    return -10 * error.log10()
+
+
+def _ssim(pictures: Tensor, truth: Tensor) -> Tensor:
+    """Per picture, [B]."""
+    similarity = structural_similarity_index_measure(pictures, truth, reduction="none", data_range=1.0)
+    assert isinstance(similarity, Tensor)
+    return similarity.reshape(-1)

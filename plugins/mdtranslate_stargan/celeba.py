@@ -1,0 +1,104 @@
+"""CelebA (Liu et al., ICCV 2015), from the files as they are published."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from mdtranslate import Attribute, Dataset, Record, Split, Value
+from mdtranslate.errors import DataError
+
+SPLITS = {Split.TRAIN: "0", Split.VAL: "1", Split.TEST: "2"}
+
+
+class CelebA(Dataset):
+    """202,599 aligned faces with 40 yes/no attributes.
+
+    `root` holds `img_align_celeba/`, `list_attr_celeba.txt` and `list_eval_partition.txt` (the split).
+    """
+
+    name = "celeba"
+
+    class Config(Dataset.Config):
+        root: Path = Field(Path("data/celeba"), description="folder that holds img_align_celeba/ and the two lists")
+        crop: int = Field(178, ge=16, le=178, description="side in pixels of the centred square that is used")
+        exclusive: dict[str, tuple[str, ...]] = Field(
+            default_factory=dict,
+            description='attributes joined into one of which at most one holds: {hair = ["Black_Hair", "Blond_Hair"]}',
+        )
+
+    credit = "pictures of CelebA (Liu et al. 2015), for non-commercial research only"
+
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        self.crop = config.crop
+
+    @cached_property
+    def attributes(self) -> tuple[Attribute, ...]:  # type: ignore[override]
+        names, joined = self._names, self.config.exclusive
+        taken = [value for values in joined.values() for value in values]
+        for value in taken:
+            if value not in names or taken.count(value) > 1:
+                raise DataError(f"{self._list}: exclusive names {value!r}, which is {'not there' if value not in names else 'in two groups'}")
+        groups = tuple(Attribute(name, values, optional=True) for name, values in joined.items())
+        return groups + tuple(Attribute(name) for name in names if name not in taken)
+
+    def records(self, split: Split) -> Iterable[Record]:
+        images = self.config.root / "img_align_celeba"
+        if not images.is_dir():
+            raise DataError(f"{images}: there is no such folder; datasets.celeba.root should be the folder that holds it")
+        partition = dict(self._partition())
+        for file, values in self._rows():
+            if partition.get(file) == SPLITS[split]:
+                yield Record(file, images / file, self._joined(values))
+
+    @property
+    def _list(self) -> Path:
+        path: Path = self.config.root / "list_attr_celeba.txt"
+        return path
+
+    @cached_property
+    def _names(self) -> list[str]:
+        return _lines(self._list)[1].split()
+
+    def _rows(self) -> Iterator[tuple[str, dict[str, bool]]]:
+        """Count line, header, then a file name and 1 or -1 per attribute, with irregular blanks between."""
+        lines = _lines(self._list)
+        for number, line in enumerate(lines[2:], start=3):
+            file, *values = line.split()
+            if len(values) != len(self._names) or not {*values} <= {"1", "-1"}:
+                raise DataError(f"{self._list}:{number}: needs a file name and {len(self._names)} times 1 or -1")
+            yield file, {name: value == "1" for name, value in zip(self._names, values, strict=True)}
+
+    def _partition(self) -> Iterator[tuple[str, str]]:
+        path = self.config.root / "list_eval_partition.txt"
+        for number, line in enumerate(_lines(path), start=1):
+            file, _, split = line.strip().partition(" ")
+            if split.strip() not in SPLITS.values():
+                raise DataError(f"{path}:{number}: needs a file name and 0, 1 or 2")
+            yield file, split.strip()
+
+    def _joined(self, values: Mapping[str, bool]) -> dict[str, Value]:
+        """Groups hold their value, or none of these; a picture with two of a group is unknown in it."""
+        known: dict[str, Value] = dict(values)
+        for name, members in self.config.exclusive.items():
+            present = [member for member in members if known.pop(member)]
+            if len(present) < 2:
+                known[name] = present[0] if present else None
+        return known
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        lines = [line for line in path.read_text("utf-8").splitlines() if line.strip()]
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise DataError(f"{path}: is no text file") from None
+    if len(lines) < 2:
+        raise DataError(f"{path}: is empty")
+    return lines
