@@ -200,8 +200,9 @@ def _open(path: Path, keys: list[str], size: int) -> Packed | None:
         hashes = np.load(path / "hashes.npy")
     except (OSError, ValueError, EOFError):
         return None
-    shapes = (pixels.shape, hashes.shape)
-    if shapes != ((len(keys), size, size, 3), (len(keys), HASH)) or {pixels.dtype, hashes.dtype} != {np.dtype(np.uint8)}:
+    if pixels.shape != (len(keys), size, size, 3) or hashes.shape != (len(keys), HASH):
+        return None
+    if pixels.dtype != np.uint8 or hashes.dtype != np.uint8:
         return None
     with suppress(OSError):
         os.utime(path / "meta.json")  # says when it was last used

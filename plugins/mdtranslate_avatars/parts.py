@@ -13,15 +13,14 @@ from python_avatars import AccessoryType, ClothingType, EyebrowType, EyeType, Fa
 
 from mdtranslate.interfaces.dataset import Attribute
 
-# Our own colours for hair and for the darkest skin: with the library's, brown hair is as good as that skin, and
-# blond hair as good as the light one.
-HAIR: Final = {"Black_Hair": "#15110F", "Blond_Hair": "#EBC650", "Brown_Hair": "#84451F"}
+# Our own colours. The library's hair and skin have shades in common, and hair that is skin-coloured cannot be seen.
+HAIR: Final = {"Black_Hair": "#15110F", "Blond_Hair": "#EBC650", "Brown_Hair": "#834017"}
 SKIN: Final = {
-    "Pale_Skin": "#FFDBB4",
-    "Light_Skin": "#EDB98A",
-    "Tan_Skin": "#D08B5B",
-    "Brown_Skin": "#AE6A3A",
-    "Dark_Skin": "#614335",
+    "Pale_Skin": "#FFE1C6",
+    "Light_Skin": "#F2C49B",
+    "Tan_Skin": "#D99A63",
+    "Brown_Skin": "#B07040",
+    "Dark_Skin": "#5A3D31",
 }
 
 
@@ -42,7 +41,7 @@ EXPRESSIONS: Final = {
     "happy": Expression(EyebrowType.DEFAULT_NATURAL, EyeType.HAPPY, MouthType.BIG_SMILE),
     "neutral": Expression(EyebrowType.DEFAULT_NATURAL, EyeType.DEFAULT, MouthType.SERIOUS),
     "sad": Expression(EyebrowType.SAD_CONCERNED_NATURAL, EyeType.CLOSED, MouthType.SAD),
-    "surprised": Expression(EyebrowType.RAISED_EXCITED_NATURAL, EyeType.SURPRISED, MouthType.DISBELIEF),
+    "surprised": Expression(EyebrowType.RAISED_EXCITED_NATURAL, EyeType.SURPRISED, MouthType.DEFAULT),
 }
 
 ATTRIBUTES: Final = (
@@ -70,11 +69,8 @@ CUTS: Final = (
     HairType.SHORT_ROUND,
     HairType.SHORT_WAVED,
     HairType.STRAIGHT_1,
-    HairType.STRAIGHT_2,
     HairType.STRAIGHT_STRAND,
     HairType.BUZZCUT,
-    HairType.DREADS,
-    HairType.LOOSE_HAIR,
     HairType.PIXIE,
     HairType.POMPADOUR,
     HairType.QUIFF,

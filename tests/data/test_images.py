@@ -45,9 +45,8 @@ def png(width: int, height: int, bits: int, kind: int, raw: bytes, transparent: 
 
     header = struct.pack(">IIBBBBB", width, height, bits, kind, 0, 0, 0)
     middle = chunk(b"tRNS", transparent) if transparent else b""
-    return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + middle + chunk(b"IDAT", zlib.compress(raw)) + chunk(b"IEND", b"")
-    )
+    middle += chunk(b"IDAT", zlib.compress(raw))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + middle + chunk(b"IEND", b"")
 
 
 def row_of(mode: str, *values) -> Image.Image:
@@ -289,10 +288,10 @@ def test_a_png_that_cannot_be_written_leaves_nothing(tmp_path, monkeypatch):
 def test_preparation_cuts_and_scales_as_torchvision_does(height, width, crop, size):
     pixels = np.random.default_rng(height).integers(0, 256, (height, width, 3), dtype=np.uint8)
     before = pixels.copy()
-    side = min(height, width, crop or height)
-    left, top = int(round((width - side) / 2.0)), int(round((height - side) / 2.0))
-    cut = Image.fromarray(pixels).crop((left, top, left + side, top + side))
-    expected = np.asarray(cut.resize((size, size), Image.Resampling.BILINEAR))
+    from torchvision import transforms
+
+    published = transforms.Compose([transforms.CenterCrop(min(height, width, crop or height)), transforms.Resize(size)])
+    expected = np.asarray(published(Image.fromarray(pixels)))
     prepared = Preparation(crop, size)(pixels)
     assert prepared.dtype == np.uint8
     assert prepared.flags.c_contiguous

@@ -1,0 +1,43 @@
+"""`mdtranslate evaluate`: measures a trained run on its test pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command("evaluate")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("overrides", nargs=-1, metavar="[METRICS.KEY=VALUE]...")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON instead of tables.")
+def command(run: Path, overrides: tuple[str, ...], device: str, as_json: bool) -> None:
+    """Measure RUN, the folder of a trained run, on all test pictures and all edits of one attribute.
+
+    An independent judge, trained on the dataset's real pictures and cached, says what it sees in each edited picture.
+    The report lies in RUN/evaluation afterwards, as JSON and as a picture. metrics.KEY=VALUE changes a metric's
+    setting or adds one.
+    """
+    from mdtranslate.errors import RecipeError
+    from mdtranslate.runfolder import RunFolder, is_run
+
+    if not is_run(run):
+        raise RecipeError(f"{run}: is no run (it holds no recipe.toml); mdtranslate run trains one")
+
+    import json
+
+    from rich.console import Console
+
+    from mdtranslate.device import pick_device
+    from mdtranslate.evaluation.evaluate import evaluate
+    from mdtranslate.evaluation.report import show
+    from mdtranslate.progress import Watch
+
+    with Watch() as watch:
+        report = evaluate(RunFolder(run), pick_device(device), overrides, progress=watch.packing)
+    if as_json:
+        click.echo(json.dumps(report.json(), indent=2, ensure_ascii=False))
+        return
+    show(report, Console(highlight=False))
+    click.echo(f"\n{run / 'evaluation'}: report.json, and the edits of the first test pictures")

@@ -1,0 +1,57 @@
+"""Which pictures `mdtranslate translate` takes, and what it calls the results."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from itertools import count
+from pathlib import Path
+
+from mdtranslate.data.images import IMAGE_SUFFIXES
+from mdtranslate.errors import DataError
+
+LONGEST = 200  # Bytes of a file name; file systems take 255.
+
+
+def list_pictures(given: Iterable[Path]) -> list[Path]:
+    """The files that are meant, each once: a folder means the pictures in it, not below. Raises `DataError`."""
+    found: dict[Path, Path] = {}
+    for path in given:
+        files: Sequence[Path] = [path]
+        if path.is_dir():
+            files = sorted(each for each in path.iterdir() if each.suffix.lower() in IMAGE_SUFFIXES and each.is_file())
+            if not files:
+                raise DataError(f"{path}: holds no picture ({', '.join(sorted(IMAGE_SUFFIXES))})")
+        for file in files:
+            found.setdefault(file.resolve(), file)
+    return list(found.values())
+
+
+def plan(files: Sequence[Path]) -> dict[str, Path]:
+    """What each file's results begin with: its name without the suffix, or more of its path where that is taken."""
+    stems = Counter(file.stem.casefold() for file in files)
+    jobs: dict[str, Path] = {}
+    taken: set[str] = set()
+    for file in files:
+        parent = file.resolve().parent.name
+        forms = [file.stem] if stems[file.stem.casefold()] == 1 else []
+        forms += [file.name, f"{parent}-{file.name}"]
+        numbered = (f"{file.name}-{number}" for number in count(2))
+        stem = next((form for form in forms if form.casefold() not in taken), None) or next(
+            form for form in numbered if form.casefold() not in taken
+        )
+        taken.add(stem.casefold())
+        jobs[stem] = file
+    return jobs
+
+
+def safe(stem: str, edit: str) -> str:
+    """The file name of a result: no character that some system refuses, and not too long for any."""
+    name = f"{stem}.{edit}"
+    clean = "".join("_" if letter in '/\\:*?"<>|' or ord(letter) < 32 else letter for letter in name)
+    raw = clean.encode("utf-8", "replace")
+    if clean == name and len(raw) <= LONGEST:
+        return f"{clean}.png"
+    mark = hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()[:8]
+    return f"{raw[:LONGEST].decode('utf-8', 'ignore')}-{mark}.png"

@@ -1,0 +1,111 @@
+"""What can be changed of a picture, as people write it: `hair=Blond_Hair`, `Eyeglasses=yes`, `celeba.Male=no`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from mdtranslate.errors import RecipeError, nearest
+from mdtranslate.interfaces import Attribute, LabelEncoder, Value
+from mdtranslate.interfaces.dataset import spell
+
+
+class Edits:
+    """The attributes of an encoder by the names that people use.
+
+    That is the attribute's own name, with its dataset before it (`celeba.Male`) where several datasets have it.
+    Datasets are numbered as the encoder numbers them.
+    """
+
+    def __init__(self, encoder: LabelEncoder) -> None:
+        self.encoder = encoder
+        owners: dict[str, list[int]] = {}
+        for number, own in enumerate(encoder.attributes):
+            for attribute in own:
+                owners.setdefault(attribute.name, []).append(number)
+        self._owners = owners
+
+    def __str__(self) -> str:
+        return ", ".join(f"{name}={'|'.join(values)}" for name, values in self.table().items())
+
+    def table(self) -> dict[str, tuple[str, ...]]:
+        """Every name that can be set, with its values."""
+        return {
+            self._name(number, attribute.name): tuple(map(spell, attribute.allowed))
+            for number, own in enumerate(self.encoder.attributes)
+            for attribute in own
+        }
+
+    def write(self, number: int, change: Mapping[str, Value]) -> str:
+        """A change of a picture of dataset `number`: `hair=Blond_Hair,Eyeglasses=yes`."""
+        return ",".join(f"{self._name(number, name)}={spell(value)}" for name, value in change.items())
+
+    def read(self, given: Mapping[str, Value], dataset: str | None = None) -> dict[int, dict[str, Value]]:
+        """The values that are meant, by the number of their dataset; `dataset` is the only one to look in.
+
+        Values are those of the attribute, or its text. Raises `RecipeError` with the nearest right name.
+        """
+        only = None if dataset is None else self.number(dataset)
+        found: dict[int, dict[str, Value]] = {}
+        for name, value in given.items():
+            number, attribute = self._find(name, only)
+            try:
+                meant = attribute.parse(value) if isinstance(value, str) else attribute.choices[attribute.code(value)]
+            except ValueError as error:
+                raise RecipeError(str(error)) from None
+            own = found.setdefault(number, {})
+            if attribute.name in own:
+                raise RecipeError(f"{name} is given twice")
+            own[attribute.name] = meant
+        return found
+
+    def read_one(self, given: Mapping[str, Value], dataset: str | None = None) -> tuple[int, dict[str, Value]]:
+        """As `read`, for a change: something, and of a single dataset."""
+        found = self.read(given, dataset)
+        if not found:
+            raise RecipeError(f"nothing to change; what can be set: {self}")
+        if len(found) > 1:
+            names = " and ".join(self.encoder.datasets[number] for number in sorted(found))
+            raise RecipeError(f"{', '.join(given)}: are of {names}; one translation changes attributes of one dataset")
+        return next(iter(found.items()))
+
+    def number(self, dataset: str) -> int:
+        """The number of a dataset. Raises `RecipeError`."""
+        try:
+            return self.encoder.datasets.index(dataset)
+        except ValueError:
+            raise RecipeError(f"no dataset is called {dataset!r}: {nearest(dataset, self.encoder.datasets)}") from None
+
+    def single(self, number: int, before: Mapping[str, Value]) -> list[dict[str, Value]]:
+        """The changes of one attribute: each value of an exclusive one, the opposite of a yes/no one.
+
+        A value that the picture has already is among them: that it stays as it is, is worth seeing too.
+        """
+        changes: dict[str, dict[str, Value]] = {}
+        for change in self.encoder.edits({}, number):
+            after = {
+                name: not before.get(name, False) if isinstance(value, bool) else value
+                for name, value in change.items()
+            }
+            changes[self.write(number, after)] = after
+        return list(changes.values())
+
+    def _name(self, number: int, attribute: str) -> str:
+        several = len(self._owners[attribute]) > 1
+        return f"{self.encoder.datasets[number]}.{attribute}" if several else attribute
+
+    def _find(self, name: str, only: int | None) -> tuple[int, Attribute]:
+        dataset, _, rest = name.partition(".")
+        word = name
+        if name not in self._owners and rest and dataset in self.encoder.datasets:
+            if only not in (None, self.number(dataset)):
+                raise RecipeError(f"{name}: is not of {self.encoder.datasets[only or 0]}")
+            only, word = self.number(dataset), rest
+        owners = [number for number in self._owners.get(word, ()) if only in (None, number)]
+        if not owners:
+            known = self.table() if only is None else [each.name for each in self.encoder.attributes[only]]
+            where = "" if only is None else f" of {self.encoder.datasets[only]}"
+            raise RecipeError(f"no attribute{where} is called {word!r}: {nearest(word, known)}")
+        if len(owners) > 1:
+            names = " and ".join(self._name(number, word) for number in owners)
+            raise RecipeError(f"{word!r} can be {names}; name one, or the dataset")
+        return owners[0], next(each for each in self.encoder.attributes[owners[0]] if each.name == word)

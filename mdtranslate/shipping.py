@@ -1,0 +1,117 @@
+"""How a translator lies on the disk: its weights, and what its networks and labels are, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import BaseModel, ValidationError
+
+from mdtranslate import checkpoint
+from mdtranslate.config import Choice
+from mdtranslate.errors import CheckpointError, PluginError
+from mdtranslate.interfaces import Attribute, Discriminator, Generator, LabelEncoder
+from mdtranslate.model import Model
+from mdtranslate.recipes import read_toml
+from mdtranslate.registry import UnknownName, registry
+from mdtranslate.runfolder import RunFolder, is_run
+
+KINDS = {"encoder": "encoder", "generator": "backbone", "discriminator": "backbone"}
+
+
+class Facts(BaseModel):
+    """What `translator.json` says. Components go by name: no import path is ever taken from a file."""
+
+    encoder: Choice[LabelEncoder]
+    generator: Choice[Generator]
+    discriminator: Choice[Discriminator]
+    plugins: list[str]
+    attributes: dict[str, list[Attribute]]
+    layout: list[str]
+    image_size: int
+    crops: dict[str, int | None]
+    credit: list[str]
+    trained: dict[str, Any]
+
+
+def write(folder: Path, model: Model, facts: Mapping[str, Any]) -> None:
+    """Writes a model, and what else `Facts` has."""
+    networks = {"generator": model.generator, "discriminator": model.discriminator}
+    parts: dict[str, Any] = {"encoder": model.encoder, **networks}
+    weights = {}
+    for role, network in networks.items():
+        weights |= checkpoint.gather(role, network.state_dict())
+    body = {
+        **{role: {"name": each.name, **each.config.model_dump(mode="json")} for role, each in parts.items()},
+        "plugins": sorted({_owner(kind, parts[role].name) for role, kind in KINDS.items()}),
+        "attributes": {
+            name: [{"name": each.name, "values": each.values, "optional": each.optional} for each in own]
+            for name, own in zip(model.encoder.datasets, model.encoder.attributes, strict=True)
+        },
+        "layout": list(model.encoder.layout),
+        **facts,
+    }
+    checkpoint.save(folder, "translator", {"weights": weights}, body)
+
+
+def read(path: Path) -> tuple[Model, Facts]:
+    """The model of a run or of a folder that `write` filled, frozen and in evaluation mode.
+
+    Raises `CheckpointError` where there is none or it is damaged, `PluginError` where a plugin is not installed.
+    """
+    folder = find(path)
+    file = folder / "translator.json"
+    tensors, saved = checkpoint.load(folder, "translator")
+    try:
+        facts = Facts.model_validate(saved)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        message = f"{file}: {'.'.join(map(str, first['loc']))}: {first['msg']} (trained with {_plugins(saved)})"
+        raise (PluginError if first["type"] == "choice" else CheckpointError)(message) from None
+    # The weights drawn here are replaced at once; nobody else's random numbers should change by that.
+    with torch.random.fork_rng(devices=[]):
+        model = Model.build(
+            facts.encoder,
+            facts.generator,
+            facts.discriminator,
+            attributes=facts.attributes,
+            image_size=facts.image_size,
+        )
+    if list(model.encoder.layout) != facts.layout:
+        raise CheckpointError(
+            f"{file}: encoder {facts.encoder.name!r} lays labels out otherwise than when it was trained "
+            f"(with {_plugins(saved)})"
+        )
+    for role, network in (("generator", model.generator), ("discriminator", model.discriminator)):
+        checkpoint.fill(network, checkpoint.part(role, tensors.get("weights", {})), f"{folder}: {role}")
+        network.eval().requires_grad_(False)
+    return model, facts
+
+
+def find(path: Path) -> Path:
+    """The folder of the translator of `path`: a run, or the folder itself. Raises `CheckpointError`."""
+    if (path / "translator.json").is_file():
+        return path
+    run = RunFolder(path)
+    if run.translator.is_dir():
+        return run.translator
+    if is_run(path):
+        train = read_toml(path / "recipe.toml").get("train", {})
+        step = min(train.get("save_every", 0), train.get("steps", 0))
+        raise CheckpointError(f"{path}: has no translator yet; the first is saved at step {step or 'train.save_every'}")
+    if not path.exists():
+        raise CheckpointError(f"{path}: there is no such folder")
+    raise CheckpointError(f"{path}: is neither a run (it holds no recipe.toml) nor a translator")
+
+
+def _plugins(saved: Mapping[str, Any]) -> str:
+    return ", ".join(map(str, saved.get("plugins") or ["plugins that it does not name"]))
+
+
+def _owner(kind: str, name: str) -> str:
+    try:
+        return str(registry().owner(kind, name))
+    except UnknownName:
+        return f"{kind} {name!r} of no plugin"

@@ -1,0 +1,189 @@
+"""Runs as a person has them: made, stopped, killed, gone on with, refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+TINY = [
+    "datasets.avatars.train=24",
+    "datasets.avatars.val=4",
+    "datasets.avatars.test=8",
+    "datasets.avatars.size=32",
+    "data.image_size=32",
+    "data.batch_size=4",
+    "data.workers=0",
+    "generator.channels=4",
+    "generator.blocks=1",
+    "discriminator.channels=4",
+    "discriminator.layers=4",
+    "train.critic_steps=2",
+    "train.ema=0.9",
+    "train.sample_pictures=2",
+    "train.log_every=3",
+    "train.save_every=5",
+    "train.sample_every=20",
+]
+
+
+def mdtranslate(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "mdtranslate", *arguments], cwd=cwd, capture_output=True, text=True, timeout=240
+    )
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder to work in, with a cache of its own and one finished run of 20 steps."""
+    folder = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+        patch.setenv("OMP_NUM_THREADS", "1")
+        done = mdtranslate("run", "stargan", "train.steps=20", *TINY, "--out", "whole", cwd=folder)
+        assert done.returncode == 0, done.stderr
+        yield folder
+
+
+def state(run: Path) -> dict[str, bytes]:
+    """Everything of a run that must be the same whenever it is repeated."""
+    newest = max((run / "checkpoints").iterdir())
+    kept = {f"{file.stem}/{key}": value.numpy().tobytes() for file in newest.glob("*.safetensors") for key, value in load_file(file).items()}
+    return {**kept, "log": (run / "log.jsonl").read_bytes(), "newest": newest.name.encode()}
+
+
+def test_a_run_leaves_what_it_promises(home: Path) -> None:
+    run = home / "whole"
+    names = {path.name for path in run.iterdir()} - {".lock"}
+    assert names == {
+        "recipe.toml", "environment.json", "log.jsonl", "timing.jsonl", "samples", "checkpoints", "translator", "status.json",
+    }  # fmt: skip
+    assert json.loads((run / "status.json").read_text())["state"] == "done"
+    lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [3, 6, 9, 12, 15, 18, 20]
+    assert {"discriminator/wgan-gp.penalty", "generator/cycle-reconstruction"} <= set(lines[0])
+    assert sorted(path.name for path in (run / "samples").iterdir()) == ["000000.png", "000020.png"]
+    assert sorted(path.name for path in (run / "checkpoints").iterdir()) == ["000015", "000020"]
+
+
+def test_a_repeated_run_has_the_same_bits(home: Path) -> None:
+    done = mdtranslate("run", "stargan", "train.steps=20", *TINY, "--out", "again", cwd=home)
+    assert done.returncode == 0, done.stderr
+    assert state(home / "again") == state(home / "whole")
+
+
+def test_killed_at_any_moment_and_gone_on_with_it_ends_in_the_same_bits(home: Path) -> None:
+    draw = random.Random(0)
+    for number in range(3):
+        run = home / f"killed-{number}"
+        arguments = [sys.executable, "-m", "mdtranslate", "run", "stargan", "train.steps=20", *TINY, "--out", run.name]
+        process = subprocess.Popen(arguments, cwd=home, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 120
+        threshold = draw.randrange(3, 18)
+        while process.poll() is None and time.monotonic() < deadline:
+            if (run / "log.jsonl").exists() and (run / "log.jsonl").read_text().count("\n") * 3 >= threshold:
+                break
+            time.sleep(0.005)
+        time.sleep(draw.random() * 0.05)
+        process.kill()
+        process.wait()
+        done = mdtranslate("run", run.name, cwd=home)
+        assert done.returncode == 0, done.stderr
+        assert state(run) == state(home / "whole")
+
+
+def test_a_signal_saves_first_and_says_how_to_go_on(home: Path) -> None:
+    run = home / "signalled"
+    arguments = [sys.executable, "-m", "mdtranslate", "run", "stargan", "train.steps=100000", *TINY, "--out", run.name]
+    process = subprocess.Popen(arguments, cwd=home, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not (run / "checkpoints" / "000005").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    second = mdtranslate("run", run.name, cwd=home)
+    assert second.returncode == 75
+    assert len(second.stderr.strip().splitlines()) == 1
+    os.kill(process.pid, signal.SIGTERM)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert f"mdtranslate run {run.name}" in said.splitlines()[-1]
+    status = json.loads((run / "status.json").read_text())
+    assert status["state"] == "stopped"
+    assert (run / "checkpoints" / f"{status['step']:06d}" / "checkpoint.json").exists()
+
+
+@pytest.mark.parametrize("name", ["networks.safetensors", "optimizers.safetensors", "checkpoint.json"])
+def test_a_damaged_checkpoint_is_named_and_the_one_before_it_taken(home: Path, tmp_path: Path, name: str) -> None:
+    import shutil
+
+    run = shutil.copytree(home / "whole", tmp_path / "run")
+    file = run / "checkpoints" / "000020" / name
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+    done = mdtranslate("run", str(run), cwd=home)
+    assert done.returncode == 0, done.stderr
+    assert str(file) in done.stderr
+    assert state(run) == state(home / "whole")
+
+
+def test_going_on_longer_takes_steps_and_refuses_the_rest_by_name(home: Path, tmp_path: Path) -> None:
+    import shutil
+
+    run = shutil.copytree(home / "whole", tmp_path / "run")
+    refused = mdtranslate("run", str(run), "generator.channels=8", cwd=home)
+    assert refused.returncode == 2
+    assert "generator.channels" in refused.stderr
+    assert state(run) == state(home / "whole")
+    longer = mdtranslate("run", str(run), "train.steps=25", cwd=home)
+    assert longer.returncode == 0, longer.stderr
+    assert (run / "checkpoints" / "000025").is_dir()
+
+
+def test_changed_data_is_refused(home: Path, tmp_path: Path) -> None:
+    import shutil
+
+    run = shutil.copytree(home / "whole", tmp_path / "run")
+    recipe = run / "recipe.toml"
+    recipe.write_text(recipe.read_text().replace("train = 24", "train = 23"))
+    done = mdtranslate("run", str(run), "train.steps=30", cwd=home)
+    assert done.returncode == 65
+    assert "avatars" in done.stderr
+
+
+def test_a_run_never_writes_over_anything(home: Path) -> None:
+    before = state(home / "whole")
+    done = mdtranslate("run", "stargan", "--out", "whole", *TINY, cwd=home)
+    assert done.returncode == 2
+    assert state(home / "whole") == before
+
+
+def test_a_value_that_is_not_finite_stops_the_run_by_name_and_is_never_saved(home: Path) -> None:
+    plugin = home / "explode.py"
+    plugin.write_text(
+        "import mdtranslate\n"
+        "class Explode(mdtranslate.Loss):\n"
+        "    name = 'explode'\n"
+        "    def generator(self, t):\n"
+        "        self.calls = getattr(self, 'calls', 0) + 1\n"
+        "        return t.fake.mean((1, 2, 3)) * (float('nan') if self.calls > 3 else 0.0)\n"
+        "@mdtranslate.hookimpl\n"
+        "def register_losses():\n"
+        "    return [Explode]\n"
+    )
+    done = mdtranslate(
+        "--plugin", str(plugin), "run", "stargan", "train.steps=20", "losses.explode.weight=1", *TINY, "--out", "nan", cwd=home
+    )  # fmt: skip
+    assert done.returncode == 70
+    assert "generator/explode" in done.stderr
+    weights = load_file(home / "nan" / "checkpoints" / "000005" / "networks.safetensors")
+    assert all(value.isfinite().all() for value in weights.values())
+    assert [path.name for path in (home / "nan" / "checkpoints").iterdir()] == ["000005"]
+    assert json.loads((home / "nan" / "status.json").read_text())["state"] == "failed"
