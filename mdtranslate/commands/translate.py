@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from PIL import Image
 
     from mdtranslate.translator import Translator
@@ -117,18 +119,18 @@ def _pairs(option: str, given: tuple[str, ...]) -> dict[str, str | bool | None]:
     return pairs
 
 
-def _grid(translator: Translator, first: object, made: dict[str, Image.Image]) -> Image.Image:
+def _grid(translator: Translator, first: NDArray[np.uint8], made: dict[str, Image.Image]) -> Image.Image:
     """The picture and every edit of it, in one row."""
     import numpy as np
 
     from mdtranslate.grid import draw_grid
 
-    row = np.stack([np.asarray(first), *map(_array, made.values())])
+    row = np.stack([first, *map(_array, made.values())])
     footer = f"Trained on: {'; '.join(translator.credit)}" if translator.credit else None
     return draw_grid(row[None], ["source", *made], footer=footer)
 
 
-def _array(picture: Image.Image):  # type: ignore[no-untyped-def]
+def _array(picture: Image.Image) -> NDArray[np.uint8]:
     import numpy as np
 
     return np.asarray(picture)

@@ -20,7 +20,10 @@ def list_pictures(given: Iterable[Path]) -> list[Path]:
     for path in given:
         files: Sequence[Path] = [path]
         if path.is_dir():
-            files = sorted(each for each in path.iterdir() if each.suffix.lower() in IMAGE_SUFFIXES and each.is_file())
+            try:
+                files = sorted(each for each in path.iterdir() if each.suffix.lower() in IMAGE_SUFFIXES and each.is_file())
+            except OSError as error:
+                raise DataError(f"{path}: cannot be read: {error.strerror}") from None
             if not files:
                 raise DataError(f"{path}: holds no picture ({', '.join(sorted(IMAGE_SUFFIXES))})")
         for file in files:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from mdtranslate.errors import DataError, StorageError
 
@@ -28,6 +28,17 @@ IMAGE_SUFFIXES = frozenset(
 
 # Not all that Pillow knows: EPS, for one, starts another program, and TGA takes some text files for pictures.
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000", "AVIF")
+
+# What turns a picture upright, by its EXIF orientation.
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 def decode(source: Path | IO[bytes]) -> NDArray[np.uint8]:
@@ -50,7 +61,7 @@ def decode(source: Path | IO[bytes]) -> NDArray[np.uint8]:
                         f"{name}: {image.width} x {image.height} pixels are too many; {MAX_PIXELS:,} are allowed"
                     )
                 image.load()
-                return _rgb(ImageOps.exif_transpose(image))
+                return _rgb(_upright(image))
     except DataError:
         raise
     except Exception as error:  # decoders of damaged files raise anything
@@ -77,6 +88,12 @@ def _formats() -> list[str]:
     """Those of `_FORMATS` that this Pillow was built with; it fails on the name of any other."""
     Image.init()
     return [each for each in _FORMATS if each in Image.OPEN]
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    # Not ImageOps.exif_transpose: it writes the EXIF anew and fails where any tag of it is odd.
+    turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    return image if turn is None else image.transpose(turn)
 
 
 def _rgb(image: Image.Image) -> NDArray[np.uint8]:

@@ -36,7 +36,7 @@ class Expression(NamedTuple):
 EXPRESSIONS: Final = {
     "angry": Expression(EyebrowType.ANGRY_NATURAL, EyeType.SQUINT, MouthType.GRIMACE),
     "contemptuous": Expression(EyebrowType.UP_DOWN_NATURAL, EyeType.SIDE, MouthType.TWINKLE),
-    "disgusted": Expression(EyebrowType.FROWN_NATURAL, EyeType.HAPPY, MouthType.TONGUE),
+    "disgusted": Expression(EyebrowType.ANGRY_NATURAL, EyeType.HAPPY, MouthType.CONCERNED),
     "fearful": Expression(EyebrowType.SAD_CONCERNED_NATURAL, EyeType.SURPRISED, MouthType.SCREAM_OPEN),
     "happy": Expression(EyebrowType.DEFAULT_NATURAL, EyeType.HAPPY, MouthType.BIG_SMILE),
     "neutral": Expression(EyebrowType.DEFAULT_NATURAL, EyeType.DEFAULT, MouthType.SERIOUS),
@@ -60,7 +60,6 @@ CUTS: Final = (
     HairType.CURLY,
     HairType.FRO,
     HairType.LONG_NOT_TOO_LONG,
-    HairType.SHAGGY,
     HairType.SHAGGY_MULLET,
     HairType.SHORT_CURLY,
     HairType.SHORT_DREADS_1,

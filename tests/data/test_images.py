@@ -138,6 +138,18 @@ def test_exif_orientation_is_applied(tmp_path, orientation):
     assert np.abs(decode(jpeg)[8::16, 8::16].astype(int) - UPRIGHT).max() < 12
 
 
+@pytest.mark.parametrize(
+    "odd", [(0x0100, 9, 1, b"\xfb\xff\xff\xff"), (0x011A, 2, 4, b"abc\0"), (0x8769, 4, 1, b"\xff" * 4)]
+)
+@pytest.mark.parametrize(("orientation", "shape"), [(1, (2, 4, 3)), (6, (4, 2, 3)), (99, (2, 4, 3))])
+def test_other_exif_tags_may_be_odd(odd, orientation, shape):
+    tags = b"".join(struct.pack("<HHI4s", *tag) for tag in [odd, (0x0112, 3, 1, bytes([orientation, 0, 0, 0]))])
+    exif = b"Exif\0\0II*\0" + struct.pack("<IH", 8, 2) + tags + bytes(4)
+    buffer = BytesIO()
+    Image.new("RGB", (4, 2)).save(buffer, "JPEG", exif=exif)
+    assert decode(buffer).shape == shape
+
+
 def test_of_an_animation_the_first_frame(tmp_path):
     frames = [Image.new("RGB", (2, 2), colour) for colour in ("red", "blue")]
     for suffix in ("gif", "png", "webp", "tif"):

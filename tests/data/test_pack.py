@@ -299,7 +299,7 @@ def small_files():
 
 def test_a_disk_that_fills_up_midway_leaves_nothing(tmp_path, cache, small_files):
     records = pictures(tmp_path / "in", 45)
-    with pytest.raises(StorageError, match=r"packed: 9,360 bytes for faces \(train\) cannot be written: File too large$"):
+    with pytest.raises(StorageError, match=r"9,360 bytes for faces \(train\) cannot be written: File too large$"):
         packed(Files(), records)
     assert left_in(cache) == []
 

@@ -1,0 +1,140 @@
+"""The judge learns what can be seen, is the same each time, and is trained once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mdtranslate.data.batches import normalise
+from mdtranslate.data.sources import Source
+from mdtranslate.errors import DataError
+from mdtranslate.evaluation import judge as judges
+from mdtranslate.evaluation.judge import Judge, Training, obtain_judge
+from mdtranslate.interfaces import Attribute, Dataset, Record, Split
+
+CPU = torch.device("cpu")
+QUICK = Training(rounds=4, least=192, batch=16)
+
+
+def obtain(source: Source, training: Training = QUICK) -> Judge:
+    return obtain_judge(source, 16, 0, CPU, lambda what, done, total: None, training)
+
+
+def no_training(*args: object) -> None:
+    raise AssertionError("a judge was trained")
+
+
+def test_judge_learns_every_attribute_and_is_cached(squares: Source, cache: Path, monkeypatch) -> None:
+    state = torch.random.get_rng_state()
+    judge = obtain(squares)
+    assert torch.equal(torch.random.get_rng_state(), state)
+    # `bright` is not labelled in this run, and judged all the same.
+    assert judge.accuracy == {"colour": 1.0, "framed": 1.0, "bright": 1.0}
+    records = list(squares.dataset.records(Split.TEST))[:7]
+    real = normalise(torch.from_numpy(np.stack([squares.dataset.load(record) for record in records])))
+    seen = judge.predict(real)
+    assert all(each[name] == value for record, each in zip(records, seen, strict=True) for name, value in record.attributes.items())
+    assert "framed" in seen[0] and "framed" not in records[0].attributes
+
+    monkeypatch.setattr(judges, "train_judge", no_training)
+    again = obtain(squares)
+    assert again.accuracy == judge.accuracy
+    assert again.facts == judge.facts
+    assert again.predict(real) == seen
+    # Another choice of what the run labels is no other judge; other training is.
+    obtain(replace(squares, attributes=squares.dataset.attributes[2:]))
+    with pytest.raises(AssertionError, match="was trained"):
+        obtain(squares, replace(QUICK, rounds=5))
+
+
+def test_damaged_judge_is_trained_again(squares: Source, cache: Path) -> None:
+    short = Training(rounds=1, least=16, batch=16)
+    first = obtain(squares, short)
+    (file,) = cache.rglob("network.safetensors")
+    good = file.read_bytes()
+    file.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
+    second = obtain(squares, short)
+    assert file.read_bytes() == good  # the same judge, bit for bit
+    assert second.facts["val_accuracy"] == first.facts["val_accuracy"]
+
+
+def test_other_labels_are_another_judge(squares: Source, monkeypatch) -> None:
+    short = Training(rounds=1, least=16, batch=16)
+    obtain(squares, short)
+    records = squares.dataset.records
+
+    def relabelled(split: Split) -> Iterator[Record]:
+        for record in records(split):
+            yield replace(record, attributes={**record.attributes, "bright": True})
+
+    monkeypatch.setattr(squares.dataset, "records", relabelled)
+    monkeypatch.setattr(judges, "train_judge", no_training)
+    with pytest.raises(AssertionError, match="was trained"):
+        obtain(squares, short)
+
+
+def test_accuracy_leaves_unknown_labels_out() -> None:
+    attributes = (Attribute("colour", ("red", "blue")), Attribute("framed"), Attribute("bright"))
+
+    class Always(torch.nn.Module):
+        """Sees blue, no frame, bright."""
+
+        def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+            return torch.tensor([[0.0, 1, 1, 0, 0, 1]]).expand(len(pictures), -1)
+
+    codes = torch.tensor([[1, -1, -1], [0, 0, -1], [1, 1, -1], [1, -1, -1]])
+    examples = judges._Examples(np.zeros((4, 8, 8, 3), np.uint8), codes, "")
+    assert judges._accuracy(Always(), examples, attributes, CPU) == {"colour": 0.75, "framed": 0.5}
+    assert Judge(attributes, Always(), CPU, {}).predict(torch.zeros(1, 3, 8, 8)) == [
+        {"colour": "blue", "framed": False, "bright": True}
+    ]
+
+
+def test_best_round_is_kept_not_the_last(squares: Source, monkeypatch) -> None:
+    reached = iter([0.5, 0.9, 0.7])
+    states = []
+
+    def accuracy(network, examples, attributes, device) -> dict[str, float]:
+        states.append({name: each.clone() for name, each in network.state_dict().items()})
+        return {"colour": next(reached)}
+
+    monkeypatch.setattr(judges, "_accuracy", accuracy)
+    examples = judges._examples(squares, Split.TRAIN, 16, lambda what, done, total: None)
+    training = Training(rounds=3, least=16, batch=16)
+    network, best = judges.train_judge(
+        examples, examples, squares.dataset.attributes, 0, CPU, lambda *args: None, training, "judge"
+    )
+    assert best == {"colour": 0.9}
+    assert all(torch.equal(each, states[1][name]) for name, each in network.state_dict().items())
+    assert not all(torch.equal(each, states[2][name]) for name, each in network.state_dict().items())
+
+
+def test_optional_attribute_has_none_as_a_class() -> None:
+    class Bald(Dataset):
+        name = "bald"
+        attributes = (Attribute("hair", ("black", "blond"), optional=True), Attribute("Male"))
+
+        def records(self, split: Split) -> Iterator[Record]:
+            yield Record("a", None, {"hair": None, "Male": True})
+            yield Record("b", None, {"hair": "blond"})
+
+    source = Source("bald", 0, Bald(Bald.Config()), Bald.attributes)
+    first, second = (judges._codes(record, source) for record in Bald(Bald.Config()).records(Split.TRAIN))
+    assert first == [0, 1]
+    assert second == [2, -1]
+    with pytest.raises(DataError, match=r"dataset bald, picture c: 'red' is no value of hair"):
+        judges._codes(Record("c", None, {"hair": "red"}), source)
+
+
+def test_moved_pictures_stay_within_reach() -> None:
+    picture = np.zeros((64, 16, 16, 3), np.uint8)
+    picture[:, 8, 8] = 255
+    moved = judges._moved(picture, 1 / 16, np.random.default_rng(0))
+    _, rows, columns, _ = np.nonzero(moved)
+    assert set(rows) == {7, 8, 9}
+    assert set(columns) == {6, 7, 8, 9}  # mirrored, 8 becomes 7

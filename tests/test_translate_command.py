@@ -1,0 +1,227 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+from test_translator import Mute
+from tiny import BOTH, tiny_model, tiny_translator
+
+from mdtranslate import Translator
+from mdtranslate.commands.translate import command
+from mdtranslate.commands.translate_files import list_pictures, plan, safe
+from mdtranslate.errors import CheckpointError, DataError, RecipeError
+from mdtranslate.model import Model
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    tiny_translator().save(folder / "translator")
+    return folder
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def photo(path, size=(40, 30), mode="RGB", **options):
+    path.parent.mkdir(exist_ok=True, parents=True)
+    pixels = np.random.default_rng(1).integers(0, 256, (size[1], size[0], 3), np.uint8)
+    Image.fromarray(pixels).convert(mode).save(path, **options)
+    return path
+
+
+def call(*arguments):
+    """The command as `mdtranslate` runs it, on the processor."""
+    return CliRunner().invoke(command, ["--device", "cpu", *map(str, arguments)])
+
+
+def failure(kind, *arguments):
+    """The message of a command that must fail with an error of `kind`."""
+    result = call(*arguments)
+    assert isinstance(result.exception, kind), result.output
+    return str(result.exception)
+
+
+def names(folder):
+    return sorted(each.name for each in folder.iterdir())
+
+
+def test_all_sets_make_one_picture(run, here):
+    photo(here / "me.jpg")
+    result = call(run, "me.jpg", "--set", "hair=Blond_Hair", "--set", "Eyeglasses=yes", "--from", "Male=no")
+    assert result.exit_code == 0, result.output
+    assert names(here / "translated") == ["me.hair=Blond_Hair,Eyeglasses=yes.png"]
+    assert "1 picture written to translated" in result.output
+    made = Image.open(here / "translated" / "me.hair=Blond_Hair,Eyeglasses=yes.png")
+    assert (made.size, made.mode, made.format) == ((16, 16), "RGB", "PNG")
+    expected = Translator.load(run)(here / "me.jpg", source={"Male": "no"}, hair="Blond_Hair", Eyeglasses=True)
+    assert np.array_equal(np.asarray(made), np.asarray(expected))
+
+
+def test_all_writes_each_edit_and_a_grid(run, here):
+    photo(here / "me.png")
+    result = call(run, "me.png", "--all", "--from", "Male=no", "--from", "Eyeglasses=no", "--out", "o")
+    assert result.exit_code == 0, result.output
+    assert names(here / "o") == [
+        "me.Eyeglasses=yes.png",
+        "me.Male=yes.png",
+        "me.all.png",
+        "me.hair=Black_Hair.png",
+        "me.hair=Blond_Hair.png",
+    ]
+    assert Image.open(here / "o" / "me.all.png").width == 4 + 5 * 100
+
+
+def test_all_of_several_datasets(tmp_path, here):
+    tiny_translator(BOTH).save(tmp_path / "t")
+    photo(here / "me.png")
+    assert call(tmp_path / "t", "me.png", "--all", "--out", "o", "--size", "native").exit_code == 0
+    made = names(here / "o")
+    assert len(made) == 2 + 1 + 1 + 3 + 1 + 1
+    assert sum(name.startswith("me.celeba.Male=") for name in made) == 1
+    assert call(tmp_path / "t", "me.png", "--set", "Male=yes", "--dataset", "rafd", "--out", "p").exit_code == 0
+    assert names(here / "p") == ["me.rafd.Male=yes.png"]
+
+
+MODES = {
+    "grey.png": ("L", {}),
+    "palette.gif": ("P", {}),
+    "alpha.png": ("RGBA", {}),
+    "grey-alpha.png": ("LA", {}),
+    "bits.png": ("1", {}),
+    "cmyk.jpg": ("CMYK", {}),
+    "webp.webp": ("RGB", {}),
+    "tiff.tif": ("RGB", {}),
+}
+
+
+def test_pictures_of_every_kind_at_their_own_size(run, here):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # Lies on its side.
+    for name, (mode, options) in MODES.items():
+        photo(here / "in" / name, (21, 34), mode, **options)
+    photo(here / "in" / "turned.jpg", (34, 21), exif=exif)
+    deep = np.random.default_rng(2).integers(0, 65536, (34, 21)).astype(np.uint16)
+    Image.fromarray(deep).save(here / "in" / "deep.png")
+    (here / "in" / "notes.txt").write_text("no picture")
+    photo(here / "in" / "below" / "deeper.png")
+    result = call(run, "in", "--set", "Male=yes", "--size", "native")
+    assert result.exit_code == 0, result.output
+    made = here / "translated"
+    assert names(made) == sorted(f"{name.partition('.')[0]}.Male=yes.png" for name in [*MODES, "turned.", "deep."])
+    for each in made.iterdir():
+        with Image.open(each) as image:
+            assert (image.size, image.mode) == ((21, 34), "RGB"), each
+
+
+def test_native_takes_the_smallest_pictures(run, here):
+    photo(here / "dot.png", (1, 1))
+    assert call(run, "dot.png", "--set", "Male=yes", "--size", "native").exit_code == 0
+    assert Image.open(here / "translated" / "dot.Male=yes.png").size == (1, 1)
+
+
+def test_unreadable_pictures_are_skipped_and_told(run, here):
+    photo(here / "in" / "b.png")
+    (here / "in" / "a.jpg").write_bytes(b"this is no picture")
+    result = call(run, "in", "nowhere.png", "--set", "Male=no")
+    assert isinstance(result.exception, DataError)
+    assert result.exception.exit_code == 65
+    assert "2 of 3 pictures could not be read and were skipped" in str(result.exception)
+    assert "a.jpg" in result.stderr
+    assert "nowhere.png" in result.stderr
+    assert names(here / "translated") == ["b.Male=no.png"]
+
+
+def test_the_exit_code_tells_of_skipped_pictures(run, here, capsys):
+    from mdtranslate.cli import main
+
+    photo(here / "b.png")
+    (here / "a.jpg").write_bytes(b"this is no picture")
+    with pytest.raises(SystemExit) as left:
+        main(["translate", str(run), "a.jpg", "b.png", "--set", "Male=no", "--device", "cpu"])
+    assert left.value.code == 65
+    printed = capsys.readouterr()
+    assert printed.out.splitlines()[-1] == "1 picture written to translated"
+    assert [line for line in printed.err.splitlines() if "a.jpg" in line][0].startswith("skipped a.jpg: ")
+
+
+def test_nothing_is_overwritten_unasked(run, here):
+    photo(here / "me.png")
+    photo(here / "you.png")
+    assert call(run, "me.png", "--set", "Male=yes").exit_code == 0
+    file = here / "translated" / "me.Male=yes.png"
+    file.write_text("mine")
+    message = failure(RecipeError, run, "you.png", "me.png", "--set", "Male=yes")
+    assert "me.Male=yes.png" in message
+    assert "--overwrite" in message
+    assert file.read_text() == "mine"
+    assert names(here / "translated") == [file.name]  # Refused before any work.
+    assert "--overwrite" in failure(RecipeError, run, "me.png", "--all")
+    assert call(run, "you.png", "me.png", "--set", "Male=yes", "--overwrite").exit_code == 0
+    assert Image.open(file).size == (16, 16)
+
+
+def test_inputs_of_one_name_keep_apart(here):
+    files = [photo(here / "a" / "me.png"), photo(here / "a" / "me.jpg"), photo(here / "b" / "me.png")]
+    other = photo(here / "b" / "you.png")
+    jobs = plan(list_pictures([*files, here / "b"]))
+    assert jobs == {"me.png": files[0], "me.jpg": files[1], "b-me.png": files[2], "you": other}
+    assert len(plan([here / "x" / "c" / "me.png", here / "y" / "c" / "me.png", here / "z" / "c" / "me.png"])) == 3
+
+
+def test_result_names_suit_every_system():
+    assert safe("me", "hair=Blond_Hair") == "me.hair=Blond_Hair.png"
+    assert safe("me", "style=a/b") != safe("me", "style=a:b")
+    assert "/" not in safe("me", "style=a/b")
+    long = safe("ä" * 300, "x=1")
+    assert len(long.encode()) <= 255
+    assert long != safe("ä" * 301, "x=1")
+
+
+def test_wrong_words_are_named(run, here):
+    photo(here / "me.png")
+    assert "hair=none|Black_Hair|Blond_Hair" in failure(RecipeError, run, "me.png")
+    assert "'hair'" in failure(RecipeError, run, "me.png", "--set", "hiar=x")
+    assert "'Blond'" in failure(RecipeError, run, "me.png", "--set", "hair=Blond")
+    assert "NAME=VALUE" in failure(RecipeError, run, "me.png", "--set", "hair")
+    assert "twice" in failure(RecipeError, run, "me.png", "--set", "Male=no", "--set", "Male=yes")
+    assert "'Mael'" in failure(RecipeError, run, "me.png", "--all", "--from", "Mael=no")
+    assert "give one of them" in failure(RecipeError, run, "me.png", "--all", "--set", "Male=no")
+    assert "--device" in failure(RecipeError, run, "me.png", "--all", "--device", "abacus")
+    assert not (here / "translated").exists()
+
+
+def test_folders_that_do_not_do_are_named(run, here):
+    (here / "empty").mkdir()
+    photo(here / "me.png")
+    assert "empty: holds no picture" in failure(DataError, run, "empty", "--all")
+    assert "neither a run" in failure(CheckpointError, "empty", "me.png", "--all")
+
+
+def test_without_a_classifier_the_message_says_what_to_give(here, monkeypatch):
+    model = tiny_model()
+    mute = Mute(SimpleNamespace(), encoder=model.encoder, image_size=16)
+    silent = Translator(Model(model.encoder, model.generator, mute), image_size=16, crops={"celeba": None})
+    monkeypatch.setattr(Translator, "load", lambda *_: silent)
+    photo(here / "me.png")
+    message = failure(RecipeError, "run", "me.png", "--set", "Male=yes", "--from", "hair=none", "--from", "Male=no")
+    assert message.startswith("Eyeglasses: unknown")
+    assert not (here / "translated").exists()
+
+
+def test_help_imports_no_torch():
+    code = (
+        "import sys; from mdtranslate.commands.translate import command\n"
+        "command.main(['--help'], standalone_mode=False); assert 'torch' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "--overwrite" in done.stdout
