@@ -40,7 +40,7 @@ def write(folder: Path, model: Model, facts: Mapping[str, Any]) -> None:
     """Writes a model, and what else `Facts` has."""
     networks = {"generator": model.generator, "discriminator": model.discriminator}
     parts: dict[str, Any] = {"encoder": model.encoder, **networks}
-    weights = {}
+    weights: dict[str, torch.Tensor] = {}
     for role, network in networks.items():
         weights |= checkpoint.gather(role, network.state_dict())
     body = {

@@ -150,7 +150,7 @@ def test_the_exit_code_tells_of_skipped_pictures(run, here, capsys):
     assert left.value.code == 65
     printed = capsys.readouterr()
     assert printed.out.splitlines()[-1] == "1 picture written to translated"
-    assert [line for line in printed.err.splitlines() if "a.jpg" in line][0].startswith("skipped a.jpg: ")
+    assert next(line for line in printed.err.splitlines() if "a.jpg" in line).startswith("skipped a.jpg: ")
 
 
 def test_nothing_is_overwritten_unasked(run, here):

@@ -178,7 +178,7 @@ def test_settings_and_layouts_that_do_not_fit_are_refused(tmp_path, translator):
         Translator.load(tmp_path / "t")
 
 
-def test_the_file_holds_what_the_brief_of_a_model_needs(tmp_path, translator):
+def test_the_file_says_what_the_networks_and_labels_are(tmp_path, translator):
     translator.save(tmp_path / "t")
     facts = json.loads((tmp_path / "t" / "translator.json").read_text())
     assert facts["generator"] == {"name": "stargan-generator", "channels": 4, "blocks": 1}
@@ -277,7 +277,8 @@ def test_a_picture_is_translated_as_its_tensor_is(translator):
     made = translator(pixels, source=SOURCE, hair="Blond_Hair", Eyeglasses=True)
     small = normalise(torch.from_numpy(Preparation(None, 16)(pixels))[None])
     target = labels(translator, {"hair": "Blond_Hair", "Eyeglasses": True, "Male": True})
-    assert np.array_equal(np.asarray(made), to_pixels(translator.translate(small, labels(translator, SOURCE), target))[0])
+    expected = to_pixels(translator.translate(small, labels(translator, SOURCE), target))[0]
+    assert np.array_equal(np.asarray(made), expected)
 
 
 def test_the_crop_is_that_of_the_dataset():
@@ -365,10 +366,8 @@ def test_datasets_are_told_apart(joint):
     ]:
         with pytest.raises(RecipeError, match=message):
             call()
-    assert [key for key in joint.all_edits(picture(), source={"rafd.Male": "no", "celeba.Male": "yes"}) if "Male" in key] == [
-        "celeba.Male=no",
-        "rafd.Male=yes",
-    ]
+    every = joint.all_edits(picture(), source={"rafd.Male": "no", "celeba.Male": "yes"})
+    assert [text for text in every if "Male" in text] == ["celeba.Male=no", "rafd.Male=yes"]
     assert list(joint.all_edits(picture(), dataset="rafd"))[:3] == ["mood=happy", "mood=angry", "mood=sad"]
 
 
@@ -405,7 +404,9 @@ def test_long_titles_keep_to_their_columns():
     assert middle.max() < 200
 
 
-@pytest.mark.parametrize(("given", "shown"), [((16, 16), (96, 96)), ((128, 128), (128, 128)), ((4000, 2000), (512, 256))])
+@pytest.mark.parametrize(
+    ("given", "shown"), [((16, 16), (96, 96)), ((128, 128), (128, 128)), ((4000, 2000), (512, 256))]
+)
 def test_pictures_in_grids_are_neither_tiny_nor_huge(given, shown):
     assert _shown(*given) == shown
 

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 @click.command("translate")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("pictures", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--set", "changes", multiple=True, metavar="NAME=VALUE", help="What to change; all of them make one edit.")
+@click.option("--set", "changes", multiple=True, metavar="NAME=VALUE", help="What to change; together one edit.")
 @click.option("--all", "everything", is_flag=True, help="Every change of one attribute, and a grid of them.")
-@click.option("--from", "source", multiple=True, metavar="NAME=VALUE", help="What the pictures are; inferred if left out.")
+@click.option("--from", "source", multiple=True, metavar="NAME=VALUE", help="What the pictures are, if not inferred.")
 @click.option("--dataset", help="Whose attributes are meant, where several datasets were trained on.")
-@click.option("--size", type=click.Choice(["native"]), help="Keep the picture's own size; the model's size if left out.")
+@click.option("--size", type=click.Choice(["native"]), help="Keep each picture's size; the model's if left out.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),

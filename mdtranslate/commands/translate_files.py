@@ -21,9 +21,10 @@ def list_pictures(given: Iterable[Path]) -> list[Path]:
         files: Sequence[Path] = [path]
         if path.is_dir():
             try:
-                files = sorted(each for each in path.iterdir() if each.suffix.lower() in IMAGE_SUFFIXES and each.is_file())
+                inside = sorted(path.iterdir())
             except OSError as error:
                 raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+            files = [each for each in inside if each.suffix.lower() in IMAGE_SUFFIXES and each.is_file()]
             if not files:
                 raise DataError(f"{path}: holds no picture ({', '.join(sorted(IMAGE_SUFFIXES))})")
         for file in files:

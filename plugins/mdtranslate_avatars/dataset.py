@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from importlib.metadata import version
 from typing import Any, Final
 
 import numpy as np
@@ -13,10 +15,8 @@ from pydantic import Field
 from mdtranslate.interfaces.dataset import Dataset, Record, Split, Value, spell
 from mdtranslate_avatars import draw, parts
 
-STRIDE: Final = 10**8
-"""Between the first pictures of two splits. No split can be as large, so no picture is in two of them."""
-
-_FIRST: Final = {split: number * STRIDE for number, split in enumerate(Split)}
+# Where each split's pictures begin. No split can hold 10**8, so no picture is in two of them.
+_FIRST: Final = {split: number * 10**8 for number, split in enumerate(Split)}
 _ATTRIBUTES: Final = {attribute.name: attribute for attribute in parts.ATTRIBUTES}
 
 
@@ -43,7 +43,8 @@ class Avatars(Dataset):
 
     def __init__(self, config: Any) -> None:
         super().__init__(config)
-        self.version = f"{draw.VERSION}-seed{config.seed}-size{config.size}"
+        art, rasteriser = (version(package) for package in ("python-avatars", "resvg-py"))
+        self.version = f"{draw.VERSION}-{art}-{rasteriser}-seed{config.seed}-size{config.size}"
 
     def records(self, split: Split) -> Iterator[Record]:
         """The portraits of `split`. A portrait's key and picture do not depend on how many there are."""
@@ -74,11 +75,10 @@ class Avatars(Dataset):
 
 def _index(key: str) -> int:
     """The number that `draw` knows the portrait of `key` by: "test/000003" or "test/000003?hair=Blond_Hair"."""
-    try:
-        split, number = key.partition("?")[0].split("/")
-        return _FIRST[Split(split)] + int(number)
-    except ValueError:
-        raise ValueError(f"{key!r} names no avatar; a key is like 'test/000003'") from None
+    found = re.fullmatch(r"(train|val|test)/(\d{6,8})(\?.*)?", key, re.ASCII)
+    if found is None:
+        raise ValueError(f"{key!r} names no avatar; a key is like 'test/000003'")
+    return _FIRST[Split(found[1])] + int(found[2])
 
 
 def _checked(attributes: Mapping[str, Value]) -> Mapping[str, Value]:

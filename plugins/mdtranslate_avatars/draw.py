@@ -121,7 +121,7 @@ def render(portrait: Portrait, size: int) -> NDArray[np.uint8]:
     """The pixels of `portrait`: [size, size, 3], uint8, sRGB."""
     png = resvg_py.svg_to_bytes(svg_string=svg(portrait), width=size, height=size, skip_system_fonts=True)
     with Image.open(io.BytesIO(png)) as image:
-        return np.asarray(image.convert("RGB"))
+        return np.array(image.convert("RGB"))  # a copy: Pillow's own array is read-only
 
 
 # The library colours a shape by a mask over a large rectangle. The same shape filled with that colour is the same

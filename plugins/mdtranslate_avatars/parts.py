@@ -1,15 +1,25 @@
 """What a portrait is made of: the labelled attributes, and the parts of python-avatars that are used.
 
-The tables are an allow-list. The library also has hats, uniforms, tears, printed shirts and other parts that hide the hair
-or the eyes or say something about the person; none of them is here. The order of a table is part of what a key means:
-changing one changes pictures, so `draw.VERSION` must change with it.
+The tables are an allow-list. The library also has hats, uniforms, printed shirts, sunglasses and other parts that hide
+the hair or the eyes, or say something about the person; none of them is here. Nor are the cuts that show little hair or
+keep a colour of their own. The order of a table is part of what a key means: whoever changes a table changes pictures,
+and must change `draw.VERSION` with it.
 """
 
 from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from python_avatars import AccessoryType, ClothingType, EyebrowType, EyeType, FacialHairType, HairType, MouthType, NoseType
+from python_avatars import (
+    AccessoryType,
+    ClothingType,
+    EyebrowType,
+    EyeType,
+    FacialHairType,
+    HairType,
+    MouthType,
+    NoseType,
+)
 
 from mdtranslate.interfaces.dataset import Attribute
 
@@ -20,7 +30,7 @@ SKIN: Final = {
     "Light_Skin": "#F2C49B",
     "Tan_Skin": "#D99A63",
     "Brown_Skin": "#B07040",
-    "Dark_Skin": "#5A3D31",
+    "Dark_Skin": "#65453A",
 }
 
 
@@ -104,11 +114,12 @@ BACKGROUNDS: Final = (
     "#65C9FF", "#3B7DB8", "#1F4E79", "#8FD3C8", "#2F9E8F", "#1E6B5C", "#A8D672", "#5E9E3A",
     "#B9A3E3", "#7A5CC0", "#4A3B8C", "#F2A0C0", "#D1518A", "#E9EEF2", "#B4BEC8", "#6B7886",
 )  # fmt: skip
+_STOPS = '<stop stop-color="{0}"/><stop offset="1" stop-color="{1}"/>'
 # The paint of the background, given two colours {0} and {1}: plain, three straight gradients and a round one.
 PAINTS: Final = (
     '<linearGradient id="bg"><stop stop-color="{0}"/></linearGradient>',
-    '<linearGradient id="bg" x2="0" y2="1"><stop stop-color="{0}"/><stop offset="1" stop-color="{1}"/></linearGradient>',
-    '<linearGradient id="bg" x2="1" y2="1"><stop stop-color="{0}"/><stop offset="1" stop-color="{1}"/></linearGradient>',
-    '<linearGradient id="bg" x2="1"><stop stop-color="{0}"/><stop offset="1" stop-color="{1}"/></linearGradient>',
-    '<radialGradient id="bg" r="0.7"><stop stop-color="{0}"/><stop offset="1" stop-color="{1}"/></radialGradient>',
+    f'<linearGradient id="bg" x2="0" y2="1">{_STOPS}</linearGradient>',
+    f'<linearGradient id="bg" x2="1" y2="1">{_STOPS}</linearGradient>',
+    f'<linearGradient id="bg" x2="1">{_STOPS}</linearGradient>',
+    f'<radialGradient id="bg" r="0.7">{_STOPS}</radialGradient>',
 )
