@@ -28,7 +28,9 @@ def save(folder: Path, name: str, tensors: Mapping[str, Mapping[str, Tensor]], f
     """Writes `folder` whole or not at all: a safetensors file per entry of `tensors`, and `facts` as `name`.json."""
     with new_folder(folder) as side:
         for each, state in tensors.items():
-            save_file({key: value.detach().cpu().contiguous() for key, value in state.items()}, side / f"{each}.safetensors")
+            save_file(
+                {key: value.detach().cpu().contiguous() for key, value in state.items()}, side / f"{each}.safetensors"
+            )
         files = {file.name: sha256(file) for file in sorted(side.iterdir())}
         body = {"format": FORMAT, **facts, "files": files}
         write_json(side / f"{name}.json", {**body, "digest": _digest(body)})

@@ -67,7 +67,12 @@ def main(arguments: list[str] | None = None) -> Any:
         code = cli.main(arguments, prog_name="mdtranslate", standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
     except click.ClickException as error:
-        error.show()
+        context = getattr(error, "ctx", None)
+        if context is not None and not (arguments if arguments is not None else sys.argv[1:]):
+            error.show()  # Nothing was asked for: click shows the help.
+        else:
+            message = " ".join(error.format_message().split()).rstrip(".")
+            _show(error, f"{message}; see {context.command_path} --help" if context is not None else message)
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         click.echo("stopped", err=True)
@@ -83,7 +88,7 @@ def _unexpected(error: Exception) -> int:
     """A failure that nobody named: a plugin's, if the code that raised it is a plugin's, else a bug of ours."""
     registry = sys.modules.get("mdtranslate.registry")
     plugin = registry.registry().blame(error) if registry else None
-    what = f"{type(error).__name__}: {error}"
+    what = f"{type(error).__name__}: {' '.join(str(error).split())}"
     if plugin is not None and not plugin.distribution.startswith("mdtranslate "):
         _show(error, f"{plugin} failed: {what} (--debug shows where)")
         return 69
@@ -95,5 +100,6 @@ def _unexpected(error: Exception) -> int:
 def _show(error: Exception, message: str) -> None:
     if "--debug" in sys.argv:
         traceback.print_exception(error)
-    click.secho("error: ", fg="red", nl=False, err=True)
-    click.echo(message, err=True)
+    for line in message.splitlines():
+        click.secho("error: ", fg="red", nl=False, err=True)
+        click.echo(line, err=True)

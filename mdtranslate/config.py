@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Generic, Literal, TypeVar, get_args
 
-from pydantic import Field, GetCoreSchemaHandler, PositiveInt, model_validator
-from pydantic_core import PydanticCustomError, core_schema
+from pydantic import Field, GetCoreSchemaHandler, PositiveInt, ValidationError, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError, core_schema
 
-from mdtranslate.errors import MdtranslateError, PluginError
+from mdtranslate.errors import MdtranslateError, PluginError, RecipeError, nearest
 from mdtranslate.interfaces import Component, Dataset, Discriminator, Generator, LabelEncoder, Loss, Metric, Settings
 from mdtranslate.registry import KINDS, UnknownName, kind_class, registry
 
 C = TypeVar("C", bound=Component)
+
+GROUPS = ("datasets", "losses", "metrics")
+"""Tables of components by instance: the key of an instance is its name where it has no other."""
 
 
 class Choice(Generic[C]):
@@ -32,16 +35,21 @@ class Choice(Generic[C]):
         return self.component.name
 
     def build(self, **context: Any) -> C:
-        """The component itself. Raises `PluginError` that names the plugin where the component fails."""
+        """The component itself.
+
+        Raises `RecipeError` where the component refuses its settings with a `ValueError`, which is how it says that
+        they do not go together, and `PluginError` that names the plugin where it fails in any other way.
+        """
         try:
             return self.component(self.config, **context)  # type: ignore[call-arg]
         except MdtranslateError:
             raise
-        except Exception as error:
-            owner = registry().owner(self.kind, self.name)
-            raise PluginError(
-                f"{self.kind} {self.name!r} of {owner} failed: {type(error).__name__}: {error}"
-            ) from error
+        except (Exception, SystemExit) as error:
+            what = f"{self.kind} {self.name!r} of {registry().owner(self.kind, self.name)}"
+            said = " ".join(str(error).split())
+            if type(error) is ValueError:
+                raise RecipeError(f"{what} refuses its settings: {said}") from error
+            raise PluginError(f"{what} failed: {type(error).__name__}: {said}") from error
 
     def dump(self) -> dict[str, Any]:
         """The table that validates to this choice, every setting included."""
@@ -60,19 +68,31 @@ def _choose(base: type[C], value: Any) -> Choice[C]:
     if isinstance(value, Choice):
         return value
     role = base.__name__.lower()
-    table = {"name": value} if isinstance(value, str) else value
-    if not isinstance(table, Mapping) or not isinstance(table.get("name"), str):
-        raise PydanticCustomError("choice", f"a {role} is a name, or a table with a name")
     kind = next(kind for kind in KINDS if issubclass(base, kind_class(kind)))
+    table = {"name": value} if isinstance(value, str) else value
+    if not isinstance(table, Mapping):
+        raise PydanticCustomError("choice", f"a {role} is a name, or a table with a name")
+    name = table.get("name")
+    if not isinstance(name, str):
+        hint = nearest("", registry().names(kind))
+        raise _misnamed(base, table, f"the name of a {role} is missing; {hint}" if name is None else f"no name; {hint}")
     try:
-        component = registry().component(kind, table["name"])
+        component = registry().component(kind, name)
     except UnknownName as error:
-        raise PydanticCustomError("choice", "{message}", {"message": str(error)}) from None
+        raise _misnamed(base, table, str(error)) from None
     if not issubclass(component, base):
-        raise PydanticCustomError("choice", f"{component.name!r} is no {role}")
+        raise _misnamed(base, table, f"{name!r} is a {kind}, but no {role}")
     rest = {key: each for key, each in table.items() if key != "name"}
     # A nested ValidationError keeps its own locations below ours: pydantic joins them.
     return Choice(component, component.Config.model_validate(rest))
+
+
+def _misnamed(base: type[Component], table: Mapping[str, Any], message: str) -> ValidationError:
+    custom = PydanticCustomError("choice", "{message}", {"message": message})
+    place = ("name",) if "name" in table else ()
+    return ValidationError.from_exception_data(
+        base.__name__, [InitErrorDetails(type=custom, loc=place, input=table.get("name", table))]
+    )
 
 
 def _named_by_key(value: Any) -> Any:
@@ -136,7 +156,10 @@ class Optimizer(Settings):
         (0.5, 0.999), description="decay of the averages of the gradient and of its square"
     )
     decay_from: float = Field(
-        0.5, ge=0, le=1, description="share of the steps after which the rate falls evenly, to zero at the last; 1: never"
+        0.5,
+        ge=0,
+        le=1,
+        description="share of the steps after which the rate falls evenly, to zero at the end; 1: never",
     )
 
     def rate(self, step: int, steps: int) -> float:
@@ -148,8 +171,10 @@ class Optimizer(Settings):
 class Optimizers(Settings):
     """One optimizer per network."""
 
-    generator: Optimizer = Field(default_factory=Optimizer, description="of the generator")
-    discriminator: Optimizer = Field(default_factory=Optimizer, description="of the discriminator")
+    generator: Optimizer = Field(default_factory=lambda: Optimizer.model_validate({}), description="of the generator")
+    discriminator: Optimizer = Field(
+        default_factory=lambda: Optimizer.model_validate({}), description="of the discriminator"
+    )
 
 
 class Recipe(Settings):
@@ -161,16 +186,17 @@ class Recipe(Settings):
     discriminator: Choice[Discriminator] = Field(description="the network that judges")
     losses: dict[str, Choice[Loss]] = Field(min_length=1, description="what the networks learn from")
     metrics: dict[str, Choice[Metric]] = Field(default_factory=dict, description="what `mdtranslate evaluate` measures")
-    data: Data = Field(default_factory=Data, description="how pictures become batches")
-    train: Train = Field(default_factory=Train, description="how long, how often, and what is kept")
-    optimizers: Optimizers = Field(default_factory=Optimizers, description="one optimizer per network")
+    data: Data = Field(default_factory=lambda: Data.model_validate({}), description="how pictures become batches")
+    train: Train = Field(
+        default_factory=lambda: Train.model_validate({}), description="how long, how often, and what is kept"
+    )
+    optimizers: Optimizers = Field(
+        default_factory=lambda: Optimizers.model_validate({}), description="one optimizer per network"
+    )
 
     @model_validator(mode="before")
     @classmethod
     def _instances_by_key(cls, tree: Any) -> Any:
         if not isinstance(tree, Mapping):
             return tree
-        return {
-            key: _named_by_key(value) if key in ("datasets", "losses", "metrics") else value
-            for key, value in tree.items()
-        }
+        return {key: _named_by_key(value) if key in GROUPS else value for key, value in tree.items()}

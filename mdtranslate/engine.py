@@ -6,7 +6,7 @@ The only `backward()` and optimizer step of the repository are here.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from typing import Any
 
@@ -43,9 +43,7 @@ class Trainer:
     def step(self, step: int, batch: Batch) -> None:
         """One batch: the discriminator's update, and every `critic_steps` the generator's on the same batch."""
         both = (step + 1) % self.recipe.train.critic_steps == 0
-        t = Translation(
-            batch, self.model.generator, self.model.discriminator, self.model.encoder, carry_graph=both
-        )
+        t = Translation(batch, self.model.generator, self.model.discriminator, self.model.encoder, carry_graph=both)
         self.update("discriminator", t, step)
         if both:
             self.update("generator", t.then_generator(), step)
@@ -58,7 +56,8 @@ class Trainer:
         optimizer = self.optimizers[role]
         settings: Optimizer = getattr(self.recipe.optimizers, role)
         optimizer.param_groups[0]["lr"] = settings.rate(step, self.recipe.train.steps)
-        with _frozen(self.networks[ROLES[role == "discriminator"]]):
+        # The generator stays unfrozen in the discriminator's update: the graph of `fake` may be carried to its own.
+        with _frozen(self.networks["discriminator"]) if role == "generator" else nullcontext():
             terms = dict(self._terms(role, t, step))
             if not terms:
                 raise PluginError(f"no loss of this recipe has a term for the {role}, so it cannot learn")
@@ -130,9 +129,7 @@ class Trainer:
         return self.average if self.average is not None else self.model.generator
 
 
-def learn(
-    trainer: Trainer, batches: Callable[[int], Batch], start: int, each_step: Callable[[int], None]
-) -> None:
+def learn(trainer: Trainer, batches: Callable[[int], Batch], start: int, each_step: Callable[[int], None]) -> None:
     """The loop: from step `start` to the recipe's last; `each_step(done)` logs, samples, saves and may stop it."""
     for step in range(start, trainer.recipe.train.steps):
         trainer.step(step, batches(step))
@@ -146,7 +143,7 @@ def _adam(parameters: list[nn.Parameter], settings: Optimizer) -> torch.optim.Ad
 
 @contextmanager
 def _frozen(network: nn.Module) -> Iterator[None]:
-    """No gradients for the network that is not updated; those of a backward pass would be thrown away."""
+    """No gradients for a network that is not updated: they would be computed and thrown away."""
     network.requires_grad_(False)
     try:
         yield

@@ -1,7 +1,8 @@
 """The hooks that a plugin may implement; the whole plugin surface.
 
-A component hook returns its classes, `[MyLoss, ...]`, or where to find them by name, `{"my-loss": "my_package.losses:MyLoss"}`:
-then listing plugins imports nothing, and the module is imported when the component is first used.
+A component hook returns its classes, `[MyLoss, ...]`, or where to find them by name,
+`{"my-loss": "my_package.losses:MyLoss"}`: then listing plugins imports nothing, and the module is imported when the
+component is first used.
 """
 
 from __future__ import annotations

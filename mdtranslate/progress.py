@@ -54,7 +54,9 @@ class Watch:
         self._advance("training", step, steps)
         if not losses:
             return
-        parts = [f"{name.replace('discriminator/', 'D ').replace('generator/', 'G ')} {losses[name]:.3g}" for name in losses]
+        parts = [
+            f"{name.replace('discriminator/', 'D ').replace('generator/', 'G ')} {losses[name]:.3g}" for name in losses
+        ]
         if self._task is not None:
             self._bar.update(self._task, losses="  ".join(parts))
         if not self.live:

@@ -6,17 +6,19 @@ import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
+from datetime import date, time
 from pathlib import Path
 from typing import Any
 
 import tomli_w
 from pydantic import ValidationError
 
-from mdtranslate.config import Recipe
+from mdtranslate.config import GROUPS, Recipe
 from mdtranslate.errors import RecipeError
 from mdtranslate.registry import registry
 
 Tree = dict[str, Any]
+COMMAND_LINE = "command line"
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,8 @@ class Resolved:
     @property
     def tree(self) -> Tree:
         """The whole recipe as TOML has it: every setting written out, what is not set left out."""
-        return _without_none(self.recipe.model_dump(mode="json"))
+        tree: Tree = _without_none(self.recipe.model_dump(mode="json"))
+        return tree
 
     def toml(self) -> str:
         """The whole recipe as a TOML document."""
@@ -43,12 +46,9 @@ class Resolved:
         return "\n".join(f"{line:<{width}}  # {origin}" for line, origin in lines)
 
     def _origin(self, key: str) -> str:
-        """The origin of a key, or of the table that set it whole."""
-        parts = key.split(".")
-        for length in range(len(parts), 0, -1):
-            if (origin := self.origins.get(".".join(parts[:length]))) is not None:
-                return origin
-        return "default"
+        """The origin of a key; a component that was given as a mere name has its `name` from there."""
+        table, _, last = key.rpartition(".")
+        return self.origins.get(key) or (self.origins.get(table) if last == "name" else None) or "default"
 
 
 def resolve(name: str, overrides: Iterable[str] = ()) -> Resolved:
@@ -63,28 +63,28 @@ def resolve(name: str, overrides: Iterable[str] = ()) -> Resolved:
 def resolve_tree(name: str, tree: Tree, overrides: Iterable[str] = (), *, source: str) -> Resolved:
     """As `resolve`, from a tree that is read already; `source` names it in messages."""
     tree = deepcopy(tree)
-    origins = {key: source for key, _ in flat(tree)}
-    pairs = [_parse(text) for text in overrides]
-    # A new name drops the old component's settings, so names go first, whatever their place on the command line.
-    for key, value in sorted(pairs, key=lambda pair: not _is_name(tree, *pair)):
+    origins = dict.fromkeys([*dict(flat(tree)), *_implied_names(tree)], source)
+    # A new name drops the old component's settings, so what picks a component goes before what is set in it,
+    # whatever their places on the command line.
+    for key, value in sorted(map(_parse, overrides), key=lambda pair: _depth(pair[0])):
         _override(tree, key, value, origins)
-        origins[key] = "command line"
+    origins.update({key: COMMAND_LINE for key in _implied_names(tree) if key not in origins})
     try:
         recipe = Recipe.model_validate(tree)
     except ValidationError as error:
-        raise RecipeError("\n".join(_lines(error, source, origins))) from None
+        raise RecipeError("\n".join(_lines(error, tree, source, origins))) from None
     return Resolved(name, recipe, origins)
 
 
 def read_toml(path: Path) -> Tree:
     """A TOML file as a tree. Raises `RecipeError` that names the file."""
     try:
-        return tomllib.loads(path.read_text("utf-8"))
+        return tomllib.loads(path.read_text("utf-8-sig"))
     except FileNotFoundError:
         raise RecipeError(f"{path}: there is no such file") from None
     except (OSError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path}: cannot be read: {error}") from None
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise RecipeError(f"{path}: is not TOML: {error}") from None
 
 
@@ -102,8 +102,12 @@ def toml_value(value: Any) -> str:
     if isinstance(value, list):
         return f"[{', '.join(map(toml_value, value))}]"
     if isinstance(value, Mapping):
-        return f"{{{', '.join(f'{key} = {toml_value(each)}' for key, each in value.items())}}}"
+        return f"{{{', '.join(f'{_toml_key(key)} = {toml_value(each)}' for key, each in value.items())}}}"
     return tomli_w.dumps({"x": value}).removeprefix("x = ").strip()
+
+
+def _toml_key(key: str) -> str:
+    return tomli_w.dumps({key: 0}).rpartition(" = ")[0]
 
 
 def _parse(text: str) -> tuple[str, Any]:
@@ -112,19 +116,30 @@ def _parse(text: str) -> tuple[str, Any]:
     if not equals or not all(key.split(".")):
         raise RecipeError(f"{text!r} is no override: write key=value, such as train.steps=1000")
     try:
-        return key, tomllib.loads(f"x = {value}")["x"]
-    except tomllib.TOMLDecodeError:
+        read = tomllib.loads(f"x = {value}")
+    except (tomllib.TOMLDecodeError, RecursionError):
         return key, value  # A bare word or path: what people type in a shell, where quotes are lost.
+    # No setting is a date, but a folder may be called like one.
+    return key, value if len(read) > 1 or isinstance(read["x"], date | time) else read["x"]
 
 
-def _is_name(tree: Tree, key: str, value: Any) -> bool:
-    """Whether an override picks a component: `generator.name=x`, or `generator=x` where a table stands."""
-    if key.endswith(".name"):
-        return True
-    node: Any = tree
-    for part in key.split("."):
-        node = node.get(part) if isinstance(node, Mapping) else None
-    return isinstance(node, Mapping) and isinstance(value, str)
+def _picks(key: str) -> bool:
+    """Whether a key is the name of a component: `generator.name`, but not `losses.name`, which is an instance."""
+    table, _, last = key.rpartition(".")
+    return last == "name" and bool(table) and table not in GROUPS
+
+
+def _depth(key: str) -> int:
+    return key.count(".") - _picks(key)
+
+
+def _implied_names(tree: Tree) -> Iterator[str]:
+    """The names that keys of instances stand for: `[losses.wgan-gp]` is the loss of that name."""
+    for group in GROUPS:
+        instances = tree.get(group)
+        for key, value in instances.items() if isinstance(instances, dict) else ():
+            if isinstance(value, dict) and "name" not in value:
+                yield f"{group}.{key}.name"
 
 
 def _override(tree: Tree, key: str, value: Any, origins: dict[str, str]) -> None:
@@ -134,38 +149,66 @@ def _override(tree: Tree, key: str, value: Any, origins: dict[str, str]) -> None
         inner = node.get(part, {})
         if isinstance(inner, str):
             inner = {"name": inner}
+            origins[f"{above}{part}.name"] = origins.pop(f"{above}{part}")
         elif not isinstance(inner, dict):
-            raise RecipeError(f"{key}={toml_value(value)}: {above}{part} is {toml_value(inner)}, not a table")
+            raise RecipeError(
+                f"{COMMAND_LINE}: {key}={toml_value(value)}: {above}{part} is {toml_value(inner)}, not a table"
+            )
         above += f"{part}."
         node[part] = node = inner
-    if isinstance(node.get(last), dict) and isinstance(value, str):
-        above, node, last = f"{above}{last}.", node[last], "name"
-        parents = key.split(".")
-    if last == "name" and parents and node.get("name", parents[-1]) != value:
-        node.clear()
-        for old in [origin for origin in origins if origin.startswith(above)]:
-            del origins[old]
+    if isinstance(node.get(last), dict) and isinstance(value, str) and key not in GROUPS:
+        key, above, node, last = f"{key}.name", f"{above}{last}.", node[last], "name"
+    changed = key
+    if _picks(key):
+        group, _, instance = above[:-1].rpartition(".")
+        if node.get("name", instance if group in GROUPS else value) != value:
+            node.clear()
+            changed = above[:-1]
+    for old in [each for each in origins if each == changed or each.startswith(f"{changed}.")]:
+        del origins[old]
     node[last] = value
+    origins.update(dict.fromkeys(dict(flat({last: value}, above)), COMMAND_LINE))
 
 
-def _lines(error: ValidationError, source: str, origins: Mapping[str, str]) -> Iterator[str]:
-    for each in error.errors(include_url=False):
-        parts = [str(part) for part in each["loc"]]
-        if each["type"] == "unknown_key":
-            parts.append(each["ctx"]["key"])
-        key = ".".join(parts)
-        origin = origins.get(key, source)
-        message = each["msg"].removeprefix("Value error, ")
-        given = each["input"]
-        shown = "" if each["type"] == "missing" or isinstance(given, Mapping) else f"={toml_value(_plain(given))}"
-        yield f"{origin}: {key}{shown}: {message}"
+def _lines(error: ValidationError, tree: Tree, source: str, origins: Mapping[str, str]) -> Iterator[str]:
+    """A line per mistake. What is wrong in every branch of a union is one mistake, said of the one that fits best."""
+    mistakes: dict[Any, list[tuple[str, str, str]]] = {}
+    for number, each in enumerate(error.errors(include_url=False)):
+        missing = each["type"] == "missing"
+        key, union, given = _place(tree, each["loc"], missing)
+        hidden = missing or (isinstance(given, Mapping) and not each["type"].endswith("_type"))
+        shown = "" if hidden else f"={toml_value(given)}"
+        mistakes.setdefault(number if union is None else union, []).append((key, shown, each["msg"]))
+    for branches in mistakes.values():
+        key, shown, _ = max(branches, key=lambda branch: branch[0].count("."))
+        message = " or ".join(dict.fromkeys(said for where, _, said in branches if where == key))
+        below = any(each.startswith(f"{key}.") and origin == COMMAND_LINE for each, origin in origins.items())
+        origin = origins.get(key, COMMAND_LINE if below else source)
+        yield f"{origin}: {key or 'the recipe'}{shown}: {message}"
 
 
-def _plain(value: Any) -> Any:
-    return value if isinstance(value, bool | int | float | str | list) else repr(value)
+def _place(tree: Tree, location: tuple[int | str, ...], missing: bool) -> tuple[str, str | None, Any]:
+    """The key that a recipe has for a location of pydantic's, which also names branches of unions; where; the value.
+
+    A name that the key of an instance implies is not in the recipe either.
+    """
+    node: Any = tree
+    key: list[str] = []
+    union = None
+    for part in location:
+        try:
+            node = node[part]
+        except (KeyError, IndexError, TypeError):  # TypeError: neither a table nor a list, or a list and a word.
+            if not (missing and part == location[-1]):
+                union = ".".join(key) if union is None else union
+                continue
+        key.append(str(part))
+    return ".".join(key), union, node
 
 
 def _without_none(tree: Any) -> Any:
     if isinstance(tree, dict):
         return {key: _without_none(value) for key, value in tree.items() if value is not None}
+    if isinstance(tree, list):
+        return [_without_none(value) for value in tree if value is not None]
     return tree

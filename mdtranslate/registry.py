@@ -10,6 +10,7 @@ import importlib.util
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -20,7 +21,7 @@ import pluggy
 
 from mdtranslate import hookspecs
 from mdtranslate.errors import PluginError, RecipeError, nearest
-from mdtranslate.interfaces import Component
+from mdtranslate.interfaces import Component, Settings
 
 KINDS = {
     "dataset": "register_datasets",
@@ -66,8 +67,8 @@ class Registry:
         self._manager = pluggy.PluginManager("mdtranslate")
         self._manager.add_hookspecs(hookspecs)
         for point in _entry_points():
-            source = f"{point.dist.name} {point.dist.version}" if point.dist else "unknown distribution"
-            self._adopt(Plugin(point.name, source, (point.module.partition(".")[0],)), point.load)
+            module = point.value.partition(":")[0].partition(".")[0].strip()
+            self._adopt(Plugin(point.name, _distribution(point), (module,)), point.load)
         for file in files:
             plugin = Plugin(file.stem, str(file), (_module_name(file),))
             self._adopt(plugin, lambda file=file: _load_file(file))  # type: ignore[misc]
@@ -76,7 +77,8 @@ class Registry:
 
     def register(self, module: object, name: str) -> Plugin:
         """Adds a plugin that is already an object in memory, as tests and notebooks have them."""
-        plugin = Plugin(name, "in memory", (getattr(module, "__module__", None) or getattr(module, "__name__", name),))
+        home = getattr(module, "__module__", None) or getattr(module, "__name__", name)
+        plugin = Plugin(name, "in memory", (str(home),))
         self._adopt(plugin, lambda: module)
         return plugin
 
@@ -93,7 +95,7 @@ class Registry:
         if isinstance(entry.target, str):
             module, _, attribute = entry.target.partition(":")
             loaded = _try(lambda: getattr(importlib.import_module(module), attribute))
-            problem = loaded if isinstance(loaded, str) else _misfit(loaded, kind, name)
+            problem = loaded if isinstance(loaded, str) else _try(lambda: _misfit(loaded, kind, name))
             if problem:
                 raise PluginError(f"{kind} {name!r} of {entry.plugin} cannot be loaded: {problem}")
             entry = self._entries[kind, name] = _Entry(entry.plugin, loaded)
@@ -140,21 +142,22 @@ class Registry:
         if registered != f"{plugin.name} from {plugin.distribution}":
             plugin.errors.append(f"cannot be registered: {registered or 'its name is taken'}")
             return
-        plugin.errors += _misspelt(module)
+        misspelt = _try(lambda: _misspelt(module))
+        plugin.errors += [misspelt] if isinstance(misspelt, str) else misspelt
         for kind, hook in {**KINDS, "recipe": RECIPES}.items():
-            if callable(implementation := getattr(module, hook, None)) and _is_hook(implementation):
-                given = _try(lambda implementation=implementation: list(_targets(implementation())))  # type: ignore[misc]
-                if isinstance(given, str):
-                    plugin.errors.append(f"{hook}: {given}")
-                    continue
-                for name, target in given:
-                    self._add(plugin, kind, name, target)
+            given = _try(lambda hook=hook: list(_targets(module, hook)))  # type: ignore[misc]
+            if isinstance(given, str):
+                plugin.errors.append(f"{hook}: {given}")
+                continue
+            for name, target in given:
+                self._add(plugin, kind, name, target)
 
-    def _add(self, plugin: Plugin, kind: str, name: str, target: str | type[Component] | Path) -> None:
-        if (kind, name) in self._entries:
-            plugin.errors.append(f"{kind} {name!r} is taken by {self._entries[kind, name].plugin}")
-        elif isinstance(target, type) and (problem := _misfit(target, kind, name)):
+    def _add(self, plugin: Plugin, kind: str, name: Any, target: Any) -> None:
+        problem = _try(lambda: _unfit(target, kind, name))
+        if problem:
             plugin.errors.append(f"{kind} {name!r}: {problem}")
+        elif (kind, name) in self._entries:
+            plugin.errors.append(f"{kind} {name!r} is taken by {self._entries[kind, name].plugin}")
         else:
             self._entries[kind, name] = _Entry(plugin, target)
             plugin.provides.append((kind, name))
@@ -172,7 +175,7 @@ def registry() -> Registry:
 def use_files(files: tuple[Path, ...]) -> None:
     """Plain `.py` files to take as plugins besides the installed ones; before the registry is first used."""
     global _files
-    _files = tuple(file.resolve() for file in files)
+    _files = tuple(dict.fromkeys(file.resolve() for file in files))
     registry.cache_clear()
 
 
@@ -190,8 +193,14 @@ def _entry_points() -> list[EntryPoint]:
     unique = {(point.name, point.value): point for point in entry_points(group="mdtranslate")}
     return sorted(
         unique.values(),
-        key=lambda point: (point.dist is None or point.dist.name != "mdtranslate", point.name, point.value),
+        key=lambda point: (not _distribution(point).startswith("mdtranslate "), point.name, point.value),
     )
+
+
+def _distribution(point: EntryPoint) -> str:
+    """Name and version, as far as its metadata tells."""
+    known = _try(lambda: f"{point.dist.name} {point.dist.version}" if point.dist else "")
+    return known if point.dist and not known.startswith(("KeyError", "None")) else "unknown distribution"
 
 
 def _try(call: Callable[[], Any]) -> Any:
@@ -203,12 +212,30 @@ def _try(call: Callable[[], Any]) -> Any:
         return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def _targets(given: Any) -> Iterator[tuple[str, str | type[Component] | Path]]:
+def _targets(module: object, hook: str) -> Iterator[tuple[Any, Any]]:
+    """What a plugin's hook gives, with names; nothing where it has no such hook."""
+    implementation = getattr(module, hook, None)
+    given: Any = implementation() if callable(implementation) and _is_hook(implementation) else ()
     if isinstance(given, Mapping):
         yield from given.items()
         return
-    for each in given or ():
+    for each in [given] if isinstance(given, str) else given or ():
+        if isinstance(each, str):
+            raise TypeError(f'{each!r} lacks the name that it goes by: return {{"name": {each!r}}}')
         yield (each.stem, each) if isinstance(each, Path) else (getattr(each, "name", repr(each)), each)
+
+
+def _unfit(target: Any, kind: str, name: Any) -> str | None:
+    """Why `target` cannot be registered; None where it can. A class that is only named is looked at when it is used."""
+    if not (isinstance(name, str) and name):
+        return "the name is no word"
+    if kind == "recipe":
+        if not isinstance(target, Path):
+            return f"{target!r} is no pathlib.Path"
+        return None if target.is_file() else f"there is no file {target}"
+    if isinstance(target, str):
+        return None if all(target.partition(":")) else f"{target!r} is not written as module:Class"
+    return _misfit(target, kind, name)
 
 
 def _misfit(target: Any, kind: str, name: str) -> str | None:
@@ -218,6 +245,9 @@ def _misfit(target: Any, kind: str, name: str) -> str | None:
         return f"{target!r} is no subclass of mdtranslate.{base.__name__}"
     if getattr(target, "name", None) != name:
         return f"the class calls itself {getattr(target, 'name', None)!r}"
+    config = base.Config if "Config" in vars(base) else Settings
+    if not (isinstance(target.Config, type) and issubclass(target.Config, config)):
+        return f"its Config is no subclass of mdtranslate.{config.__qualname__}"
     return None
 
 
@@ -226,12 +256,16 @@ def _is_hook(function: object) -> bool:
 
 
 def _misspelt(module: object) -> list[str]:
-    """Functions that are meant as hooks and are none: pluggy would pass over them in silence."""
+    """Functions that are meant as hooks and are none: pluggy would pass over them in silence.
+
+    `register_dataset` is one even without the marker: what is spelt so like a hook means to be one.
+    """
     hooks = {*KINDS.values(), RECIPES}
     found = []
     for name in dir(module):
-        function = getattr(module, name)
-        if _is_hook(function) and name not in hooks:
+        function = getattr(module, name, None)
+        near = name.startswith("register_") and callable(function) and bool(get_close_matches(name, hooks, 1, 0.8))
+        if name not in hooks and (_is_hook(function) or near):
             found.append(f"{name} is no hook: {nearest(name, hooks)}")
         elif name in hooks and not _is_hook(function):
             found.append(f"{name} lacks @mdtranslate.hookimpl, so it is not called")

@@ -49,7 +49,9 @@ class RunFolder:
         """A new folder: `out`, or the next number below `runs/`. Raises `RecipeError` where `out` is taken."""
         if out is not None:
             if out.exists() and (not out.is_dir() or any(out.iterdir())):
-                raise RecipeError(f"--out {out}: is there already, and a run never writes over anything; choose another")
+                raise RecipeError(
+                    f"--out {out}: is there already, and a run never writes over anything; choose another"
+                )
             with disk(out):
                 out.mkdir(parents=True, exist_ok=True)
             return cls(out)

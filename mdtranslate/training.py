@@ -49,7 +49,9 @@ def go_on(run: RunFolder, resolved: Resolved, device: torch.device) -> None:
         job = _Job(resolved, device, watch)
         step = restore(run, job.trainer, job.identity, watch.say)
         if step >= resolved.recipe.train.steps:
-            watch.say(f"{run.path} is done: {step} steps. To train longer: mdtranslate run {run.path} train.steps={2 * step}")
+            watch.say(
+                f"{run.path} is done: {step} steps. To train longer: mdtranslate run {run.path} train.steps={2 * step}"
+            )
             return
         job.train(run, step)
 
@@ -117,7 +119,9 @@ class _Job:
                 learn(self.trainer, self.batches, step, each_step)
         except BaseException as error:
             state = "stopped" if isinstance(error, Stopped) else "failed"
-            run.status(state, self._saved(run), train.steps, str(error) if isinstance(error, MdtranslateError) else repr(error))
+            run.status(
+                state, self._saved(run), train.steps, str(error) if isinstance(error, MdtranslateError) else repr(error)
+            )
             raise
         finally:
             if board:
@@ -129,7 +133,9 @@ class _Job:
         """Weights of another run to start from (`train.init`)."""
         other = Translator.load(Path(folder), self.device).model
         for role in ("generator", "discriminator"):
-            checkpoint.fill(getattr(self.model, role), getattr(other, role).state_dict(), f"train.init={folder}: {role}")
+            checkpoint.fill(
+                getattr(self.model, role), getattr(other, role).state_dict(), f"train.init={folder}: {role}"
+            )
         if self.trainer.average is not None:
             checkpoint.fill(self.trainer.average, other.generator.state_dict(), f"train.init={folder}: generator")
 
@@ -233,5 +239,7 @@ def _board(run: RunFolder) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
-        raise CheckpointError("train.tensorboard=true needs TensorBoard: pip install 'mdtranslate[tensorboard]'") from None
+        raise CheckpointError(
+            "train.tensorboard=true needs TensorBoard: pip install 'mdtranslate[tensorboard]'"
+        ) from None
     return SummaryWriter(str(run.path / "tensorboard"))

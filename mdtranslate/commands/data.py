@@ -37,7 +37,7 @@ def list_(as_json: bool) -> None:
 @click.argument("keys", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="Remove all of it.")
 def clear_(keys: tuple[str, ...], everything: bool) -> None:
-    """Remove entries by KEY (as `data list` shows them), or by the name of a dataset; it is packed again when needed."""
+    """Remove entries by KEY (as `data list` shows them), or by a dataset's name; it is packed again when needed."""
     from mdtranslate.data.pack import clear, list_packed
     from mdtranslate.errors import RecipeError
 

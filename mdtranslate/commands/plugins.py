@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+BOUNDS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<", "multiple_of": "multiple of"}
+
 
 @click.command("plugins")
 @click.argument("kind", required=False)
@@ -85,7 +87,7 @@ def _settings(config: Any) -> Iterator[dict[str, Any]]:
         bounds = " and ".join(
             f"{sign} {getattr(each, attribute)}"
             for each in field.metadata
-            for attribute, sign in (("ge", ">="), ("gt", ">"), ("le", "<="), ("lt", "<"), ("multiple_of", "multiple of"))
+            for attribute, sign in BOUNDS.items()
             if getattr(each, attribute, None) is not None
         )
         default = None if field.is_required() else field.get_default(call_default_factory=True)

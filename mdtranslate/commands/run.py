@@ -10,7 +10,9 @@ import click
 @click.command("run")
 @click.argument("recipe")
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder of the run; the next number below runs/ if left out.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Folder of the run; the next number below runs/ if left out."
+)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps.")
 @click.option("--dry-run", is_flag=True, help="Print every setting and where its value came from; do nothing.")
 def command(recipe: str, overrides: tuple[str, ...], out: Path | None, device: str, dry_run: bool) -> None:

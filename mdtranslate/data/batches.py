@@ -138,7 +138,4 @@ def _cut(pictures: Tensor, top: Any, left: Any, flip: Any, size: int, device: to
     rows = top[:, None] + ahead
     columns = left[:, None] + np.where(flip[:, None], ahead[::-1], ahead)
     batch = torch.arange(len(pictures), device=device)
-    return pictures[
-        batch[:, None, None], to_device(rows, device)[:, :, None], to_device(columns, device)[:, None, :]
-    ]
-
+    return pictures[batch[:, None, None], to_device(rows, device)[:, :, None], to_device(columns, device)[:, None, :]]

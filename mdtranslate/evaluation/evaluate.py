@@ -140,7 +140,7 @@ def evaluate(run: RunFolder, device: torch.device, overrides: Sequence[str] = ()
 def _recipe(run: RunFolder, overrides: Sequence[str]) -> Recipe:
     for text in overrides:
         if text.partition("=")[0].strip().partition(".")[0] != "metrics":
-            raise RecipeError(f"{text}: evaluating a run can change only its metrics, such as metrics.l1=reconstruction")
+            raise RecipeError(f"{text}: an evaluation can change only metrics, such as metrics.l1=reconstruction")
     path = run.path / "recipe.toml"
     tree = read_toml(path)
     if not tree.get("metrics") and not overrides:
@@ -154,10 +154,8 @@ def _tests(source: Source, recipe: Recipe, translator: Translator, device: torch
     records = source.records(Split.TEST)
     packed = source.pack(records, data.image_size, "test", data.workers, progress)
     labels = source.labels(records, encoder)
-    unknown = [n for n, record in enumerate(records) if len(source.labelled(record)) < len(source.attributes)]
-    for index in _chunks(unknown):
-        label = translator.infer(_real(packed.pixels[index], device), labels[index].to(device))
-        labels[index] = label.to(labels.device)
+    for index in _chunks(list(range(len(records)))):
+        labels[index] = translator.infer(_real(packed.pixels[index], device), labels[index]).cpu()
 
     edits: dict[Edit, list[int]] = {}
     for attribute in source.attributes:
@@ -195,8 +193,8 @@ def _measure(
     done, total = 0, sum(map(len, tests.edits.values()))
     for edit, index in _batches(tests):
         real = _real(tests.packed.pixels[index], device)
-        before = tests.labels[index].to(device)
-        target = _targets(tests, translator, edit, index).to(device)
+        before = tests.labels[index]
+        target = _targets(tests, translator, edit, index)
         fake = translator.translate(real, before, target)
         places = [tests.truth[edit, n] for n in index if (edit, n) in tests.truth]
         batch = Edited(
@@ -250,10 +248,10 @@ def _picture(tests: _Tests, translator: Translator, device: torch.device) -> NDA
     """
     index = list(range(min(GRID_ROWS, len(tests.records))))
     pixels = np.asarray(tests.packed.pixels[index])
-    real, before = _real(pixels, device), tests.labels[index].to(device)
+    real, before = _real(pixels, device), tests.labels[index]
     columns, titles = [pixels], ["test picture"]
     for edit in tests.edits:
-        target = _targets(tests, translator, edit, index).to(device)
+        target = _targets(tests, translator, edit, index)
         columns.append(to_pixels(translator.translate(real, before, target)))
         titles.append(spell(edit[1]) if isinstance(edit[1], str) else _spelt(edit))
         if any(pair[0] == edit for pair in tests.truth):
@@ -266,7 +264,7 @@ def _picture(tests: _Tests, translator: Translator, device: torch.device) -> NDA
                     truth[row] = pixels[row]
             columns.append(truth)
             titles.append("true")
-    grid = draw_grid(np.stack(columns, axis=1), titles, tests.source.dataset.credit)
+    grid = draw_grid(np.stack(columns, axis=1), titles, footer=tests.source.dataset.credit)
     return np.asarray(grid.convert("RGB"))
 
 

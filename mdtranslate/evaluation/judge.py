@@ -74,7 +74,9 @@ class Judge:
         """The likeliest value of every attribute for pictures [B, 3, S, S] in [-1, 1]: B mappings."""
         logits = self.network(real.to(self.device, memory_format=torch.channels_last))
         seen = _seen(logits, self.attributes).tolist()
-        return [{each.name: each.allowed[code] for each, code in zip(self.attributes, row, strict=True)} for row in seen]
+        return [
+            {each.name: each.allowed[code] for each, code in zip(self.attributes, row, strict=True)} for row in seen
+        ]
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +106,8 @@ def obtain_judge(
     with FileLock(folder.with_name(f"{key}.lock")):
         judge = _load(folder, attributes, device)
         if judge is None:
-            network, reached = train_judge(train, val, attributes, seed, device, progress, training, f"{source.name} judge")
+            what = f"{source.name} judge"
+            network, reached = train_judge(train, val, attributes, seed, device, progress, training, what)
             facts = {
                 "network": NETWORK,
                 "key": key,
@@ -172,7 +175,7 @@ def _network(attributes: Sequence[Attribute]) -> nn.Module:
 
 def _heads(logits: Tensor, attributes: Sequence[Attribute]) -> Sequence[Tensor]:
     """The logits of each attribute, [B, number of its allowed values]."""
-    return logits.split([len(each.allowed) for each in attributes], dim=1)
+    return torch.split(logits, [len(each.allowed) for each in attributes], dim=1)
 
 
 def _seen(logits: Tensor, attributes: Sequence[Attribute]) -> Tensor:
@@ -196,7 +199,8 @@ def _accuracy(
     network.eval()
     seen = []
     for start in range(0, len(examples.codes), 256):
-        seen.append(_seen(network(normalise(to_device(examples.pixels[start : start + 256], device))), attributes))
+        pictures = np.array(examples.pixels[start : start + 256])  # Torch wants an array that could be written to.
+        seen.append(_seen(network(normalise(to_device(pictures, device))), attributes))
     known = examples.codes != UNKNOWN
     right = ((torch.cat(seen) == examples.codes) & known).sum(0) / known.sum(0)
     return {each.name: float(share) for each, share, any_ in zip(attributes, right, known.any(0), strict=True) if any_}
@@ -210,7 +214,8 @@ def _moved(pixels: NDArray[np.uint8], shift: float, rng: np.random.Generator) ->
     ahead = np.arange(size)
     rows = np.clip(ahead + down, 0, size - 1)
     columns = np.clip(np.where(rng.random((count, 1)) < 0.5, ahead[::-1], ahead) + right, 0, size - 1)
-    return pixels[np.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]]
+    moved: NDArray[np.uint8] = pixels[np.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]]
+    return moved
 
 
 def _examples(source: Source, split: Split, size: int, progress: Progress) -> _Examples:

@@ -28,8 +28,10 @@ def show(report: Report, console: Console) -> None:
     """Prints a report."""
     for result in report.results:
         figures = {name: value for each in result.figures.values() for name, value in each.items()}
-        console.print(f"\n{result.dataset}: {result.pictures} test pictures, {sum(result.edits.values())} edits", style="bold")
-        for table in _tables(result, figures):
+        edits = sum(result.edits.values())
+        console.print(f"\n{result.dataset}: {result.pictures} test pictures, {edits} edits", style="bold")
+        for title, table in _tables(result, figures):
+            console.print(f"\n{title}", markup=False)  # Not the table's own title, which wraps at the table's width.
             console.print(table)
         if "preservation" in figures:
             console.print(f"others preserved on average: {figures['preservation']:.1%}")
@@ -42,21 +44,24 @@ def show(report: Report, console: Console) -> None:
                 console.print(f"{name}: {value:.4g}", markup=False)
 
 
-def _tables(result: Result, figures: Mapping[str, float]) -> Iterator[Table]:
+def _tables(result: Result, figures: Mapping[str, float]) -> Iterator[tuple[str, Table]]:
     """Those for which there are figures."""
-    real = _table("the judge on real test pictures", "", *result.accuracy)
+    real = _table("", *result.accuracy)
     real.add_row("accuracy", *(_percent(each) for each in result.accuracy.values()))
-    yield real
+    yield "the judge on real test pictures", real
     if any(f"{name}/accuracy" in figures for name in result.edited):
-        yield _matrix(result, figures)
+        title = (
+            "after an edit (row) the judge sees: bold, the edited attribute as wanted; others, the attribute as it was"
+        )
+        yield title, _matrix(result, figures)
     if any(f"{name}/l1" in figures for name in result.edited):
-        there_and_back = _table("reconstruction after an edit and back: L1 on the scale of -1 to 1", "", *result.edited)
+        there_and_back = _table("", *result.edited)
         there_and_back.add_row("L1", *(_number(figures.get(f"{name}/l1"), "{:.3f}") for name in result.edited))
-        yield there_and_back
-    shown = {name: style for name, style in _LIKENESS.items() if any(f"{each}/{name}" in figures for each in result.edited)}
+        yield "reconstruction after an edit and back: mean absolute difference on the scale of -1 to 1", there_and_back
+    shown = {name: _LIKENESS[name] for name in _LIKENESS if any(f"{each}/{name}" in figures for each in result.edited)}
     if shown:
         heads = [head for name, _ in shown.values() for head in (name, "nothing", "gain")]
-        likeness = _table("likeness to the true picture, beside doing nothing", "edited", *heads)
+        likeness = _table("edited", *heads)
         for edited in result.edited:
             cells = [
                 _number(figures.get(f"{edited}/{name}{end}"), form.replace(":", ":+") if end == " gain" else form)
@@ -64,11 +69,11 @@ def _tables(result: Result, figures: Mapping[str, float]) -> Iterator[Table]:
                 for end in ("", _IDLE, " gain")
             ]
             likeness.add_row(edited, *cells)
-        yield likeness
+        yield "likeness to the true picture, beside that of doing nothing", likeness
 
 
 def _matrix(result: Result, figures: Mapping[str, float]) -> Table:
-    table = _table("after an edit the judge sees", "edited", *result.attributes)
+    table = _table("edited", *result.attributes)
     for edited in result.edited:
         cells = []
         for judged in result.attributes:
@@ -78,7 +83,6 @@ def _matrix(result: Result, figures: Mapping[str, float]) -> Table:
             colour += "red" if value is not None and value < GOOD else "default"
             cells.append(f"[{colour}]{_percent(value)}[/]")
         table.add_row(edited, *cells)
-    table.caption = "bold: the edited attribute has the wanted value; others: the attribute is what it was"
     return table
 
 
@@ -98,8 +102,8 @@ def _has_table(name: str) -> bool:
     return name.rpartition("/")[2] in _TABLED or "/preserves/" in name or "/judged/" in name
 
 
-def _table(title: str, *heads: str) -> Table:
-    table = Table(title=title, title_justify="left", caption_justify="left")
+def _table(*heads: str) -> Table:
+    table = Table()
     for number, head in enumerate(heads):
         table.add_column(head, justify="right" if number else "left", no_wrap=True)
     return table

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
+from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 from mdtranslate.errors import nearest
 
@@ -17,15 +16,15 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    @model_validator(mode="before")
+    @model_validator(mode="wrap")
     @classmethod
-    def _known_keys(cls, values: Any) -> Any:
-        """Refuses an unknown key with the nearest right one, which pydantic's own message lacks."""
-        for key in values if isinstance(values, Mapping) else ():
-            if key not in cls.model_fields:
-                hint = nearest(key, cls.model_fields)
-                raise PydanticCustomError("unknown_key", "no such key; {hint}", {"key": key, "hint": hint})
-        return values
+    def _known_keys(cls, values: Any, validate: ModelWrapValidatorHandler[Self]) -> Self:
+        """Says of an unknown key the nearest right one, which pydantic's own message lacks."""
+        try:
+            return validate(values)
+        except ValidationError as error:
+            lines = [_hinted(cls, each) for each in error.errors(include_url=False)]
+            raise ValidationError.from_exception_data(cls.__name__, lines) from None
 
 
 class Component(ABC):
@@ -35,3 +34,11 @@ class Component(ABC):
 
     class Config(Settings):
         """No settings. A component that has some overrides this class."""
+
+
+def _hinted(settings: type[Settings], error: ErrorDetails) -> InitErrorDetails:
+    kind, message, key = error["type"], error["msg"].removeprefix("Value error, "), error["loc"]
+    if kind == "extra_forbidden" and len(key) == 1:
+        kind, message = "unknown_key", f"no such key; {nearest(str(key[0]), settings.model_fields)}"
+    custom = PydanticCustomError(kind, "{message}", {"message": message})
+    return InitErrorDetails(type=custom, loc=key, input=error["input"])

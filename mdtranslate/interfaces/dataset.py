@@ -59,9 +59,8 @@ class Attribute:
     def code(self, value: Value) -> int:
         """The position of `value` in `choices`. Raises `ValueError` for a value that the attribute cannot have."""
         for code, choice in enumerate(self.choices):
-            if choice is value or (isinstance(value, str) and choice == value):
-                if choice in self.allowed:
-                    return code
+            if (choice is value or (isinstance(value, str) and choice == value)) and choice in self.allowed:
+                return code
         raise ValueError(f"{value!r} is no value of {self.name}; it has {', '.join(map(spell, self.allowed))}")
 
     def parse(self, text: str) -> Value:
@@ -69,10 +68,10 @@ class Attribute:
         words: dict[str, Value] = {spell(value).lower(): value for value in self.allowed}
         if not self.values:
             words |= {"true": True, "false": False, "1": True, "0": False, "-1": False}
-        try:
-            return words[text.strip().lower()]
-        except KeyError:
-            raise ValueError(f"{text!r} is no value of {self.name}; it has {', '.join(map(spell, self.allowed))}") from None
+        word = text.strip().lower()
+        if word not in words:
+            raise ValueError(f"{text!r} is no value of {self.name}; it has {', '.join(map(spell, self.allowed))}")
+        return words[word]
 
 
 def spell(value: Value) -> str:

@@ -15,7 +15,10 @@ class Backbone(Component, nn.Module):
     """A network that a recipe picks. It never sees a file, a step or a loss."""
 
     def __init__(self, config: Any, *, encoder: LabelEncoder, image_size: int) -> None:
-        """`encoder` says what a label looks like to the network; pictures are `image_size` pixels square in training."""
+        """`encoder` says what a label looks like to the network; pictures in training are `image_size` pixels square.
+
+        Raises `ValueError` where the settings do not go together.
+        """
         nn.Module.__init__(self)
         self.config = config
         self.encoder = encoder

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from statistics import fmean
 from typing import Any, Final
 
@@ -114,7 +114,7 @@ class Counterfactual(_Means):
                     self.add(f"{scope}/{name}", ours)
                     self.add(f"{scope}/{name} of doing nothing", idle)
 
-    def compute(self) -> Mapping[str, float]:
+    def compute(self) -> dict[str, float]:
         figures = super().compute()
         idle = " of doing nothing"
         gains = {

@@ -60,8 +60,8 @@ class MaskVector(LabelEncoder):
         if strange := [name for name in attributes if name not in own]:
             raise ValueError(f"{self.datasets[dataset]} does not label {strange[0]!r}; it labels {', '.join(own)}")
         codes = [
-            attribute.code(attributes[attribute.name]) if number == dataset and attribute.name in attributes else UNKNOWN
-            for number, attribute in self._slots
+            each.code(attributes[each.name]) if number == dataset and each.name in attributes else UNKNOWN
+            for number, each in self._slots
         ]
         return torch.tensor([dataset, *codes], dtype=torch.float32)
 
@@ -149,7 +149,7 @@ class MaskVector(LabelEncoder):
     def _each(self, label: Tensor, *per_class: Tensor) -> Iterator[tuple[Attribute, Tensor, list[Tensor]]]:
         """Each attribute with its codes [B] and its own columns of tensors [B, classes]."""
         widths = [len(attribute.choices) - 1 for _, attribute in self._slots]
-        parts = zip(*(tensor.split(widths, 1) for tensor in per_class), strict=True)
+        parts = zip(*(torch.split(tensor, widths, 1) for tensor in per_class), strict=True)
         for (_, attribute), code, own in zip(self._slots, label.unbind(1)[1:], parts, strict=True):
             yield attribute, code, list(own)
 

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 from mdtranslate import hookimpl
 from mdtranslate.data.sources import Source
@@ -27,7 +28,8 @@ class Squares(Dataset):
 
     def records(self, split: Split) -> Iterator[Record]:
         for number in range(48 if split is Split.TRAIN else 20):
-            values = {"colour": ("red", "green", "blue")[number % 3], "framed": number % 2 == 0, "bright": number % 4 < 2}
+            colour = ("red", "green", "blue")[number % 3]
+            values = {"colour": colour, "framed": number % 2 == 0, "bright": number % 4 < 2}
             known = {name: value for name, value in values.items() if name != "framed" or number % 5}
             shown = "&".join(f"{name}={spell(value)}" for name, value in values.items())
             yield Record(f"{split.value}/{number}?{shown}", None, known)
@@ -55,6 +57,15 @@ class _Plugin:
     @hookimpl
     def register_datasets() -> list[type[Dataset]]:
         return [Squares]
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Pictures of 16 pixels are too small for several threads, which only wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(autouse=True)

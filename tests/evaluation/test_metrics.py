@@ -47,7 +47,8 @@ def test_edit_accuracy_by_edit_and_matrix() -> None:
             ],
         )
     )
-    one.update(edited({"hair": "black"}, [{"hair": "blond", "Male": True}], [{"hair": "blond", "Male": True, "beard": None}]))
+    seen = {"hair": "blond", "Male": True, "beard": None}
+    one.update(edited({"hair": "black"}, [{"hair": "blond", "Male": True}], [seen]))
     assert one.compute() == pytest.approx(
         {
             "hair/accuracy": 3 / 5,

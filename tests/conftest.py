@@ -1,0 +1,70 @@
+"""What several test modules need: installed plugins that are none, and the command line in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from mdtranslate.registry import Registry, registry
+
+Install = Callable[..., Path]
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    """A folder for the module search path, as site-packages is one."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def install(site: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
+    """Installs a plugin of one module with an entry point, as pip leaves it behind."""
+    monkeypatch.syspath_prepend(str(site))
+
+    def _install(name: str, source: str, version: str = "1.0", value: str | None = None) -> Path:
+        (site / f"{name}.py").write_text(textwrap.dedent(source), "utf-8")
+        info = site / f"{name}_dist-{version}.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}-dist\nVersion: {version}\n", "utf-8")
+        (info / "entry_points.txt").write_text(f"[mdtranslate]\n{name} = {value or name}\n", "utf-8")
+        return site / f"{name}.py"
+
+    return _install
+
+
+@pytest.fixture
+def command(site: Path, tmp_path: Path) -> Command:
+    """Runs Python with `site` on its path, in an empty folder `tmp_path / "cwd"`; by default the command line."""
+    home = tmp_path / "cwd"
+    home.mkdir()
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(site),
+        "OMP_NUM_THREADS": "1",
+        "XDG_CACHE_HOME": str(tmp_path / "cache"),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+
+    def _command(*arguments: str, start: tuple[str, ...] = ("-m", "mdtranslate")) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, *start, *arguments], cwd=home, env=environment, capture_output=True, text=True, timeout=120
+        )
+
+    return _command
+
+
+@pytest.fixture
+def fresh_registry() -> Iterator[Registry]:
+    """A registry that recipes of this test are resolved with, to register plugins in."""
+    registry.cache_clear()
+    yield registry()
+    registry.cache_clear()

@@ -1,0 +1,208 @@
+"""A whole evaluation, of translators whose answers are known."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from PIL import Image
+from rich.console import Console
+
+from mdtranslate.commands.evaluate import command
+from mdtranslate.data.sources import Source, attributes_of, build_sources
+from mdtranslate.errors import CheckpointError, RecipeError
+from mdtranslate.evaluation import evaluate as evaluation
+from mdtranslate.evaluation.evaluate import evaluate
+from mdtranslate.evaluation.judge import Judge
+from mdtranslate.evaluation.report import show
+from mdtranslate.interfaces import Split
+from mdtranslate.model import Model
+from mdtranslate.recipes import resolve
+from mdtranslate.runfolder import RunFolder
+from mdtranslate.translator import Translator
+
+CPU = torch.device("cpu")
+RECIPE = """
+datasets.squares = { attributes = ["colour", "framed"] }
+encoder = "mask-vector"
+generator = { name = "stargan-generator", channels = 4, blocks = 1 }
+discriminator = { name = "stargan-discriminator", channels = 4, layers = 2 }
+losses.wgan-gp = {}
+data.image_size = 16
+"""
+
+
+class Perfect(Translator):
+    """Draws the true picture; knows which one by the labels and by where the noise of the picture comes from."""
+
+    source: Source
+    backwards = False
+
+    def translate(self, real: torch.Tensor, source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        dataset = self.source.dataset
+        known = {}
+        for record in dataset.records(Split.TEST):
+            known[self.middle(dataset.load(record))] = record
+        made = []
+        for picture, label in zip(real, target, strict=True):
+            record = known.get(self.middle((picture.permute(1, 2, 0).numpy() + 1) * 127.5))
+            wanted = self.model.encoder.decode(label)
+            if record is None or dataset.counterfactual(record, wanted) is None:
+                made.append(picture)
+                continue
+            other = dataset.load(dataset.counterfactual(record, wanted))
+            made.append(torch.from_numpy(other / 127.5 - 1).permute(2, 0, 1).float())
+        return torch.stack(made)
+
+    @staticmethod
+    def middle(pixels: np.ndarray) -> bytes:
+        """The noise at a place that no attribute paints."""
+        return np.rint(pixels[1, 1:-1]).astype(np.uint8).tobytes()
+
+
+@pytest.fixture
+def run(tmp_path: Path, squares: Source) -> RunFolder:
+    (tmp_path / "toy.toml").write_text(RECIPE)
+    resolved = resolve(str(tmp_path / "toy.toml"))
+    run = RunFolder.create("toy", tmp_path / "run")
+    run.begin(resolved)
+    recipe = resolved.recipe
+    sources = build_sources(recipe)
+    model = Model.build(
+        recipe.encoder, recipe.generator, recipe.discriminator, attributes=attributes_of(sources), image_size=16
+    )
+    Translator(model, image_size=16, crops={"squares": None}).save(run.translator)
+    return run
+
+
+@pytest.fixture
+def eyes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A judge that needs no training: it looks at the pixels that tell."""
+
+    class Eyes(Judge):
+        def predict(self, real: torch.Tensor) -> list[dict]:
+            inside = real[:, :, 3:-3, 3:-3].mean((2, 3))
+            return [
+                {
+                    "colour": ("red", "green", "blue")[int(colours.argmax())],
+                    "framed": bool(picture[:, 0].mean() > 0.5),
+                    "bright": bool(colours.max() > 0.3),
+                }
+                for picture, colours in zip(real, inside, strict=True)
+            ]
+
+    def obtain(source: Source, size: int, seed: int, device: torch.device, progress: object) -> Judge:
+        return Eyes(
+            tuple(source.dataset.attributes), torch.nn.Identity(), device, {"network": "eyes"}, {"colour": 0.75}
+        )
+
+    monkeypatch.setattr(evaluation, "obtain_judge", obtain)
+
+
+def quiet(what: str, done: int, total: int) -> None:
+    pass
+
+
+def perfect(monkeypatch: pytest.MonkeyPatch, source: Source) -> None:
+    load = Translator.load
+
+    def loaded(path: Path, device: torch.device) -> Translator:
+        translator = load(path, device)
+        translator.__class__ = Perfect
+        translator.source = source
+        return translator
+
+    monkeypatch.setattr(evaluation.Translator, "load", loaded)
+
+
+def test_perfect_translator(run: RunFolder, squares: Source, eyes: None, monkeypatch) -> None:
+    perfect(monkeypatch, squares)
+    (result,) = evaluate(run, CPU, progress=quiet).results
+    # 20 test pictures: 7 red, 7 green, 6 blue; of 16 it is known whether they are framed, of half of these they are.
+    assert result.edits == {"colour=red": 13, "colour=green": 13, "colour=blue": 14, "framed=no": 8, "framed=yes": 8}
+    # Of picture 1, green and without a frame, the truth is not known: it comes back unchanged.
+    assert result.compared == {"colour=red": 12, "colour=green": 13, "colour=blue": 13, "framed=no": 8, "framed=yes": 7}
+    accuracy = result.figures["edit-accuracy"]
+    assert accuracy["colour=red/accuracy"] == pytest.approx(12 / 13)
+    assert accuracy["colour=red/judged/green"] == pytest.approx(1 / 13)
+    assert accuracy["colour=green/accuracy"] == accuracy["framed=no/accuracy"] == 1
+    # `bright` is not labelled in this run, and judged all the same.
+    assert {name for name in accuracy if "/preserves/" in name} == {
+        "colour/preserves/framed",
+        "colour/preserves/bright",
+        "framed/preserves/colour",
+        "framed/preserves/bright",
+    }
+    assert accuracy["preservation"] == 1
+    likeness = result.figures["counterfactual"]
+    # Not `colour`: where `framed` is unknown, the untrained discriminator guesses it, and so the frame is redrawn.
+    assert likeness["framed/psnr"] == pytest.approx(58.92, abs=0.01)
+    assert likeness["framed/psnr of doing nothing"] < 20
+    assert result.figures["reconstruction"]["framed/l1"] == pytest.approx(0, abs=1e-6)
+
+
+def test_report_and_picture(run: RunFolder, eyes: None) -> None:
+    report = evaluate(run, CPU, progress=quiet)
+    written = json.loads((run.path / "evaluation" / "report.json").read_text())
+    assert written == report.json()
+    body = written["datasets"]["squares"]
+    assert next(iter(body)) == "judge" and next(iter(body["judge"])) == "accuracy_on_real_pictures"
+    assert set(body["figures"]) == {"edit-accuracy", "reconstruction", "counterfactual"}
+    with Image.open(run.path / "evaluation" / "edits.png") as image:
+        assert image.mode == "RGB" and image.width > image.height
+    text = io.StringIO()
+    show(report, Console(file=text, width=200))
+    shown = text.getvalue()
+    assert shown.index("the judge on real test pictures") < shown.index("after an edit (row) the judge sees")
+    assert "75.0%" in shown
+    worst = [line for line in shown.splitlines() if line.startswith("colour=") and "seen as" in line]
+    assert worst  # An untrained network does not edit; the report says what it is taken for.
+
+
+def test_a_strangers_figure_is_shown(run: RunFolder, eyes: None) -> None:
+    report = evaluate(run, CPU, ["metrics.back=reconstruction"], progress=quiet)
+    (result,) = report.results
+    assert list(result.figures) == ["back"]
+    result.figures["back"]["fid"] = 12.5
+    text = io.StringIO()
+    show(report, Console(file=text, width=200))
+    assert "fid: 12.5" in text.getvalue()
+
+
+def test_unknown_labels_are_inferred_from_the_picture(run: RunFolder, eyes: None, monkeypatch) -> None:
+    sources = []
+    translate = Translator.translate
+
+    def watched(self, real, source, target):
+        sources.extend(self.model.encoder.decode(each) for each in source)
+        return translate(self, real, source, target)
+
+    monkeypatch.setattr(Translator, "translate", watched)
+    evaluate(run, CPU, progress=quiet)
+    assert sources and all(set(each) == {"colour", "framed"} for each in sources)
+
+
+def test_mistakes(run: RunFolder, eyes: None, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"data.image_size=32: an evaluation can change only metrics"):
+        evaluate(run, CPU, ["data.image_size=32"], progress=quiet)
+    with pytest.raises(RecipeError, match="no metric is called 'reconstructoin': did you mean 'reconstruction'"):
+        evaluate(run, CPU, ["metrics.x=reconstructoin"], progress=quiet)
+    for file in run.translator.iterdir():
+        file.unlink()
+    with pytest.raises(CheckpointError):
+        evaluate(run, CPU, progress=quiet)
+    assert not (run.path / "evaluation").exists()
+
+
+def test_command_prints_json(run: RunFolder, eyes: None, tmp_path: Path) -> None:
+    done = CliRunner().invoke(command, [str(run.path), "--device", "cpu", "--json"], catch_exceptions=False)
+    assert json.loads(done.stdout)["datasets"]["squares"]["pictures"] == 20
+    done = CliRunner().invoke(command, [str(run.path), "--device", "cpu"], catch_exceptions=False)
+    assert "reconstruction L1" in done.stdout
+    with pytest.raises(RecipeError, match="is no run"):
+        CliRunner().invoke(command, [str(tmp_path / "nothing")], catch_exceptions=False)

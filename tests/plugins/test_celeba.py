@@ -1,0 +1,135 @@
+"""CelebA from small files that are written as the published ones are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from mdtranslate import Split
+from mdtranslate.errors import DataError
+from mdtranslate_stargan.celeba import CelebA
+
+NAMES = ["Black_Hair", "Blond_Hair", "Brown_Hair", "Male", "Young"]
+HAIR = {"hair": ("Black_Hair", "Blond_Hair", "Brown_Hair")}
+ROWS = {
+    "000001.jpg": ([1, -1, -1, 1, -1], 0),
+    "000002.jpg": ([-1, 1, -1, -1, 1], 0),
+    "000003.jpg": ([-1, -1, -1, -1, 1], 1),
+    "000004.jpg": ([1, -1, 1, 1, 1], 2),
+    "000005.jpg": ([-1, -1, 1, -1, -1], 0),
+}
+
+
+def write(root: Path, newline: str = "\n") -> Path:
+    (root / "img_align_celeba").mkdir(parents=True)
+    # The published list: a count, a header that ends in a blank, and values right-aligned in columns of two.
+    lines = [str(len(ROWS)), " ".join(NAMES) + " "]
+    lines += [f"{file} " + " ".join(f"{value:2d}" for value in values) for file, (values, _) in ROWS.items()]
+    (root / "list_attr_celeba.txt").write_bytes((newline.join(lines) + newline).encode())
+    splits = [f"{file} {split}" for file, (_, split) in ROWS.items()]
+    (root / "list_eval_partition.txt").write_bytes((newline.join(splits) + newline).encode())
+    return root
+
+
+def celeba(root: Path, **settings: Any) -> CelebA:
+    return CelebA(CelebA.Config(root=root, **settings))
+
+
+def edit(file: Path, old: str, new: str) -> None:
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new, 1))
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_every_record_as_the_files_say(tmp_path: Path, newline: str) -> None:
+    dataset = celeba(write(tmp_path, newline))
+    assert [each.name for each in dataset.attributes] == NAMES
+    assert all(each.choices == (False, True) for each in dataset.attributes)
+    found = {split: list(dataset.records(split)) for split in Split}
+    numbers = {"0": Split.TRAIN, "1": Split.VAL, "2": Split.TEST}
+    for file, (values, split) in ROWS.items():
+        (record,) = [each for each in found[numbers[str(split)]] if each.key == file]
+        assert record.image == tmp_path / "img_align_celeba" / file
+        assert record.attributes == {name: value == 1 for name, value in zip(NAMES, values, strict=True)}
+    assert [each.key for each in found[Split.TRAIN]] == ["000001.jpg", "000002.jpg", "000005.jpg"]
+    assert sum(map(len, found.values())) == len(ROWS)
+
+
+def test_exclusive_hair(tmp_path: Path) -> None:
+    dataset = celeba(write(tmp_path), exclusive=HAIR)
+    assert [each.name for each in dataset.attributes] == ["hair", "Male", "Young"]
+    assert dataset.attributes[0].values == HAIR["hair"] and dataset.attributes[0].optional
+    known = {each.key: each.attributes for split in Split for each in dataset.records(split)}
+    assert known["000001.jpg"] == {"hair": "Black_Hair", "Male": True, "Young": False}
+    assert known["000002.jpg"]["hair"] == "Blond_Hair" and known["000005.jpg"]["hair"] == "Brown_Hair"
+    assert known["000003.jpg"]["hair"] is None, "none of the three"
+    assert "hair" not in known["000004.jpg"], "labelled with two: unknown"
+    assert known["000004.jpg"] == {"Male": True, "Young": True}
+
+
+def test_blank_lines_and_tabs_are_no_matter(tmp_path: Path) -> None:
+    before = {each.key: each.attributes for each in celeba(write(tmp_path / "a")).records(Split.TRAIN)}
+    root = write(tmp_path / "b")
+    edit(root / "list_attr_celeba.txt", "000002.jpg ", "\n000002.jpg\t\t")
+    edit(root / "list_eval_partition.txt", "000002.jpg ", "\n\n000002.jpg\t ")
+    assert {each.key: each.attributes for each in celeba(root).records(Split.TRAIN)} == before
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "message"),
+    [
+        ("list_attr_celeba.txt", "-1  1 -1 -1  1", "-1  1 -1  1", "list_attr_celeba.txt:4: needs a file name and 5 times"),
+        ("list_attr_celeba.txt", "-1  1 -1 -1  1", "-1  0 -1 -1  1", "list_attr_celeba.txt:4: needs"),
+        ("list_attr_celeba.txt", "000002.jpg -1  1", "\n000002.jpg -1  x", "list_attr_celeba.txt:5: needs"),
+        ("list_attr_celeba.txt", "5\n", "6\n", "list_attr_celeba.txt:1: says 6 pictures, but 5 follow"),
+        ("list_attr_celeba.txt", "5\n", "", "list_attr_celeba.txt:1: needs the number of pictures"),
+        ("list_eval_partition.txt", "000003.jpg 1", "000003.jpg 3", "list_eval_partition.txt:3: needs a file name and 0, 1"),
+        ("list_eval_partition.txt", "000003.jpg 1", "\n000003.jpg", "list_eval_partition.txt:4: needs"),
+        ("list_eval_partition.txt", "000003.jpg 1\n", "", "list_attr_celeba.txt:5: 000003.jpg has no split in"),
+    ],
+)
+def test_a_wrong_line_is_named(tmp_path: Path, file: str, old: str, new: str, message: str) -> None:
+    root = write(tmp_path)
+    edit(root / file, old, new)
+    with pytest.raises(DataError) as caught:
+        list(celeba(root).records(Split.TRAIN))
+    assert f"{root}/{message}" in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("file", ["list_attr_celeba.txt", "list_eval_partition.txt", "img_align_celeba"])
+def test_what_is_missing_is_named(tmp_path: Path, file: str) -> None:
+    root = write(tmp_path)
+    path = root / file
+    path.rmdir() if path.is_dir() else path.unlink()
+    with pytest.raises(DataError, match=file):
+        list(celeba(root).records(Split.TRAIN))
+
+
+@pytest.mark.parametrize(("content", "message"), [(b"\xff\xfe\x00", "is no text file"), (b" \n", "is empty")])
+def test_no_list_at_all(tmp_path: Path, content: bytes, message: str) -> None:
+    root = write(tmp_path)
+    (root / "list_attr_celeba.txt").write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        _ = celeba(root).attributes
+
+
+@pytest.mark.parametrize(
+    ("exclusive", "message"),
+    [
+        ({"hair": ("Black_Hair", "Blond_Hiar")}, "'Blond_Hiar', which is not there: did you mean 'Blond_Hair'"),
+        ({"hair": ("Black_Hair", "Male"), "sex": ("Male", "Young")}, "'Male', which is there twice"),
+        ({"Male": ("Black_Hair", "Blond_Hair")}, "has 'Male' itself"),
+    ],
+)
+def test_groups_that_cannot_be(tmp_path: Path, exclusive: dict[str, tuple[str, ...]], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        _ = celeba(write(tmp_path), exclusive=exclusive).attributes
+
+
+def test_a_group_has_two_members_or_more(tmp_path: Path) -> None:
+    with pytest.raises(ValidationError, match="at least 2"):
+        celeba(tmp_path, exclusive={"hair": ("Black_Hair",)})

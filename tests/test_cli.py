@@ -1,0 +1,173 @@
+"""The command line in a process of its own: what it says where, what it imports, how it ends."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import mdtranslate
+from mdtranslate import cli
+from mdtranslate.errors import DataError, MdtranslateError, Stopped
+from mdtranslate.registry import registry
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    """In this process, for what does not depend on a fresh one."""
+    with pytest.raises(SystemExit) as caught:
+        cli.main(list(arguments))
+    out, err = capsys.readouterr()
+    assert isinstance(caught.value.code, int)
+    return caught.value.code, out, err
+
+
+HEAVY = "print(sorted({'torch', 'torchvision', 'timm', 'torchmetrics', 'numpy', 'mdtranslate'} & set(sys.modules)))"
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["plugins"], ["plugins", "--json"], ["run", "--help"]])
+def test_imports_neither_torch_nor_timm(command: Command, arguments: list[str]) -> None:
+    code = f"import sys, atexit\natexit.register(lambda: {HEAVY})\nfrom mdtranslate.cli import main\nmain({arguments!r})"
+    done = command(start=("-c", code))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "['mdtranslate']"
+
+
+def test_as_a_module_and_as_a_script(command: Command) -> None:
+    done = command("--version")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"mdtranslate {mdtranslate.__version__}\n", "")
+
+
+def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys, "--help")
+    assert (code, err) == (0, "")
+    for name, words in cli.COMMANDS.items():
+        assert name in out and words in out
+        assert run(capsys, name, "--help")[0] == 0
+    assert "Usage" in "".join(run(capsys)[1:])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["rum"], 2, "No such command 'rum'"),
+        (["run"], 2, "Missing argument 'RECIPE'"),
+        (["run", "stargan", "--dri-run"], 2, "No such option"),
+        (["--nonsense", "run"], 2, "No such option"),
+        (["run", "stargan", "--dry-run"], 2, "no recipe is called 'stargan': did you mean 'stargan'?"),
+        (["run", "nowhere.toml"], 2, "nowhere.toml: there is no such file"),
+        (["run", "stargan", "--dry-run", "train.steps"], 2, "'train.steps' is no override: write key=value"),
+        (["plugins", "losses"], 2, "there is no kind of component called 'losses': did you mean 'loss'?"),
+        (["plugins", "loss", "wgan"], 2, "no loss is called 'wgan': did you mean 'wgan-gp'?"),
+        (["plugins", "recipe", "nothing"], 2, "no recipe is called 'nothing'"),
+        (["--plugin", "nowhere.py", "plugins"], 69, "plugin nowhere ("),
+        (["data", "clear"], 2, "name the entries to remove"),
+        (["data", "clear", "nothing"], 2, "nothing in the cache is called 'nothing'"),
+    ],
+)
+def test_a_mistake_is_one_line(
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    code: int,
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    try:
+        found, out, err = run(capsys, *arguments)
+    finally:
+        from mdtranslate.registry import use_files
+
+        use_files(())
+    assert (found, out) == (code, "")
+    (line,) = err.splitlines()
+    assert line.startswith("error: ") and message in line
+    assert not list(tmp_path.iterdir())
+
+
+def test_several_mistakes_are_a_line_each(capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = run(capsys, "run", "stargan", "--dry-run", "train.steps=-1", "data.batch_size=x")
+    assert code == 2
+    lines = err.splitlines()
+    assert len(lines) == 2 and all(line.startswith("error: command line: ") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(each("what\nwhere"), each.exit_code) for each in (MdtranslateError, *MdtranslateError.__subclasses__()) if each is not Stopped]
+    + [(Stopped("what", 2), 130), (Stopped("what", 15), 143), (KeyboardInterrupt(), 130)],
+)
+def test_every_error_has_its_exit_code(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(cli.cli, "main", fail)
+    found, out, err = run(capsys)
+    assert (found, out) == (code, "")
+    assert "Traceback" not in err
+    assert {each.exit_code for each in MdtranslateError.__subclasses__() if each is not Stopped} == {2, 65, 69, 70, 74, 75}
+
+
+def test_debug_shows_where(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise DataError("no face")
+
+    monkeypatch.setattr(cli.cli, "main", fail)
+    monkeypatch.setattr("sys.argv", ["mdtranslate", "--debug"])
+    code, _, err = run(capsys)
+    assert code == 65
+    assert "Traceback" in err and err.splitlines()[-1] == "error: no face"
+
+
+def test_a_bug_of_ours_asks_for_a_report(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(cli.cli, "main", fail)
+    code, _, err = run(capsys)
+    assert code == 1
+    assert "ZeroDivisionError" in err and "please report" in err
+
+
+@pytest.mark.parametrize("kind", ["dataset", "encoder", "backbone", "loss", "metric"])
+def test_a_component_is_described_whole(capsys: pytest.CaptureFixture[str], kind: str) -> None:
+    for name in registry().names(kind):
+        code, out, _ = run(capsys, "plugins", kind, name)
+        assert code == 0
+        fields = registry().component(kind, name).Config.model_fields
+        for key, field in fields.items():
+            assert f"\n  {key}  " in out and str(field.description) in out
+        assert ("It has no settings." in out) == (not fields)
+
+
+def test_wgan_gp_in_words(capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, _ = run(capsys, "plugins", "loss", "wgan-gp")
+    assert "  gradient_penalty  float, default 10.0, >= 0\n" in out
+    assert "  penalised  'mean' | 'sum', default \"mean\"\n" in out
+    assert "  weight  float | Ramp, default 1.0\n" in out
+    assert out.startswith("loss wgan-gp  of plugin stargan (mdtranslate ")
+
+
+def test_a_recipe_is_printed_as_it_is_written(capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, _ = run(capsys, "plugins", "recipe", "stargan-celeba")
+    assert out == registry().recipe("stargan-celeba").read_text()
+
+
+def test_only_one_kind_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, _ = run(capsys, "plugins", "loss")
+    assert "wgan-gp" in out and "mask-vector" not in out
+
+
+def test_public_names() -> None:
+    for name in mdtranslate.__all__:
+        assert getattr(mdtranslate, name) is not None
+    with pytest.raises(AttributeError):
+        _ = mdtranslate.nothing
+    assert issubclass(mdtranslate.MdtranslateError, Exception)
