@@ -143,7 +143,10 @@ class Registry:
             plugin.errors.append(f"cannot be registered: {registered or 'its name is taken'}")
             return
         misspelt = _try(lambda: _misspelt(module))
-        plugin.errors += [misspelt] if isinstance(misspelt, str) else misspelt
+        if isinstance(misspelt, str):
+            plugin.errors.append(misspelt)
+            return
+        plugin.errors += misspelt
         for kind, hook in {**KINDS, "recipe": RECIPES}.items():
             given = _try(lambda hook=hook: list(_targets(module, hook)))  # type: ignore[misc]
             if isinstance(given, str):

@@ -57,7 +57,7 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         (["run"], 2, "Missing argument 'RECIPE'"),
         (["run", "stargan", "--dri-run"], 2, "No such option"),
         (["--nonsense", "run"], 2, "No such option"),
-        (["run", "stargan", "--dry-run"], 2, "no recipe is called 'stargan': did you mean 'stargan'?"),
+        (["run", "stargna", "--dry-run"], 2, "no recipe is called 'stargna': did you mean 'stargan'?"),
         (["run", "nowhere.toml"], 2, "nowhere.toml: there is no such file"),
         (["run", "stargan", "--dry-run", "train.steps"], 2, "'train.steps' is no override: write key=value"),
         (["plugins", "losses"], 2, "there is no kind of component called 'losses': did you mean 'loss'?"),

@@ -46,11 +46,11 @@ UNKNOWN = -1
 class Training:
     """How long and how a judge is trained. After each round it is tried on the val split, and the best is kept."""
 
-    rounds: int = 10
+    rounds: int = 4
     least: int = 2_000
     """Pictures in a round: all of the train split, but at least and at most so many."""
     most: int = 20_000
-    batch: int = 64
+    batch: int = 32
     learning_rate: float = 2e-3
     weight_decay: float = 0.05
     shift: float = 1 / 16

@@ -31,17 +31,19 @@ def show(report: Report, console: Console) -> None:
         edits = sum(result.edits.values())
         console.print(f"\n{result.dataset}: {result.pictures} test pictures, {edits} edits", style="bold")
         for title, table in _tables(result, figures):
-            console.print(f"\n{title}", markup=False)  # Not the table's own title, which wraps at the table's width.
+            console.print(
+                f"\n{title}", markup=False, soft_wrap=True
+            )  # Not the table's own title, which wraps at the table's width.
             console.print(table)
         if "preservation" in figures:
             console.print(f"others preserved on average: {figures['preservation']:.1%}")
         if "l1" in figures:
             console.print(f"reconstruction L1, all edits: {figures['l1']:.3f}")
         for line in _confusion(result, figures):
-            console.print(line, style="yellow", markup=False)
+            console.print(line, style="yellow", markup=False, soft_wrap=True)
         for name, value in figures.items():
             if not _has_table(name):
-                console.print(f"{name}: {value:.4g}", markup=False)
+                console.print(f"{name}: {value:.4g}", markup=False, soft_wrap=True)
 
 
 def _tables(result: Result, figures: Mapping[str, float]) -> Iterator[tuple[str, Table]]:
