@@ -63,7 +63,7 @@ class Trainer:
                 raise PluginError(f"no loss of this recipe has a term for the {role}, so it cannot learn")
             total = torch.stack([weight * term for weight, term in terms.values()]).sum()
             optimizer.zero_grad(set_to_none=True)
-            total.backward()
+            torch.autograd.backward(total)
         gradients = [each.grad for each in optimizer.param_groups[0]["params"] if each.grad is not None]
         self._record(role, {name: term.detach() for name, (_, term) in terms.items()}, gradients)
         optimizer.found_inf = self.poisoned  # type: ignore[attr-defined]

@@ -183,7 +183,8 @@ def _lines(error: ValidationError, tree: Tree, source: str, origins: Mapping[str
         key, shown, _ = max(branches, key=lambda branch: branch[0].count("."))
         message = " or ".join(dict.fromkeys(said for where, _, said in branches if where == key))
         below = any(each.startswith(f"{key}.") and origin == COMMAND_LINE for each, origin in origins.items())
-        origin = origins.get(key, COMMAND_LINE if below else source)
+        above = (key.rsplit(".", up)[0] for up in range(key.count(".") + 1))  # A list is one setting.
+        origin = COMMAND_LINE if below else next((origins[each] for each in above if each in origins), source)
         yield f"{origin}: {key or 'the recipe'}{shown}: {message}"
 
 

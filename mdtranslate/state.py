@@ -15,7 +15,7 @@ from mdtranslate.runfolder import RunFolder
 
 def save(run: RunFolder, trainer: Trainer, step: int, identity: Mapping[str, str]) -> None:
     """Writes the checkpoint of `step` and removes the oldest beyond `train.keep`."""
-    networks = checkpoint.gather("generator", trainer.model.generator.state_dict())
+    networks: dict[str, torch.Tensor] = checkpoint.gather("generator", trainer.model.generator.state_dict())
     networks |= checkpoint.gather("discriminator", trainer.model.discriminator.state_dict())
     if trainer.average is not None:
         networks |= checkpoint.gather("average", trainer.average.state_dict())
@@ -23,7 +23,7 @@ def save(run: RunFolder, trainer: Trainer, step: int, identity: Mapping[str, str
         frozen = {key for key, each in loss.named_parameters() if not each.requires_grad}
         kept = {key: value for key, value in loss.state_dict().items() if key not in frozen}
         networks |= checkpoint.gather(f"losses.{name}", kept)
-    optimizers = {}
+    optimizers: dict[str, torch.Tensor] = {}
     for role, optimizer in trainer.optimizers.items():
         optimizers |= checkpoint.gather(role, checkpoint.optimizer_state(optimizer))
     facts = {
@@ -32,7 +32,11 @@ def save(run: RunFolder, trainer: Trainer, step: int, identity: Mapping[str, str
         "log_bytes": run.log.stat().st_size if run.log.exists() else 0,
         "counts": trainer.counts,
     }
-    tensors = {"networks": networks, "optimizers": optimizers, "sums": dict(trainer.sums)}
+    tensors: dict[str, dict[str, torch.Tensor]] = {
+        "networks": networks,
+        "optimizers": optimizers,
+        "sums": dict(trainer.sums),
+    }
     checkpoint.save(run.checkpoints / f"{step:06d}", "checkpoint", tensors, facts)
     for old in _steps(run)[: -trainer.recipe.train.keep]:
         shutil.rmtree(run.checkpoints / f"{old:06d}")

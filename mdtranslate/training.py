@@ -10,12 +10,14 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import numpy as np
 import torch
 
 from mdtranslate import checkpoint
 from mdtranslate.config import Recipe
 from mdtranslate.data.batches import Batches
-from mdtranslate.data.sources import Source, attributes_of, build_sources, fingerprint
+from mdtranslate.data.images import encode_png
+from mdtranslate.data.sources import attributes_of, build_sources, fingerprint
 from mdtranslate.device import describe
 from mdtranslate.engine import Trainer, learn
 from mdtranslate.errors import CheckpointError, MdtranslateError, Stopped
@@ -102,8 +104,9 @@ class _Job:
                         now = time.monotonic()
                         run.append(run.timing, {"step": done, "seconds": round(now - stamp, 4), **_memory(self.device)})
                         stamp = now
-                        for name, value in losses.items() if board else ():
-                            board.add_scalar(name, value, done)
+                        if board:
+                            for name, value in losses.items():
+                                board.add_scalar(name, value, done)
                     self.watch.training(done, train.steps, losses)
                     if done % train.save_every == 0 or last or caught:
                         self._save(run, done)
@@ -178,13 +181,9 @@ class _Job:
     def _draw(self, run: RunFolder, step: int, board: Any) -> None:
         pictures = torch.cat([torch.from_numpy(pixels.copy()) for pixels, _ in self.samples]).numpy()
         grid = sample_grid(self.translator(step), pictures, torch.cat([labels for _, labels in self.samples]))
-        from mdtranslate.data.images import encode_png
-
-        import numpy as np
-
-        encode_png(np.asarray(grid.convert("RGB")), run.samples / f"{step:06d}.png")
+        encode_png(np.asarray(grid), run.samples / f"{step:06d}.png")
         if board:
-            board.add_image("samples", np.asarray(grid.convert("RGB")), step, dataformats="HWC")
+            board.add_image("samples", np.asarray(grid), step, dataformats="HWC")
 
     def _save(self, run: RunFolder, step: int) -> None:
         self.trainer.check_finite(step)
@@ -216,7 +215,7 @@ def _signals() -> Iterator[list[int]]:
         for each, handler in before.items():
             signal.signal(each, handler)
 
-    for each in (signal.SIGINT, signal.SIGTERM):
+    for each in (int(signal.SIGINT), int(signal.SIGTERM)):
         before[each] = signal.signal(each, note)
     try:
         yield caught

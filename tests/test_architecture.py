@@ -90,13 +90,15 @@ def test_only_the_engine_updates_weights() -> None:
 def test_the_interfaces_know_nothing_of_the_core_above_them() -> None:
     for file in (ROOT / "mdtranslate/interfaces").glob("*.py"):
         ours = [each for each in imports(file, top=True) if each.startswith("mdtranslate")]
-        assert not [
-            each for each in ours if not each.startswith(("mdtranslate.interfaces.", "mdtranslate.errors."))
-        ], short(file)
+        assert not [each for each in ours if not each.startswith(("mdtranslate.interfaces.", "mdtranslate.errors."))], (
+            short(file)
+        )
 
 
 def test_no_file_is_long() -> None:
-    long = {short(file): length for file in [*CORE, *IN_PLUGINS] if (length := len(file.read_text().splitlines())) > 300}
+    long = {
+        short(file): length for file in [*CORE, *IN_PLUGINS] if (length := len(file.read_text().splitlines())) > 300
+    }
     assert not long
 
 

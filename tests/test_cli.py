@@ -30,7 +30,9 @@ HEAVY = "print(sorted({'torch', 'torchvision', 'timm', 'torchmetrics', 'numpy', 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["plugins"], ["plugins", "--json"], ["run", "--help"]])
 def test_imports_neither_torch_nor_timm(command: Command, arguments: list[str]) -> None:
-    code = f"import sys, atexit\natexit.register(lambda: {HEAVY})\nfrom mdtranslate.cli import main\nmain({arguments!r})"
+    code = (
+        f"import sys, atexit\natexit.register(lambda: {HEAVY})\nfrom mdtranslate.cli import main\nmain({arguments!r})"
+    )
     done = command(start=("-c", code))
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "['mdtranslate']"
@@ -99,7 +101,11 @@ def test_several_mistakes_are_a_line_each(capsys: pytest.CaptureFixture[str]) ->
 
 @pytest.mark.parametrize(
     ("error", "code"),
-    [(each("what\nwhere"), each.exit_code) for each in (MdtranslateError, *MdtranslateError.__subclasses__()) if each is not Stopped]
+    [
+        (each("what\nwhere"), each.exit_code)
+        for each in (MdtranslateError, *MdtranslateError.__subclasses__())
+        if each is not Stopped
+    ]
     + [(Stopped("what", 2), 130), (Stopped("what", 15), 143), (KeyboardInterrupt(), 130)],
 )
 def test_every_error_has_its_exit_code(
@@ -112,7 +118,14 @@ def test_every_error_has_its_exit_code(
     found, out, err = run(capsys)
     assert (found, out) == (code, "")
     assert "Traceback" not in err
-    assert {each.exit_code for each in MdtranslateError.__subclasses__() if each is not Stopped} == {2, 65, 69, 70, 74, 75}
+    assert {each.exit_code for each in MdtranslateError.__subclasses__() if each is not Stopped} == {
+        2,
+        65,
+        69,
+        70,
+        74,
+        75,
+    }
 
 
 def test_debug_shows_where(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -87,7 +87,9 @@ def test_the_generator_waits_for_its_turn() -> None:
     changed = []
     for step in range(4):
         made.step(step, batch(made))
-        changed.append(any(not torch.equal(a, b) for a, b in zip(before, made.model.generator.parameters(), strict=True)))
+        changed.append(
+            any(not torch.equal(a, b) for a, b in zip(before, made.model.generator.parameters(), strict=True))
+        )
     assert changed == [False, False, True, True]
 
 

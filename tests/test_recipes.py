@@ -76,9 +76,11 @@ def origins(resolved: Resolved) -> dict[str, str]:
 MISTAKES = {
     # unknown keys
     "train.stpes=5": "train.stpes=5: no such key; did you mean 'steps'?",
-    "trian.steps=5": "trian.steps=5|trian: no such key; did you mean 'train'?",
+    "trian.steps=5": "trian: no such key; did you mean 'train'?",
     "generator.chanels=5": "generator.chanels=5: no such key; did you mean 'channels'?",
-    "losses.wgan-gp.gradient_penalti=1": "losses.wgan-gp.gradient_penalti=1: no such key; did you mean 'gradient_penalty'?",
+    "losses.wgan-gp.gradient_penalti=1": (
+        "losses.wgan-gp.gradient_penalti=1: no such key; did you mean 'gradient_penalty'?"
+    ),
     "optimizers.generator.lr=1": "optimizers.generator.lr=1: no such key; there is betas, decay_from, learning_rate",
     # types and bounds
     "train.steps=many": 'train.steps="many": Input should be a valid integer',
@@ -100,7 +102,9 @@ MISTAKES = {
     "losses.wgan-gp.weight=heavy": 'losses.wgan-gp.weight="heavy": Input should be a valid number',
     "losses.wgan-gp.weight={start=1, end=2}": "losses.wgan-gp.weight.steps: Field required",
     "losses.wgan-gp.weight={start=1, end=2, steps=0}": "losses.wgan-gp.weight.steps=0: Input should be greater than",
-    "losses.wgan-gp.weight={start=1, end=2, stpes=3, steps=4}": "losses.wgan-gp.weight.stpes=3: no such key; did you mean",
+    "losses.wgan-gp.weight={start=1, end=2, stpes=3, steps=4}": (
+        "losses.wgan-gp.weight.stpes=3: no such key; did you mean"
+    ),
     # names
     "generator=test-bnak": "generator.name=\"test-bnak\": no backbone is called 'test-bnak': did you mean 'test-bank'?",
     "generator.name=5": "generator.name=5: no name; there is ",
@@ -112,13 +116,19 @@ MISTAKES = {
     "losses.wgan-pg.weight=1": "losses.wgan-pg: no loss is called 'wgan-pg': did you mean 'wgan-gp'?",
     "losses.mine.name=wgan-pg": "losses.mine.name=\"wgan-pg\": no loss is called 'wgan-pg': did you mean 'wgan-gp'?",
     "losses.mine=wgan-pg": "losses.mine=\"wgan-pg\": no loss is called 'wgan-pg': did you mean 'wgan-gp'?",
-    "losses={}": "losses={}: Dictionary should have at least 1 item",
+    "losses={}": "losses: Dictionary should have at least 1 item",
     "losses=wgan-gp": 'losses="wgan-gp": Input should be a valid dictionary',
     # nested choices
     "generator=test-bank": "generator.of: Field required",
-    'generator={name = "test-bank", of = "test-plan"}': 'generator.of="test-plan": no backbone is called \'test-plan\': did',
-    'generator={name = "test-bank", of = {name = "test-plain", depth = 10}}': "generator.of.depth=10: Input should be less",
-    'generator={name = "test-bank", of = {name = "test-plain", dept = 5}}': "generator.of.dept=5: no such key; did you mean",
+    'generator={name = "test-bank", of = "test-plan"}': (
+        "generator.of=\"test-plan\": no backbone is called 'test-plan': did"
+    ),
+    'generator={name = "test-bank", of = {name = "test-plain", depth = 10}}': (
+        "generator.of.depth=10: Input should be less"
+    ),
+    'generator={name = "test-bank", of = {name = "test-plain", dept = 5}}': (
+        "generator.of.dept=5: no such key; did you mean"
+    ),
     'generator={name = "test-bank", of = {name = "test-bank", of = {name = "test-plain", depth = 0}}}': (
         "generator.of.of.depth=0: Input should be greater than or equal to 1"
     ),
@@ -132,8 +142,7 @@ def test_a_mistake_on_the_command_line(override: str) -> None:
     with pytest.raises(RecipeError) as caught:
         resolve("stargan", [override])
     (line,) = str(caught.value).splitlines()
-    assert any(line.startswith((f"command line: {said}", f"stargan.toml: {said}")) or (
-        "|" in MISTAKES[override] and said in line) for said in MISTAKES[override].split("|")), line
+    assert line.startswith((f"command line: {MISTAKES[override]}", f"stargan.toml: {MISTAKES[override]}")), line
     if "Field required" not in line:
         assert line.startswith("command line: ")
     assert caught.value.exit_code == 2
@@ -147,14 +156,22 @@ def test_no_override(text: str) -> None:
 
 def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
-    file.write_text('[train]\nsteps = -1\nstpes = 2\n[data]\nbatch_size = "x"\n[generator]\nname = "test-plain"\ndepth = 99\n')
+    file.write_text(
+        '[train]\nsteps = -1\nstpes = 2\n[data]\nbatch_size = "x"\n[generator]\nname = "test-plain"\ndepth = 99\n'
+    )
     with pytest.raises(RecipeError) as caught:
         resolve(str(file))
     lines = str(caught.value).splitlines()
     assert all(line.startswith("mine.toml: ") for line in lines)
     for said in (
-        "train.steps=-1: ", "train.stpes=2: ", 'data.batch_size="x": ', "generator.depth=99: ",
-        "datasets: Field required", "encoder: Field required", "discriminator: Field required", "losses: Field required",
+        "train.steps=-1: ",
+        "train.stpes=2: ",
+        'data.batch_size="x": ',
+        "generator.depth=99: ",
+        "datasets: Field required",
+        "encoder: Field required",
+        "discriminator: Field required",
+        "losses: Field required",
     ):
         assert sum(said in line for line in lines) == 1, said
     assert len(lines) == 8
@@ -212,7 +229,11 @@ def test_windows_files_read_the_same(tmp_path: Path) -> None:
         ("optimizers.generator.betas=[0, 0.9]", "optimizers.generator.betas", [0.0, 0.9]),
         ('datasets.avatars.attributes=["hair"]', "datasets.avatars.attributes", ["hair"]),
         ("losses.wgan-gp.weight=3", "losses.wgan-gp.weight", 3.0),
-        ("losses.wgan-gp.weight={start=0, end=1, steps=5}", "losses.wgan-gp.weight", {"start": 0.0, "end": 1.0, "steps": 5}),
+        (
+            "losses.wgan-gp.weight={start=0, end=1, steps=5}",
+            "losses.wgan-gp.weight",
+            {"start": 0.0, "end": 1.0, "steps": 5},
+        ),
         ("losses.again.name=wgan-gp", "losses.again.name", "wgan-gp"),
         ("losses.again=wgan-gp", "losses.again.name", "wgan-gp"),
         ("losses.name=wgan-gp", "losses.name.name", "wgan-gp"),
@@ -228,12 +249,24 @@ def test_overrides(override: str, key: str, value: Any) -> None:
     assert type(found) is type(value)
     plain = resolve("stargan").tree
     # Nothing else changes, but for a component of another name.
-    ours = {each: one for each, one in flat(resolved.tree) if not each.startswith(("generator.", "losses.again", "losses.name"))}
+    ours = {
+        each: one
+        for each, one in flat(resolved.tree)
+        if not each.startswith(("generator.", "losses.again", "losses.name"))
+    }
     theirs = {each: one for each, one in flat(plain) if not each.startswith("generator.")}
     assert {each for each in ours.keys() | theirs.keys() if ours.get(each) != theirs.get(each)} <= {
         each for each, _ in flat({key: value})
     } | {key}
     assert origins(resolved)[key if key in origins(resolved) else f"{key}.start"] == "command line"
+
+
+# Settings of StarGAN's generator that these tests do not touch, at their defaults.
+REST = {
+    key: value
+    for key, value in resolve("stargan-celeba").tree["generator"].items()
+    if key not in ("name", "channels", "blocks")
+}
 
 
 @pytest.mark.parametrize("reverse", [False, True])
@@ -256,9 +289,16 @@ def test_overrides(override: str, key: str, value: Any) -> None:
         ),
         (
             [BANK, "generator.of.name=stargan-generator", "generator.of.blocks=1"],
-            {"name": "test-bank", "of": {"name": "stargan-generator", "channels": 64, "blocks": 1}, "copies": 2},
+            {
+                "name": "test-bank",
+                "of": {"name": "stargan-generator", "channels": 64, "blocks": 1, **REST},
+                "copies": 2,
+            },
         ),
-        (["generator=stargan-generator", "generator.blocks=3"], {"name": "stargan-generator", "channels": 16, "blocks": 3}),
+        (
+            ["generator=stargan-generator", "generator.blocks=3"],
+            {"name": "stargan-generator", "channels": 16, "blocks": 3, **REST},
+        ),
     ],
 )
 def test_a_new_name_drops_the_old_settings_whatever_the_order(
@@ -324,9 +364,14 @@ def test_the_given_tree_stays_as_it_is() -> None:
 
 def test_the_paper_is_the_default_of_stargan_celeba() -> None:
     recipe = resolve("stargan-celeba").recipe
-    assert recipe.generator.dump() == {"name": "stargan-generator", "channels": 64, "blocks": 6}
+    assert recipe.generator.dump() == {"name": "stargan-generator", "channels": 64, "blocks": 6, **REST}
     assert recipe.discriminator.dump() == {"name": "stargan-discriminator", "channels": 64, "layers": 6}
-    assert (recipe.data.image_size, recipe.data.batch_size, recipe.data.flip, recipe.data.targets) == (128, 16, True, "permute")
+    assert (recipe.data.image_size, recipe.data.batch_size, recipe.data.flip, recipe.data.targets) == (
+        128,
+        16,
+        True,
+        "permute",
+    )
     assert (recipe.train.steps, recipe.train.critic_steps) == (200_000, 5)
     for optimizer in (recipe.optimizers.generator, recipe.optimizers.discriminator):
         assert (optimizer.learning_rate, optimizer.betas) == (1e-4, (0.5, 0.999))
@@ -344,7 +389,9 @@ def test_a_component_that_refuses_its_settings_is_a_mistake_of_the_recipe() -> N
         )
 
     build(1)
-    with pytest.raises(RecipeError, match=r"^backbone 'test-plain' of plugin tests .* refuses its settings: 8 is not for"):
+    with pytest.raises(
+        RecipeError, match=r"^backbone 'test-plain' of plugin tests .* refuses its settings: 8 is not for"
+    ):
         build(8)
     with pytest.raises(PluginError, match=r"^backbone 'test-plain' of plugin tests .* failed: SystemExit: gone$"):
         build(9)
@@ -364,8 +411,29 @@ def test_ramps() -> None:
 
 
 ODD: list[Any] = [
-    None, True, -1, 0, 3, 10**30, 1.5, float("nan"), float("inf"), "", "x", "wgan-gp", "test-bank", "test-plain", [], [1],
-    ["x", {}], {}, {"name": "x"}, {"name": "test-bank", "of": {"name": 3}}, {"name": ["x"]}, {"": {"": 1}}, {"name": {}},
+    None,
+    True,
+    -1,
+    0,
+    3,
+    10**30,
+    1.5,
+    float("nan"),
+    float("inf"),
+    "",
+    "x",
+    "wgan-gp",
+    "test-bank",
+    "test-plain",
+    [],
+    [1],
+    ["x", {}],
+    {},
+    {"name": "x"},
+    {"name": "test-bank", "of": {"name": 3}},
+    {"name": ["x"]},
+    {"": {"": 1}},
+    {"name": {}},
 ]
 
 

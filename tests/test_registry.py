@@ -37,16 +37,25 @@ GOOD = """
 # By name: the source of a plugin that is broken, and what its error says.
 BROKEN = {
     "raising": ("raise RuntimeError('two\\nlines')", "RuntimeError: two lines"),
-    "lacking": ("import no_such_dependency_of_mine", "ModuleNotFoundError: No module named 'no_such_dependency_of_mine'"),
+    "lacking": (
+        "import no_such_dependency_of_mine",
+        "ModuleNotFoundError: No module named 'no_such_dependency_of_mine'",
+    ),
     "exiting": ("import sys; sys.exit('bye')", "SystemExit: bye"),
     "unparsable": ("def (", "SyntaxError"),
     "misspelling": (
         "from mdtranslate import hookimpl\n@hookimpl\ndef register_dataset(): return []",
         "register_dataset is no hook: did you mean 'register_datasets'?",
     ),
-    "misspelling_unmarked": ("def register_loss(): return []", "register_loss is no hook: did you mean 'register_losses'?"),
+    "misspelling_unmarked": (
+        "def register_loss(): return []",
+        "register_loss is no hook: did you mean 'register_losses'?",
+    ),
     "unmarked": ("def register_losses(): return []", "register_losses lacks @mdtranslate.hookimpl"),
-    "failing": ("from mdtranslate import hookimpl\n@hookimpl\ndef register_losses(): return 1 / 0", "ZeroDivisionError"),
+    "failing": (
+        "from mdtranslate import hookimpl\n@hookimpl\ndef register_losses(): return 1 / 0",
+        "ZeroDivisionError",
+    ),
     "quitting": ("from mdtranslate import hookimpl\n@hookimpl\ndef register_losses(): raise SystemExit", "SystemExit"),
     "numbering": ("from mdtranslate import hookimpl\n@hookimpl\ndef register_losses(): return 5", "TypeError"),
     "listing": (
@@ -200,9 +209,16 @@ def test_plugin_files(tmp_path: Path, command: Command) -> None:
     assert command("plugins", "dataset", "from-a-file").returncode == 2
 
 
-@pytest.mark.parametrize("source", [None, "import no_such_module_here", "def (", "raise SystemExit(0)", *[
-    BROKEN[name][0] for name in ("misspelling", "taking", "wrong_kind")
-]])
+@pytest.mark.parametrize(
+    "source",
+    [
+        None,
+        "import no_such_module_here",
+        "def (",
+        "raise SystemExit(0)",
+        *[BROKEN[name][0] for name in ("misspelling", "taking", "wrong_kind")],
+    ],
+)
 def test_a_broken_plugin_file_is_refused(tmp_path: Path, source: str | None) -> None:
     file = tmp_path / "mine.py"
     if source is not None:
@@ -227,7 +243,9 @@ def test_an_unknown_name_gets_the_nearest_right_one() -> None:
     registry = Registry()
     with pytest.raises(UnknownName, match="no loss is called 'wgan-pg': did you mean 'wgan-gp'"):
         registry.component("loss", "wgan-pg")
-    with pytest.raises(UnknownName, match="no recipe is called 'zzz': there is stargan, stargan-avatars, stargan-celeba"):
+    with pytest.raises(
+        UnknownName, match="no recipe is called 'zzz': there is stargan, stargan-avatars, stargan-celeba"
+    ):
         registry.recipe("zzz")
     with pytest.raises(UnknownName):
         registry.owner("dataset", "zzz")

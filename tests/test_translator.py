@@ -413,9 +413,7 @@ def test_pictures_in_grids_are_neither_tiny_nor_huge(given, shown):
 
 def test_a_sample_grid_has_a_column_per_edit_and_leaves_others_white(joint):
     pictures = np.stack([picture(seed=1), picture(seed=2)])
-    rows = torch.stack(
-        [joint.encoder.encode({**SOURCE}, 0), joint.encoder.encode({"mood": "sad", "Male": False}, 1)]
-    )
+    rows = torch.stack([joint.encoder.encode({**SOURCE}, 0), joint.encoder.encode({"mood": "sad", "Male": False}, 1)])
     before = copy.deepcopy(joint.model.generator.state_dict())
     grid = sample_grid(joint, pictures, rows)
     # source, hair (2), Eyeglasses, Male (of both), mood (3)

@@ -88,8 +88,8 @@ class Batches:
         datasets = self.encoder.dataset(source)
         if self.settings.targets == "permute":
             target = source.clone()
-            for number in datasets.unique():
-                mine = torch.nonzero(datasets == number)[:, 0]
+            for number in np.unique(datasets.numpy()):
+                mine = torch.nonzero(datasets == int(number))[:, 0]
                 target[mine] = source[mine[torch.from_numpy(rng.permutation(len(mine)))]]
             return target
         draws = rng.random(len(source))

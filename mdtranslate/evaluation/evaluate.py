@@ -27,13 +27,13 @@ from mdtranslate.grid import draw_grid
 from mdtranslate.interfaces import Edited, Metric, Record, Split, Value
 from mdtranslate.interfaces.dataset import spell
 from mdtranslate.recipes import read_toml, resolve_tree
+from mdtranslate.registry import registry
 from mdtranslate.runfolder import RunFolder
 from mdtranslate.translator import Translator
 
 BATCH = 64
 GRID_ROWS = 6
 JUDGE_SEED = 0  # Not the run's: every run on the same pictures has the same judge.
-DEFAULT_METRICS = ("edit-accuracy", "reconstruction", "counterfactual")
 
 Edit = tuple[str, Value]
 
@@ -144,7 +144,7 @@ def _recipe(run: RunFolder, overrides: Sequence[str]) -> Recipe:
     path = run.path / "recipe.toml"
     tree = read_toml(path)
     if not tree.get("metrics") and not overrides:
-        tree["metrics"] = {name: {} for name in DEFAULT_METRICS}
+        tree["metrics"] = {name: {} for name in registry().names("metric")}
     return resolve_tree(run.name, tree, overrides, source=str(path)).recipe
 
 

@@ -31,9 +31,8 @@ def show(report: Report, console: Console) -> None:
         edits = sum(result.edits.values())
         console.print(f"\n{result.dataset}: {result.pictures} test pictures, {edits} edits", style="bold")
         for title, table in _tables(result, figures):
-            console.print(
-                f"\n{title}", markup=False, soft_wrap=True
-            )  # Not the table's own title, which wraps at the table's width.
+            # Not the table's own title, which wraps at the table's width.
+            console.print(f"\n{title}", markup=False, soft_wrap=True)
             console.print(table)
         if "preservation" in figures:
             console.print(f"others preserved on average: {figures['preservation']:.1%}")

@@ -38,7 +38,7 @@ class InstanceNorm(nn.Module):
 class Conditioned(nn.Sequential):
     """Layers in a row, of which normalisations and residual blocks are also given the condition."""
 
-    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:  # type: ignore[override]
         for layer in self:
             x = layer(x, condition) if isinstance(layer, InstanceNorm | Residual) else layer(x)
         return x
@@ -81,6 +81,11 @@ class StarGANGenerator(Generator):
             description="how the target enters: as constant planes beside the picture (StarGAN), or by scaling and "
             "shifting every normalisation, which small networks learn from in fewer steps",
         )
+        output: Literal["picture", "blend"] = Field(
+            "picture",
+            description="what comes out: the picture itself (StarGAN), or colours that a learned mask lays over the "
+            "input, so that what is not edited stays (GANimation, Pumarola et al. 2018, equation 1)",
+        )
 
     def __init__(self, config: Any, *, encoder: LabelEncoder, image_size: int) -> None:
         super().__init__(config, encoder=encoder, image_size=image_size)
@@ -101,16 +106,20 @@ class StarGANGenerator(Generator):
         for _ in range(2):
             layers += [nn.ConvTranspose2d(wide, wide // 2, 4, stride=2, padding=1, bias=False), *activated(wide // 2)]
             wide //= 2
-        layers += [nn.Conv2d(wide, 3, 7, padding=3, bias=False), nn.Tanh()]
+        blend = config.output == "blend"
+        layers.append(nn.Conv2d(wide, 4 if blend else 3, 7, padding=3, bias=False))
         self.main = Conditioned(*layers)
 
     def forward(self, image: Tensor, source: Tensor, target: Tensor, code: Tensor | None = None) -> Tensor:
         condition = self.encoder.condition(target)
+        given = image
         if self.config.condition == "planes":
             planes = condition[:, :, None, None].expand(-1, -1, *image.shape[2:])
-            image = torch.cat([image, planes], 1)
-        out: Tensor = self.main(image, condition)
-        return out
+            given = torch.cat([image, planes], 1)
+        out: Tensor = self.main(given, condition)
+        if self.config.output == "picture":
+            return out.tanh()
+        return torch.lerp(image, out[:, :3].tanh(), out[:, 3:].sigmoid())
 
 
 class StarGANDiscriminator(Discriminator):

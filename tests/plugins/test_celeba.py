@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mdtranslate_stargan.celeba import CelebA
 from pydantic import ValidationError
 
 from mdtranslate import Split
 from mdtranslate.errors import DataError
-from mdtranslate_stargan.celeba import CelebA
 
 NAMES = ["Black_Hair", "Blond_Hair", "Brown_Hair", "Male", "Young"]
 HAIR = {"hair": ("Black_Hair", "Blond_Hair", "Brown_Hair")}
@@ -82,12 +82,22 @@ def test_blank_lines_and_tabs_are_no_matter(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "old", "new", "message"),
     [
-        ("list_attr_celeba.txt", "-1  1 -1 -1  1", "-1  1 -1  1", "list_attr_celeba.txt:4: needs a file name and 5 times"),
+        (
+            "list_attr_celeba.txt",
+            "-1  1 -1 -1  1",
+            "-1  1 -1  1",
+            "list_attr_celeba.txt:4: needs a file name and 5 times",
+        ),
         ("list_attr_celeba.txt", "-1  1 -1 -1  1", "-1  0 -1 -1  1", "list_attr_celeba.txt:4: needs"),
         ("list_attr_celeba.txt", "000002.jpg -1  1", "\n000002.jpg -1  x", "list_attr_celeba.txt:5: needs"),
         ("list_attr_celeba.txt", "5\n", "6\n", "list_attr_celeba.txt:1: says 6 pictures, but 5 follow"),
         ("list_attr_celeba.txt", "5\n", "", "list_attr_celeba.txt:1: needs the number of pictures"),
-        ("list_eval_partition.txt", "000003.jpg 1", "000003.jpg 3", "list_eval_partition.txt:3: needs a file name and 0, 1"),
+        (
+            "list_eval_partition.txt",
+            "000003.jpg 1",
+            "000003.jpg 3",
+            "list_eval_partition.txt:3: needs a file name and 0, 1",
+        ),
         ("list_eval_partition.txt", "000003.jpg 1", "\n000003.jpg", "list_eval_partition.txt:4: needs"),
         ("list_eval_partition.txt", "000003.jpg 1\n", "", "list_attr_celeba.txt:5: 000003.jpg has no split in"),
     ],
