@@ -98,8 +98,13 @@ def optimizer_state(optimizer: Optimizer) -> dict[str, Tensor]:
 def fill_optimizer(optimizer: Optimizer, state: Mapping[str, Tensor]) -> None:
     """The inverse of `optimizer_state`."""
     entries: dict[int, dict[str, Tensor]] = {}
+    parameters = optimizer.param_groups[0]["params"]
     for key, value in state.items():
         number, _, name = key.partition(".")
+        parameter = parameters[int(number)]
+        if value.shape == parameter.shape:
+            # In memory as the parameter (channels last): the fused step reads both in the order of their memory.
+            value = torch.empty_like(parameter, requires_grad=False).copy_(value)
         entries.setdefault(int(number), {})[name] = value
     optimizer.load_state_dict({**optimizer.state_dict(), "state": entries})
 

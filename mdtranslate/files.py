@@ -78,11 +78,11 @@ def sha256(path: Path) -> str:
 def held(folder: Path) -> Iterator[None]:
     """Keeps a folder to this process. Raises `InUseError` where another has it."""
     lock = FileLock(folder / ".lock")
-    try:
-        with disk(folder):
+    with disk(folder):
+        try:
             lock.acquire(timeout=0)
-    except Timeout:
-        raise InUseError(f"{folder}: another mdtranslate process works on this folder") from None
+        except Timeout:
+            raise InUseError(f"{folder}: another mdtranslate process works on this folder") from None
     try:
         yield
     finally:

@@ -63,6 +63,8 @@ def restore(run: RunFolder, trainer: Trainer, identity: Mapping[str, str], say: 
                 )
         _fill(trainer, tensors)
         trainer.counts = dict(facts["counts"])
+        # In the order of the counts, which is the log's; safetensors sorts its keys.
+        trainer.sums = {name: tensors["sums"][name].to(trainer.device) for name in trainer.counts}
         run.cut_log(facts["log_bytes"])
         return step
     if trouble is not None:
@@ -82,7 +84,6 @@ def _fill(trainer: Trainer, tensors: Mapping[str, Mapping[str, torch.Tensor]]) -
         loss.load_state_dict(checkpoint.part(f"losses.{name}", networks), strict=False)
     for role, optimizer in trainer.optimizers.items():
         checkpoint.fill_optimizer(optimizer, checkpoint.part(role, tensors["optimizers"]))
-    trainer.sums = {name: value.to(trainer.device) for name, value in tensors["sums"].items()}
 
 
 def _steps(run: RunFolder) -> list[int]:
