@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,27 +13,8 @@ import time
 from pathlib import Path
 
 import pytest
+from kills import TINY, command, kill_and_go_on, state
 from safetensors.torch import load_file
-
-TINY = [
-    "datasets.avatars.train=24",
-    "datasets.avatars.val=4",
-    "datasets.avatars.test=8",
-    "datasets.avatars.size=32",
-    "data.image_size=32",
-    "data.batch_size=4",
-    "data.workers=0",
-    "generator.channels=4",
-    "generator.blocks=1",
-    "discriminator.channels=4",
-    "discriminator.layers=4",
-    "train.critic_steps=2",
-    "train.ema=0.9",
-    "train.sample_pictures=2",
-    "train.log_every=3",
-    "train.save_every=5",
-    "train.sample_every=20",
-]
 
 
 def mdtranslate(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -48,20 +30,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
         patch.setenv("OMP_NUM_THREADS", "1")
-        done = mdtranslate("run", "stargan", "train.steps=20", *TINY, "--out", "whole", cwd=folder)
+        done = subprocess.run(command("whole"), cwd=folder, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         yield folder
-
-
-def state(run: Path) -> dict[str, bytes]:
-    """Everything of a run that must be the same whenever it is repeated."""
-    newest = max((run / "checkpoints").iterdir())
-    kept = {
-        f"{file.stem}/{key}": value.numpy().tobytes()
-        for file in newest.glob("*.safetensors")
-        for key, value in load_file(file).items()
-    }
-    return {**kept, "log": (run / "log.jsonl").read_bytes(), "newest": newest.name.encode()}
 
 
 def test_a_run_leaves_what_it_promises(home: Path) -> None:
@@ -78,7 +49,7 @@ def test_a_run_leaves_what_it_promises(home: Path) -> None:
 
 
 def test_a_repeated_run_has_the_same_bits(home: Path) -> None:
-    done = mdtranslate("run", "stargan", "train.steps=20", *TINY, "--out", "again", cwd=home)
+    done = subprocess.run(command("again", workers=2), cwd=home, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert state(home / "again") == state(home / "whole")
 
@@ -86,27 +57,12 @@ def test_a_repeated_run_has_the_same_bits(home: Path) -> None:
 def test_killed_at_any_moment_and_gone_on_with_it_ends_in_the_same_bits(home: Path) -> None:
     draw = random.Random(0)
     for number in range(3):
-        run = home / f"killed-{number}"
-        arguments = [sys.executable, "-m", "mdtranslate", "run", "stargan", "train.steps=20", *TINY, "--out", run.name]
-        process = subprocess.Popen(arguments, cwd=home, stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + 120
-        threshold = draw.randrange(3, 18)
-        while process.poll() is None and time.monotonic() < deadline:
-            if (run / "log.jsonl").exists() and (run / "log.jsonl").read_text().count("\n") * 3 >= threshold:
-                break
-            time.sleep(0.005)
-        time.sleep(draw.random() * 0.05)
-        process.kill()
-        process.wait()
-        done = mdtranslate("run", run.name, cwd=home)
-        assert done.returncode == 0, done.stderr
-        assert state(run) == state(home / "whole")
+        assert kill_and_go_on(home, f"killed-{number}", draw) == state(home / "whole")
 
 
 def test_a_signal_saves_first_and_says_how_to_go_on(home: Path) -> None:
     run = home / "signalled"
-    arguments = [sys.executable, "-m", "mdtranslate", "run", "stargan", "train.steps=100000", *TINY, "--out", run.name]
-    process = subprocess.Popen(arguments, cwd=home, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command(run.name, steps=100_000), cwd=home, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
     while not (run / "checkpoints" / "000005").exists() and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -124,8 +80,6 @@ def test_a_signal_saves_first_and_says_how_to_go_on(home: Path) -> None:
 
 @pytest.mark.parametrize("name", ["networks.safetensors", "optimizers.safetensors", "checkpoint.json"])
 def test_a_damaged_checkpoint_is_named_and_the_one_before_it_taken(home: Path, tmp_path: Path, name: str) -> None:
-    import shutil
-
     run = shutil.copytree(home / "whole", tmp_path / "run")
     file = run / "checkpoints" / "000020" / name
     data = bytearray(file.read_bytes())
@@ -138,8 +92,6 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_taken(home: Path, t
 
 
 def test_going_on_longer_takes_steps_and_refuses_the_rest_by_name(home: Path, tmp_path: Path) -> None:
-    import shutil
-
     run = shutil.copytree(home / "whole", tmp_path / "run")
     refused = mdtranslate("run", str(run), "generator.channels=8", cwd=home)
     assert refused.returncode == 2
@@ -151,8 +103,6 @@ def test_going_on_longer_takes_steps_and_refuses_the_rest_by_name(home: Path, tm
 
 
 def test_changed_data_is_refused(home: Path, tmp_path: Path) -> None:
-    import shutil
-
     run = shutil.copytree(home / "whole", tmp_path / "run")
     recipe = run / "recipe.toml"
     recipe.write_text(recipe.read_text().replace("train = 24", "train = 23"))
@@ -181,7 +131,7 @@ def test_a_value_that_is_not_finite_stops_the_run_by_name_and_is_never_saved(hom
         "def register_losses():\n"
         "    return [Explode]\n"
     )
-    settings = ["train.steps=20", "losses.explode.weight=1", *TINY]
+    settings = ["train.steps=20", "data.workers=0", "losses.explode.weight=1", *TINY]
     done = mdtranslate("--plugin", str(plugin), "run", "stargan", *settings, "--out", "nan", cwd=home)
     assert done.returncode == 70
     assert "generator/explode" in done.stderr
