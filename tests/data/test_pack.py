@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
@@ -289,18 +289,21 @@ def test_too_small_a_disk_is_said_before_starting(tmp_path, cache, monkeypatch):
     assert left_in(cache) == []
 
 
-@pytest.fixture
+@contextmanager
 def small_files():
-    """Writing past 8000 bytes of a file fails, here and in workers, as on a full disk."""
+    """Writing past 8000 bytes of a file fails, as on a full disk; no fixture, since pytest's own log is a file too."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (8000, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_a_disk_that_fills_up_midway_leaves_nothing(tmp_path, cache, small_files):
+def test_a_disk_that_fills_up_midway_leaves_nothing(tmp_path, cache):
     records = pictures(tmp_path / "in", 45)
-    with pytest.raises(StorageError, match=r"9,360 bytes for faces \(train\) cannot be written: File too large$"):
+    message = r"9,360 bytes for faces \(train\) cannot be written: File too large$"
+    with small_files(), pytest.raises(StorageError, match=message):
         packed(Files(), records)
     assert left_in(cache) == []
 
@@ -515,8 +518,8 @@ def test_a_dataset_that_a_worker_cannot_make_is_named(tmp_path, cache, drawn):
     assert left_in(cache) == []
 
 
-def test_a_disk_that_fills_up_under_workers_leaves_nothing(cache, drawn, small_files):
-    with pytest.raises(StorageError, match="cannot be written: File too large"):
+def test_a_disk_that_fills_up_under_workers_leaves_nothing(cache, drawn):
+    with small_files(), pytest.raises(StorageError, match="cannot be written: File too large"):
         packed(drawn(), numbered(100), workers=2)
     assert left_in(cache) == []
 
