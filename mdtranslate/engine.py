@@ -31,7 +31,9 @@ class Trainer:
         self.networks: dict[str, nn.Module] = {"generator": model.generator, "discriminator": model.discriminator}
         self.average = deepcopy(model.generator).requires_grad_(False) if recipe.train.ema is not None else None
         # Parameters of losses train with the generator.
-        trained = {"generator": [*model.generator.parameters()], "discriminator": [*model.discriminator.parameters()]}
+        trained = {
+            role: [each for each in net.parameters() if each.requires_grad] for role, net in self.networks.items()
+        }
         trained["generator"] += [each for loss in losses.values() for each in loss.parameters() if each.requires_grad]
         self.optimizers = {role: _adam(trained[role], getattr(recipe.optimizers, role)) for role in ROLES}
         self.sums: dict[str, Tensor] = {}
@@ -144,8 +146,11 @@ def _adam(parameters: list[nn.Parameter], settings: Optimizer) -> torch.optim.Ad
 @contextmanager
 def _frozen(network: nn.Module) -> Iterator[None]:
     """No gradients for a network that is not updated: they would be computed and thrown away."""
-    network.requires_grad_(False)
+    learning = [each for each in network.parameters() if each.requires_grad]
+    for each in learning:
+        each.requires_grad_(False)
     try:
         yield
     finally:
-        network.requires_grad_(True)
+        for each in learning:
+            each.requires_grad_(True)

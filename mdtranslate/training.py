@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -20,7 +21,7 @@ from mdtranslate.data.images import encode_png
 from mdtranslate.data.sources import attributes_of, build_sources, fingerprint
 from mdtranslate.device import describe
 from mdtranslate.engine import Trainer, learn
-from mdtranslate.errors import CheckpointError, MdtranslateError, Stopped
+from mdtranslate.errors import MdtranslateError, PluginError, Stopped
 from mdtranslate.files import held
 from mdtranslate.grid import sample_grid
 from mdtranslate.interfaces import Split
@@ -36,8 +37,7 @@ def start(resolved: Resolved, out: Path | None, device: torch.device) -> Path:
     """Trains a new run and returns its folder. Nothing is made on disk before the data and networks are ready."""
     with Watch() as watch:
         job = _Job(resolved, device, watch)
-        if resolved.recipe.train.init is not None:
-            job.take_over(resolved.recipe.train.init)
+        job.take_over()
         run = RunFolder.create(resolved.name, out)
         with held(run.path):
             run.begin(resolved)
@@ -50,6 +50,8 @@ def go_on(run: RunFolder, resolved: Resolved, device: torch.device) -> None:
     with Watch() as watch, held(run.path):
         job = _Job(resolved, device, watch)
         step = restore(run, job.trainer, job.identity, watch.say)
+        if step == 0:
+            job.take_over()
         if step >= resolved.recipe.train.steps:
             watch.say(
                 f"{run.path} is done: {step} steps. To train longer: mdtranslate run {run.path} train.steps={2 * step}"
@@ -64,6 +66,8 @@ class _Job:
     def __init__(self, resolved: Resolved, device: torch.device, watch: Watch) -> None:
         self.name, self.recipe, self.device, self.watch = resolved.name, resolved.recipe, device, watch
         recipe: Recipe = resolved.recipe
+        if recipe.train.tensorboard and find_spec("tensorboard") is None:
+            raise PluginError("train.tensorboard=true needs TensorBoard: pip install 'mdtranslate[tensorboard]'")
         self.sources = build_sources(recipe)
         self.model = Model.build(
             recipe.encoder,
@@ -132,13 +136,15 @@ class _Job:
         run.status("done", train.steps, train.steps)
         self._farewell(run)
 
-    def take_over(self, folder: str) -> None:
-        """Weights of another run to start from (`train.init`)."""
+    def take_over(self) -> None:
+        """The weights of another run to start from, where the recipe names one (`train.init`)."""
+        folder = self.recipe.train.init
+        if folder is None:
+            return
         other = Translator.load(Path(folder), self.device).model
         for role in ("generator", "discriminator"):
-            checkpoint.fill(
-                getattr(self.model, role), getattr(other, role).state_dict(), f"train.init={folder}: {role}"
-            )
+            weights = getattr(other, role).state_dict()
+            checkpoint.fill(getattr(self.model, role), weights, f"train.init={folder}: {role}")
         if self.trainer.average is not None:
             checkpoint.fill(self.trainer.average, other.generator.state_dict(), f"train.init={folder}: generator")
 
@@ -235,10 +241,6 @@ def _memory(device: torch.device) -> dict[str, int]:
 
 
 def _board(run: RunFolder) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        raise CheckpointError(
-            "train.tensorboard=true needs TensorBoard: pip install 'mdtranslate[tensorboard]'"
-        ) from None
+    from torch.utils.tensorboard import SummaryWriter
+
     return SummaryWriter(str(run.path / "tensorboard"))

@@ -97,7 +97,7 @@ MISTAKES = {
     "optimizers.generator.betas=[0.5, 2]": "optimizers.generator.betas.1=2: Input should be less than 1",
     "optimizers.generator.betas=[0.5]": "optimizers.generator.betas.1: Field required",
     "datasets.avatars.attributes=hair": 'datasets.avatars.attributes="hair": Input should be a valid tuple',
-    "train.steps.more=5": "train.steps.more=5: train.steps is 2000, not a table",
+    "train.steps.more=5": "train.steps.more=5: train.steps is 1800, not a table",
     # one mistake in a union is one line
     "losses.wgan-gp.weight=heavy": 'losses.wgan-gp.weight="heavy": Input should be a valid number',
     "losses.wgan-gp.weight={start=1, end=2}": "losses.wgan-gp.weight.steps: Field required",
@@ -297,7 +297,7 @@ REST = {
         ),
         (
             ["generator=stargan-generator", "generator.blocks=3"],
-            {"name": "stargan-generator", "channels": 16, "blocks": 3, **REST},
+            {**resolve("stargan").tree["generator"], "blocks": 3},
         ),
     ],
 )

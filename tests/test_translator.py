@@ -181,7 +181,9 @@ def test_settings_and_layouts_that_do_not_fit_are_refused(tmp_path, translator):
 def test_the_file_says_what_the_networks_and_labels_are(tmp_path, translator):
     translator.save(tmp_path / "t")
     facts = json.loads((tmp_path / "t" / "translator.json").read_text())
-    assert facts["generator"] == {"name": "stargan-generator", "channels": 4, "blocks": 1}
+    generator = translator.model.generator
+    assert facts["generator"] == {"name": "stargan-generator", **generator.config.model_dump()}
+    assert (facts["generator"]["channels"], facts["generator"]["blocks"]) == (4, 1)
     assert facts["layout"] == ["hair=Black_Hair", "hair=Blond_Hair", "Eyeglasses", "Male"]
     assert facts["attributes"]["celeba"][0] == {
         "name": "hair", "values": ["Black_Hair", "Blond_Hair"], "optional": True
