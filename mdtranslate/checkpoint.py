@@ -28,7 +28,7 @@ def save(folder: Path, name: str, tensors: Mapping[str, Mapping[str, Tensor]], f
     """Writes `folder` whole or not at all: a safetensors file per entry of `tensors`, and `facts` as `name`.json."""
     with new_folder(folder) as side:
         for each, state in tensors.items():
-            save_file(
+            _write(
                 {key: value.detach().cpu().contiguous() for key, value in state.items()}, side / f"{each}.safetensors"
             )
         files = {file.name: sha256(file) for file in sorted(side.iterdir())}
@@ -107,6 +107,13 @@ def fill_optimizer(optimizer: Optimizer, state: Mapping[str, Tensor]) -> None:
             value = torch.empty_like(parameter, requires_grad=False).copy_(value)
         entries.setdefault(int(number), {})[name] = value
     optimizer.load_state_dict({**optimizer.state_dict(), "state": entries})
+
+
+def _write(state: dict[str, Tensor], path: Path) -> None:
+    try:
+        save_file(state, path)
+    except SafetensorError as error:  # Not an OSError, also where the disk is full.
+        raise OSError(str(error)) from error
 
 
 def _digest(body: Mapping[str, Any]) -> str:

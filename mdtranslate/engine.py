@@ -93,7 +93,9 @@ class Trainer:
             first = bad * (1 - self.poisoned)
             self.culprits[name] = torch.maximum(self.culprits.get(name, torch.zeros_like(bad)), first)
             if name in terms:
-                self.sums[name] = self.sums.get(name, 0.0) + value.double()
+                self.sums[name] = self.sums.get(name, 0.0) + value.to(
+                    torch.float32 if value.device.type == "mps" else torch.float64
+                )
                 self.counts[name] = self.counts.get(name, 0) + 1
         bad = torch.stack([each for name, each in self.culprits.items() if name.startswith(role)]).amax()
         self.poisoned.copy_(torch.maximum(self.poisoned, bad))

@@ -25,12 +25,20 @@ from pathlib import Path
 from typing import Any
 
 from mdtranslate import __version__
-from mdtranslate.errors import CheckpointError, RecipeError
+from mdtranslate.errors import CheckpointError, RecipeError, StorageError
 from mdtranslate.files import disk, write_json, write_text
 from mdtranslate.recipes import Resolved, flat, read_toml, resolve_tree, toml_value
 
 # What may change when a run goes on: how long it is, and what only concerns logging.
-FREE = ("train.steps", "train.log_every", "train.sample_every", "train.save_every", "train.keep", "train.tensorboard")
+FREE = (
+    "train.steps",
+    "train.log_every",
+    "train.sample_every",
+    "train.save_every",
+    "train.keep",
+    "train.tensorboard",
+    "data.workers",
+)
 
 
 class RunFolder:
@@ -61,18 +69,21 @@ class RunFolder:
             try:
                 with disk(path.parent):
                     path.parent.mkdir(exist_ok=True)
-                path.mkdir()
+                    path.mkdir()
                 return cls(path)
-            except FileExistsError:
+            except StorageError as error:
+                if not isinstance(error.__cause__, FileExistsError):
+                    raise
                 number += 1
 
     def begin(self, resolved: Resolved) -> None:
         """Writes what a run is made of."""
-        write_text(self.path / "recipe.toml", f"# {resolved.name}, every setting written out.\n{resolved.toml()}")
-        write_json(self.path / "environment.json", environment())
         for folder in (self.samples, self.checkpoints):
             with disk(folder):
                 folder.mkdir(exist_ok=True)
+        write_json(self.path / "environment.json", environment())
+        # Last: a folder that holds it is a run, and can be gone on with.
+        write_text(self.path / "recipe.toml", f"# {resolved.name}, every setting written out.\n{resolved.toml()}")
 
     def resolve(self, overrides: tuple[str, ...]) -> Resolved:
         """The recipe of this run, to go on with. Raises `RecipeError` for a change that makes it another run."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Mapping
 
@@ -10,6 +11,7 @@ import torch
 from mdtranslate import checkpoint
 from mdtranslate.engine import Trainer
 from mdtranslate.errors import CheckpointError
+from mdtranslate.files import disk
 from mdtranslate.runfolder import RunFolder
 
 
@@ -26,6 +28,9 @@ def save(run: RunFolder, trainer: Trainer, step: int, identity: Mapping[str, str
     optimizers: dict[str, torch.Tensor] = {}
     for role, optimizer in trainer.optimizers.items():
         optimizers |= checkpoint.gather(role, checkpoint.optimizer_state(optimizer))
+    if run.log.exists():
+        with disk(run.log), run.log.open("rb") as file:
+            os.fsync(file.fileno())  # The checkpoint counts on these lines.
     facts = {
         "step": step,
         "data": dict(identity),

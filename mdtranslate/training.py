@@ -53,6 +53,8 @@ def go_on(run: RunFolder, resolved: Resolved, device: torch.device) -> None:
         if step == 0:
             job.take_over()
         if step >= resolved.recipe.train.steps:
+            # A kill between the last checkpoint and the end leaves these behind; they follow from the checkpoint.
+            job.finish(run, step)
             watch.say(
                 f"{run.path} is done: {step} steps. To train longer: mdtranslate run {run.path} train.steps={2 * step}"
             )
@@ -135,6 +137,12 @@ class _Job:
                 board.close()
         run.status("done", train.steps, train.steps)
         self._farewell(run)
+
+    def finish(self, run: RunFolder, step: int) -> None:
+        """The translator, the last grid and the status of a run whose last step is saved."""
+        self.translator(step).save(run.translator)
+        self._draw(run, step, None)
+        run.status("done", step, self.recipe.train.steps)
 
     def take_over(self) -> None:
         """The weights of another run to start from, where the recipe names one (`train.init`)."""

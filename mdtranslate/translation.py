@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor
 
+from mdtranslate.errors import RecipeError
 from mdtranslate.interfaces.labels import LabelEncoder
 from mdtranslate.interfaces.networks import Discriminator, Generator, Verdict
 
@@ -109,7 +110,7 @@ class Translation:
     def classification(self, verdict: Verdict, label: Tensor) -> Tensor:
         """How badly the verdict's logits fit `label`: [B]."""
         if verdict.logits is None:
-            raise ValueError("the discriminator gives no logits, so domains cannot be classified")
+            raise RecipeError("the discriminator gives no logits, so domains cannot be classified")
         return self.encoder.loss(verdict.logits.float(), label)
 
     def score_gradient(self, image: Tensor, *, total: bool = False) -> Tensor:

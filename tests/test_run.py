@@ -139,3 +139,15 @@ def test_a_value_that_is_not_finite_stops_the_run_by_name_and_is_never_saved(hom
     assert all(value.isfinite().all() for value in weights.values())
     assert [path.name for path in (home / "nan" / "checkpoints").iterdir()] == ["000005"]
     assert json.loads((home / "nan" / "status.json").read_text())["state"] == "failed"
+
+
+def test_what_a_kill_after_the_last_checkpoint_left_out_is_made(home: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(home / "whole", tmp_path / "run")
+    shutil.rmtree(run / "translator")
+    (run / "samples" / "000020.png").unlink()
+    (run / "status.json").write_text('{"state": "running"}')
+    done = mdtranslate("run", str(run), cwd=home)
+    assert done.returncode == 0, done.stderr
+    assert (run / "samples" / "000020.png").read_bytes() == (home / "whole" / "samples" / "000020.png").read_bytes()
+    assert (run / "translator" / "translator.json").is_file()
+    assert json.loads((run / "status.json").read_text())["state"] == "done"
