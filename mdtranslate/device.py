@@ -30,7 +30,7 @@ def pick_device(name: str) -> torch.device:
 
 
 def describe(device: torch.device) -> str:
-    """The device in words, for people and for `environment.json`."""
+    """The device in words, for people."""
     if device.type == "cuda":
         return f"{device} ({torch.cuda.get_device_name(device)})"
     if device.type == "cpu":
