@@ -135,7 +135,7 @@ class Train(Settings):
 
     steps: PositiveInt = Field(200_000, description="batches to train on; each updates the discriminator once")
     critic_steps: PositiveInt = Field(5, description="discriminator updates for each update of the generator")
-    seed: int = Field(0, ge=0, description="of weights, order, flips, targets and everything else drawn")
+    seed: int = Field(0, ge=0, lt=2**63, description="of weights, order, flips, targets and everything else drawn")
     ema: float | None = Field(
         None, gt=0, lt=1, description="decay of an exponential moving average of the generator, per generator update"
     )

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import platform
 import sys
+from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -29,6 +32,14 @@ def pick_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def layout(device: torch.device) -> torch.memory_format:
+    """How pictures lie in memory where they are fastest: channels last, but on processors channels first.
+
+    There group normalisation runs back several times slower over channels last, and slower still over a mixture.
+    """
+    return torch.contiguous_format if device.type == "cpu" else torch.channels_last
+
+
 def describe(device: torch.device) -> str:
     """The device in words, for people."""
     if device.type == "cuda":
@@ -36,6 +47,29 @@ def describe(device: torch.device) -> str:
     if device.type == "cpu":
         return f"cpu ({torch.get_num_threads()} threads)"
     return str(device)
+
+
+def hardware(device: torch.device) -> dict[str, Any]:
+    """What a figure of speed depends on, for the record."""
+    known: dict[str, Any] = {
+        "device": describe(device),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+    }
+    if device.type == "cuda":
+        known |= {"gpu_memory_bytes": torch.cuda.get_device_properties(device).total_memory, "cuda": torch.version.cuda}
+    return known
+
+
+def _processor() -> str:
+    """The processor's name; Linux, unlike others, does not tell it to `platform`."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
 
 
 def _keep_pages() -> None:

@@ -15,6 +15,8 @@ from filelock import FileLock, Timeout
 
 from mdtranslate.errors import InUseError, StorageError
 
+_SIDE = ".part"
+
 
 @contextmanager
 def disk(path: Path) -> Iterator[None]:
@@ -25,18 +27,24 @@ def disk(path: Path) -> Iterator[None]:
         raise StorageError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
-def write_text(path: Path, text: str) -> None:
-    """Replaces a file as a whole: written to the side, flushed to the disk, renamed."""
-    side = path.with_name(f".{path.name}.{os.getpid()}")
+def write_bytes(path: Path, content: bytes | memoryview, *, durable: bool = True) -> None:
+    """Replaces a file as a whole: written to the side, renamed; `durable`: flushed to the disk in between."""
+    side = _side(path)
     with disk(path):
         try:
-            with side.open("w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
+            with side.open("wb") as file:
+                file.write(content)
+                if durable:
+                    file.flush()
+                    os.fsync(file.fileno())
             side.replace(path)
         finally:
             side.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """As `write_bytes`, UTF-8."""
+    write_bytes(path, text.encode())
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -47,7 +55,7 @@ def write_json(path: Path, value: Any) -> None:
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
     """A folder to fill, which takes the place of `path` as a whole when the block ends, or not at all."""
-    side = path.with_name(f".{path.name}.{os.getpid()}")
+    side = _side(path)
     with disk(path):
         try:
             shutil.rmtree(side, ignore_errors=True)
@@ -57,8 +65,7 @@ def new_folder(path: Path) -> Iterator[Path]:
                 with file.open("rb") as handle:
                     os.fsync(handle.fileno())
             if path.exists():
-                old = path.with_name(f".{path.name}.old")
-                shutil.rmtree(old, ignore_errors=True)
+                old = _side(side)
                 path.rename(old)
                 side.rename(path)
                 shutil.rmtree(old, ignore_errors=True)
@@ -66,6 +73,15 @@ def new_folder(path: Path) -> Iterator[Path]:
                 side.rename(path)
         finally:
             shutil.rmtree(side, ignore_errors=True)
+
+
+def sweep(folder: Path) -> None:
+    """Removes what writers left in `folder` that were killed. Only for who holds the folder: others may be writing."""
+    for leftover in folder.glob(f".*{_SIDE}"):
+        if leftover.is_dir():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            leftover.unlink(missing_ok=True)
 
 
 def sha256(path: Path) -> str:
@@ -87,3 +103,8 @@ def held(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def _side(path: Path) -> Path:
+    """Where the new content of `path` is written before it takes its place."""
+    return path.with_name(f".{path.name.removeprefix('.')}.{os.getpid()}{_SIDE}")

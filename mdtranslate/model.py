@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from mdtranslate.config import Choice
+from mdtranslate.device import layout
 from mdtranslate.interfaces import Attribute, Discriminator, Generator, LabelEncoder
 
 
@@ -39,7 +40,7 @@ class Model:
         return cls(built, first, second)
 
     def to(self, device: torch.device) -> Model:
-        """Moves both networks; channels last, which convolutions on most devices prefer."""
+        """Moves both networks, in the layout that the device prefers."""
         for network in (self.generator, self.discriminator):
-            network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+            network.to(device, memory_format=layout(device))  # type: ignore[call-overload]
         return self

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from types import TracebackType
 
 from rich.console import Console
@@ -40,7 +43,8 @@ class Watch:
 
     def say(self, line: str) -> None:
         """A line that stays."""
-        self.console.print(line, markup=False, soft_wrap=True)
+        with _heard():
+            self.console.print(line, markup=False, soft_wrap=True)
 
     def packing(self, what: str, done: int, total: int) -> None:
         """Progress of filling the cache."""
@@ -78,3 +82,12 @@ class Watch:
             self._task = self._bar.add_task(what, total=total, completed=done, speed="", losses="")
         assert self._task is not None
         self._bar.update(self._task, completed=done, total=total, speed=f"{self.speed(done):.1f} it/s")
+
+
+@contextmanager
+def _heard() -> Iterator[None]:
+    """Where nobody reads standard error any more (a pipe to `head`), the job goes on in silence."""
+    try:
+        yield
+    except (BrokenPipeError, SystemExit):  # rich ends the program for a broken pipe.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())

@@ -3,7 +3,7 @@
 ::
 
     recipe.toml        the whole recipe, every setting written out
-    environment.json   versions, machine, command
+    environment.json   versions, hardware, command; an entry for each time the run began or went on
     log.jsonl          losses by step: the same whenever the run is repeated
     timing.jsonl       speed and memory by step: not the same
     samples/           grids: a row per picture, a column per target
@@ -26,7 +26,7 @@ from typing import Any
 
 from mdtranslate import __version__
 from mdtranslate.errors import CheckpointError, RecipeError, StorageError
-from mdtranslate.files import disk, write_json, write_text
+from mdtranslate.files import disk, sweep, write_json, write_text
 from mdtranslate.recipes import Resolved, flat, read_toml, resolve_tree, toml_value
 
 # What may change when a run goes on: how long it is, and what only concerns logging.
@@ -56,10 +56,7 @@ class RunFolder:
     def create(cls, name: str, out: Path | None) -> RunFolder:
         """A new folder: `out`, or the next number below `runs/`. Raises `RecipeError` where `out` is taken."""
         if out is not None:
-            if out.exists() and (not out.is_dir() or any(out.iterdir())):
-                raise RecipeError(
-                    f"--out {out}: is there already, and a run never writes over anything; choose another"
-                )
+            refuse_taken(out)
             with disk(out):
                 out.mkdir(parents=True, exist_ok=True)
             return cls(out)
@@ -76,14 +73,23 @@ class RunFolder:
                     raise
                 number += 1
 
-    def begin(self, resolved: Resolved) -> None:
-        """Writes what a run is made of."""
+    def begin(self, resolved: Resolved, hardware: Mapping[str, Any]) -> None:
+        """Writes what a run is made of, and where it begins."""
         for folder in (self.samples, self.checkpoints):
             with disk(folder):
                 folder.mkdir(exist_ok=True)
-        write_json(self.path / "environment.json", environment())
+        self.add_environment(hardware)
         # Last: a folder that holds it is a run, and can be gone on with.
         write_text(self.path / "recipe.toml", f"# {resolved.name}, every setting written out.\n{resolved.toml()}")
+
+    def add_environment(self, hardware: Mapping[str, Any]) -> None:
+        """Adds where the run begins or goes on to `environment.json`: an entry for each time."""
+        file = self.path / "environment.json"
+        try:
+            before = json.loads(file.read_text("utf-8"))
+        except (OSError, ValueError):  # There is none yet, or somebody changed it: it is for people.
+            before = []
+        write_json(file, [*(before if isinstance(before, list) else []), environment(hardware)])
 
     def resolve(self, overrides: tuple[str, ...]) -> Resolved:
         """The recipe of this run, to go on with. Raises `RecipeError` for a change that makes it another run."""
@@ -104,6 +110,11 @@ class RunFolder:
         """The recipe's name, from the first line of `recipe.toml`."""
         with disk(self.path / "recipe.toml"), (self.path / "recipe.toml").open(encoding="utf-8") as file:
             return file.readline().removeprefix("# ").partition(",")[0].strip()
+
+    def sweep(self) -> None:
+        """Removes what a killed process left half-written. For who holds the folder."""
+        for folder in (self.path, self.samples, self.checkpoints):
+            sweep(folder)
 
     def status(self, state: str, step: int, steps: int, message: str = "") -> None:
         """Replaces `status.json`."""
@@ -129,7 +140,15 @@ def is_run(path: Path) -> bool:
     return (path / "recipe.toml").is_file()
 
 
-def environment() -> dict[str, Any]:
+def refuse_taken(out: Path) -> None:
+    """Raises `RecipeError` where a new run must not write to `out`."""
+    with disk(out):
+        taken = out.exists() and (not out.is_dir() or any(out.iterdir()))
+    if taken:
+        raise RecipeError(f"--out {out}: is there already, and a run never writes over anything; choose another")
+
+
+def environment(hardware: Mapping[str, Any]) -> dict[str, Any]:
     """What a result depends on besides the recipe."""
     packages = ("torch", "torchvision", "timm", "numpy", "pillow", "pydantic", "pluggy", "safetensors")
     return {
@@ -138,7 +157,7 @@ def environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": {name: version(name) for name in packages},
         "platform": platform.platform(),
-        "processor": platform.processor() or platform.machine(),
+        "hardware": dict(hardware),
         "git": _git(),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }

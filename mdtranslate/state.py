@@ -71,6 +71,9 @@ def restore(run: RunFolder, trainer: Trainer, identity: Mapping[str, str], say: 
         # In the order of the counts, which is the log's; safetensors sorts its keys.
         trainer.sums = {name: tensors["sums"][name].to(trainer.device) for name in trainer.counts}
         run.cut_log(facts["log_bytes"])
+        for damaged in _steps(run):
+            if damaged > step:  # They would count among the newest when older ones are removed.
+                shutil.rmtree(run.checkpoints / f"{damaged:06d}")
         return step
     if trouble is not None:
         raise CheckpointError(f"{run.path}: no checkpoint is sound; the oldest: {trouble}")
@@ -89,6 +92,11 @@ def _fill(trainer: Trainer, tensors: Mapping[str, Mapping[str, torch.Tensor]]) -
         loss.load_state_dict(checkpoint.part(f"losses.{name}", networks), strict=False)
     for role, optimizer in trainer.optimizers.items():
         checkpoint.fill_optimizer(optimizer, checkpoint.part(role, tensors["optimizers"]))
+
+
+def saved_step(run: RunFolder) -> int:
+    """The newest step that has a checkpoint; 0 where none has."""
+    return max(_steps(run), default=0)
 
 
 def _steps(run: RunFolder) -> list[int]:

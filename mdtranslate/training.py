@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
@@ -19,28 +19,30 @@ from mdtranslate.config import Recipe
 from mdtranslate.data.batches import Batches
 from mdtranslate.data.images import encode_png
 from mdtranslate.data.sources import attributes_of, build_sources, fingerprint
-from mdtranslate.device import describe
+from mdtranslate.device import describe, hardware
 from mdtranslate.engine import Trainer, learn
-from mdtranslate.errors import MdtranslateError, PluginError, Stopped
+from mdtranslate.errors import CheckpointError, MdtranslateError, PluginError, Stopped, StorageError
 from mdtranslate.files import held
 from mdtranslate.grid import sample_grid
 from mdtranslate.interfaces import Split
 from mdtranslate.model import Model
 from mdtranslate.progress import Watch
 from mdtranslate.recipes import Resolved
-from mdtranslate.runfolder import RunFolder
-from mdtranslate.state import restore, save
+from mdtranslate.runfolder import RunFolder, refuse_taken
+from mdtranslate.state import restore, save, saved_step
 from mdtranslate.translator import Translator
 
 
 def start(resolved: Resolved, out: Path | None, device: torch.device) -> Path:
     """Trains a new run and returns its folder. Nothing is made on disk before the data and networks are ready."""
+    if out is not None:
+        refuse_taken(out)  # Now, not only after minutes of packing.
     with Watch() as watch:
         job = _Job(resolved, device, watch)
         job.take_over()
         run = RunFolder.create(resolved.name, out)
         with held(run.path):
-            run.begin(resolved)
+            run.begin(resolved, hardware(device))
             job.train(run, 0)
     return run.path
 
@@ -48,6 +50,7 @@ def start(resolved: Resolved, out: Path | None, device: torch.device) -> Path:
 def go_on(run: RunFolder, resolved: Resolved, device: torch.device) -> None:
     """Goes on where a run stopped; ends in the same bits as one that never stopped, on the same machine."""
     with Watch() as watch, held(run.path):
+        run.sweep()
         job = _Job(resolved, device, watch)
         step = restore(run, job.trainer, job.identity, watch.say)
         if step == 0:
@@ -59,6 +62,7 @@ def go_on(run: RunFolder, resolved: Resolved, device: torch.device) -> None:
                 f"{run.path} is done: {step} steps. To train longer: mdtranslate run {run.path} train.steps={2 * step}"
             )
             return
+        run.add_environment(hardware(device))
         job.train(run, step)
 
 
@@ -88,55 +92,48 @@ class _Job:
         self.samples = self._sample_pictures()
 
     def train(self, run: RunFolder, step: int) -> None:
-        """The loop, with everything that a run keeps. Signals save first."""
-        train = self.recipe.train
-        self.watch.say(f"training {self.name} in {run.path} on {describe(self.device)}, step {step} to {train.steps}")
-        run.status("running", step, train.steps)
-        board = _board(run) if train.tensorboard else None
-        if step == 0:
-            self._draw(run, 0, board)
-        stamp = time.monotonic()
+        """The loop, with everything that a run keeps. Signals save first; whatever ends it, `status.json` says so."""
+        steps = self.recipe.train.steps
+        self.watch.say(f"training {self.name} in {run.path} on {describe(self.device)}, step {step} to {steps}")
+        run.status("running", step, steps)
         try:
-            with _signals() as caught:
-
-                def each_step(done: int) -> None:
-                    nonlocal stamp
-                    last = done == train.steps
-                    losses: dict[str, float] = {}
-                    if done % train.log_every == 0 or last:
-                        self.trainer.check_finite(done)
-                        losses = self.trainer.means()
-                        run.append(run.log, {"step": done, **losses})
-                        now = time.monotonic()
-                        run.append(run.timing, {"step": done, "seconds": round(now - stamp, 4), **_memory(self.device)})
-                        stamp = now
-                        if board:
-                            for name, value in losses.items():
-                                board.add_scalar(name, value, done)
-                    self.watch.training(done, train.steps, losses)
-                    if done % train.save_every == 0 or last or caught:
-                        self._save(run, done)
-                    if done % train.sample_every == 0 or last:
-                        self._draw(run, done, board)
-                    if caught and not last:
-                        raise Stopped(
-                            f"stopped by {signal.Signals(caught[0]).name} and saved at step {done}. "
-                            f"To go on: mdtranslate run {run.path}",
-                            caught[0],
-                        )
-
-                learn(self.trainer, self.batches, step, each_step)
+            with _signals() as caught, _board(run, step, self.recipe.train.tensorboard) as board:
+                if step == 0:
+                    self._draw(run, 0, board)
+                self._stamp = time.monotonic()
+                learn(self.trainer, self.batches, step, lambda done: self._keep(run, done, board, caught))
         except BaseException as error:
-            state = "stopped" if isinstance(error, Stopped) else "failed"
-            run.status(
-                state, self._saved(run), train.steps, str(error) if isinstance(error, MdtranslateError) else repr(error)
-            )
+            state = "stopped" if isinstance(error, Stopped | KeyboardInterrupt) else "failed"
+            said = str(error) if isinstance(error, MdtranslateError) else repr(error)
+            with suppress(StorageError):  # What stopped the run matters more than that it cannot be noted.
+                run.status(state, saved_step(run), steps, said)
             raise
-        finally:
-            if board:
-                board.close()
-        run.status("done", train.steps, train.steps)
+        run.status("done", steps, steps)
         self._farewell(run)
+
+    def _keep(self, run: RunFolder, done: int, board: Any, caught: list[int]) -> None:
+        """What is due after `done` steps: log, progress, checkpoint, samples; and the end where a signal came."""
+        train, losses = self.recipe.train, dict[str, float]()
+        last = done == train.steps
+        if done % train.log_every == 0 or last:
+            self.trainer.check_finite(done)
+            losses = self.trainer.means()
+            now = time.monotonic()
+            run.append(run.log, {"step": done, **losses})
+            run.append(run.timing, {"step": done, "seconds": round(now - self._stamp, 4), **_memory(self.device)})
+            self._stamp = now
+            if board:
+                for name, value in losses.items():
+                    board.add_scalar(name, value, done)
+        self.watch.training(done, train.steps, losses)
+        if done % train.save_every == 0 or last or caught:
+            self._save(run, done)
+        if done % train.sample_every == 0 or last:
+            self._draw(run, done, board)
+        if caught and not last:
+            name = signal.Signals(caught[0]).name
+            said = f"stopped by {name} and saved at step {done}. To go on: mdtranslate run {run.path}"
+            raise Stopped(said, caught[0])
 
     def finish(self, run: RunFolder, step: int) -> None:
         """The translator, the last grid and the status of a run whose last step is saved."""
@@ -150,6 +147,11 @@ class _Job:
         if folder is None:
             return
         other = Translator.load(Path(folder), self.device).model
+        before, own = list(other.encoder.layout), list(self.model.encoder.layout)
+        if before != own:
+            raise CheckpointError(
+                f"train.init={folder}: its labels are {', '.join(before)}, and those of this recipe {', '.join(own)}"
+            )
         for role in ("generator", "discriminator"):
             weights = getattr(other, role).state_dict()
             checkpoint.fill(getattr(self.model, role), weights, f"train.init={folder}: {role}")
@@ -180,15 +182,13 @@ class _Job:
         return Batches(pixels, labels, self.model.encoder, data, self.recipe.train.seed, self.device), identity
 
     def _sample_pictures(self) -> list[tuple[Any, torch.Tensor]]:
-        """The pictures of the sample grids: the first of each dataset's val split, shared out evenly."""
-        found, rows = [], self.recipe.train.sample_pictures
+        """The pictures of the sample grids: the first of each dataset that it does not train on, shared out evenly."""
+        found, rows, data = [], self.recipe.train.sample_pictures, self.recipe.data
         for number, source in enumerate(self.sources):
             share = rows // len(self.sources) + (number < rows % len(self.sources))
-            records = source.records(Split.VAL)[:share]
+            records = source.held_out()[:share]
             if records:
-                packed = source.pack(
-                    records, self.recipe.data.image_size, "samples", self.recipe.data.workers, self.watch.packing
-                )
+                packed = source.pack(records, data.image_size, "samples", data.workers, self.watch.packing)
                 found.append((packed.pixels, source.labels(records, self.model.encoder)))
         return found
 
@@ -204,10 +204,6 @@ class _Job:
         save(run, self.trainer, step, self.identity)
         self.translator(step).save(run.translator)
         run.status("running", step, self.recipe.train.steps)
-
-    def _saved(self, run: RunFolder) -> int:
-        steps = [int(each.name) for each in run.checkpoints.iterdir() if each.name.isdigit()]
-        return max(steps, default=0)
 
     def _farewell(self, run: RunFolder) -> None:
         say = self.watch.say
@@ -248,7 +244,13 @@ def _memory(device: torch.device) -> dict[str, int]:
     return {"peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
 
 
-def _board(run: RunFolder) -> Any:
+@contextmanager
+def _board(run: RunFolder, step: int, wanted: bool) -> Iterator[Any]:
+    """TensorBoard's writer, or None. What was logged after `step`, from which the run goes on, is taken back."""
+    if not wanted:
+        yield None
+        return
     from torch.utils.tensorboard import SummaryWriter
 
-    return SummaryWriter(str(run.path / "tensorboard"))
+    with SummaryWriter(str(run.path / "tensorboard"), purge_step=step + 1) as board:
+        yield board

@@ -22,10 +22,14 @@ def command(recipe: str, overrides: tuple[str, ...], out: Path | None, device: s
     """
     from mdtranslate.errors import RecipeError
     from mdtranslate.recipes import resolve
+    from mdtranslate.registry import registry
     from mdtranslate.runfolder import RunFolder, is_run
 
     folder = Path(recipe)
-    if folder.is_dir():
+    named = recipe in registry().names("recipe")
+    if named and is_run(folder):
+        raise RecipeError(f"{recipe}: is a recipe, and a run lies in the folder of that name; ./{recipe} means the run")
+    if folder.is_dir() and not named:
         if not is_run(folder):
             raise RecipeError(f"{folder}: is a folder but not a run (it holds no recipe.toml)")
         if out is not None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mdtranslate.config import Data
+from mdtranslate.device import layout
 from mdtranslate.interfaces import LabelEncoder
 from mdtranslate.translation import NOISE, Batch
 
@@ -114,8 +115,9 @@ class Batches:
 
 
 def normalise(pictures: Tensor) -> Tensor:
-    """uint8 [B, H, W, 3] to float32 [B, 3, H, W] in [-1, 1], in memory as before (channels last)."""
-    return pictures.permute(0, 3, 1, 2).to(torch.float32).div_(127.5).sub_(1.0)
+    """uint8 [B, H, W, 3] to float32 [B, 3, H, W] in [-1, 1], in the layout that its device prefers."""
+    values = pictures.permute(0, 3, 1, 2).to(torch.float32, memory_format=layout(pictures.device))
+    return values.div_(127.5).sub_(1.0)
 
 
 def to_pixels(pictures: Tensor) -> NDArray[np.uint8]:

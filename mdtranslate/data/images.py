@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 import warnings
 from functools import cache
 from io import BytesIO
@@ -12,7 +11,8 @@ from typing import IO, TYPE_CHECKING
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from mdtranslate.errors import DataError, StorageError
+from mdtranslate.errors import DataError
+from mdtranslate.files import write_bytes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -72,15 +72,7 @@ def encode_png(pixels: NDArray[np.uint8], path: Path) -> None:
     """Writes [H, W, 3] uint8 as a PNG; `path` is there wholly or not at all. Raises `StorageError`."""
     buffer = BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
-    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
-    try:
-        try:
-            temporary.write_bytes(buffer.getbuffer())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise StorageError(f"{path}: cannot be written: {error.strerror or error}") from error
+    write_bytes(path, buffer.getbuffer(), durable=False)  # It can be made again.
 
 
 @cache

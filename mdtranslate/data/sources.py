@@ -28,13 +28,22 @@ class Source:
 
     def records(self, split: Split) -> list[Record]:
         """The records of a split. Raises `DataError` where there are none."""
-        try:
-            records = list(self.dataset.records(split))
-        except (OSError, ValueError) as error:
-            raise DataError(f"dataset {self.name}: {error}") from error
-        if not records:
+        if not (records := self._records(split)):
             raise DataError(f"dataset {self.name} has no pictures in its {split} split")
         return records
+
+    def held_out(self) -> list[Record]:
+        """Records to look at while training: the val split, or those trained on where a dataset has none.
+
+        Never the test split: what is chosen by it cannot be measured on it.
+        """
+        return self._records(Split.VAL) or self.records(Split.TRAIN)
+
+    def _records(self, split: Split) -> list[Record]:
+        try:
+            return list(self.dataset.records(split))
+        except (OSError, ValueError) as error:
+            raise DataError(f"dataset {self.name}: {error}") from error
 
     def labelled(self, record: Record) -> dict[str, Value]:
         """What the run knows of a record: the attributes that it labels."""

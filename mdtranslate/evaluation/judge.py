@@ -98,7 +98,10 @@ def obtain_judge(
     """
     training = training or Training()
     attributes = tuple(source.dataset.attributes)
-    train, val, test = (_examples(source, split, size, progress) for split in (Split.TRAIN, Split.VAL, Split.TEST))
+    train = _examples(source, source.records(Split.TRAIN), "train", size, progress)
+    # Without a val split it chooses among its rounds by what it trains on.
+    val = _examples(source, source.held_out(), "val", size, progress)
+    test = _examples(source, source.records(Split.TEST), "test", size, progress)
     key = _key(attributes, (train, val), size, seed, training)
     folder = cache_root().parent / "judges" / key
     with disk(folder.parent):
@@ -218,9 +221,8 @@ def _moved(pixels: NDArray[np.uint8], shift: float, rng: np.random.Generator) ->
     return moved
 
 
-def _examples(source: Source, split: Split, size: int, progress: Progress) -> _Examples:
-    records = source.records(split)
-    packed = source.pack(records, size, split.value, None, progress)
+def _examples(source: Source, records: list[Record], what: str, size: int, progress: Progress) -> _Examples:
+    packed = source.pack(records, size, what, None, progress)
     codes = torch.tensor([_codes(record, source) for record in records], dtype=torch.int64)
     return _Examples(packed.pixels, codes, packed.digest)
 

@@ -53,7 +53,8 @@ class MaskVector(LabelEncoder):
         self.classes = len(layout)
         self.layout = layout + ([f"{name}?" for name in self.datasets] if several else [])
         self.size = len(self.layout)
-        self._channels = torch.tensor(channels, dtype=torch.long).reshape(-1, 2)
+        channels_ = torch.tensor(channels, dtype=torch.long).reshape(-1, 2)
+        self._channels = {channels_.device: channels_}  # By device, so that each condition costs no copy.
 
     def encode(self, attributes: Mapping[str, Value], dataset: int) -> Tensor:
         own = [attribute.name for attribute in self.attributes[dataset]]
@@ -143,7 +144,9 @@ class MaskVector(LabelEncoder):
 
     def _truth(self, label: Tensor) -> Tensor:
         """The channels that are labels, [B, classes]: 1 where the value holds."""
-        channels = self._channels.to(label.device)
+        if label.device not in self._channels:
+            self._channels[label.device] = next(iter(self._channels.values())).to(label.device)
+        channels = self._channels[label.device]
         return (label[:, channels[:, 0]] == channels[:, 1]).float()
 
     def _each(self, label: Tensor, *per_class: Tensor) -> Iterator[tuple[Attribute, Tensor, list[Tensor]]]:

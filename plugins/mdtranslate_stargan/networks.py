@@ -30,9 +30,10 @@ class InstanceNorm(nn.Module):
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         if self.modulate is None:
             return F.group_norm(x, x.shape[1], self.weight, self.bias)
-        scale, shift = self.modulate(condition)[:, :, None, None].chunk(2, 1)
-        weight, bias = self.weight[:, None, None], self.bias[:, None, None]
-        return torch.addcmul(bias + shift, F.group_norm(x, x.shape[1]), weight + scale)
+        scale, shift = self.modulate(condition).chunk(2, 1)
+        # A batch of B pictures is one picture with B times the channels: so each is scaled and shifted in the same op.
+        weight, bias = (self.weight + scale).flatten(), (self.bias + shift).flatten()
+        return F.group_norm(x.reshape(1, -1, *x.shape[2:]), len(weight), weight, bias).view_as(x)
 
 
 class Conditioned(nn.Sequential):
@@ -76,6 +77,7 @@ class StarGANGenerator(Generator):
             64, ge=4, le=512, description="channels of the first convolution; doubled at each halving"
         )
         blocks: int = Field(6, ge=0, le=32, description="residual blocks in the middle")
+        kernel: Literal[3, 5, 7] = Field(7, description="side of the first and the last convolution, in pixels")
         condition: Literal["planes", "norms"] = Field(
             "planes",
             description="how the target enters: as constant planes beside the picture (StarGAN), or by scaling and "
@@ -98,7 +100,7 @@ class StarGANGenerator(Generator):
         # Zero padding, not reflection: instance normalisation takes a constant away, so the border is the only
         # place where it lets the planes through.
         first = 3 + encoder.size if planes else 3
-        layers: list[nn.Module] = [nn.Conv2d(first, wide, 7, padding=3, bias=False), *activated(wide)]
+        layers: list[nn.Module] = [_same(first, wide, config.kernel), *activated(wide)]
         for _ in range(2):
             layers += [nn.Conv2d(wide, wide * 2, 4, stride=2, padding=1, bias=False), *activated(wide * 2)]
             wide *= 2
@@ -107,7 +109,7 @@ class StarGANGenerator(Generator):
             layers += [nn.ConvTranspose2d(wide, wide // 2, 4, stride=2, padding=1, bias=False), *activated(wide // 2)]
             wide //= 2
         blend = config.output == "blend"
-        layers.append(nn.Conv2d(wide, 4 if blend else 3, 7, padding=3, bias=False))
+        layers.append(_same(wide, 4 if blend else 3, config.kernel))
         self.main = Conditioned(*layers)
 
     def forward(self, image: Tensor, source: Tensor, target: Tensor, code: Tensor | None = None) -> Tensor:
@@ -120,6 +122,11 @@ class StarGANGenerator(Generator):
         if self.config.output == "picture":
             return out.tanh()
         return torch.lerp(image, out[:, :3].tanh(), out[:, 3:].sigmoid())
+
+
+def _same(inputs: int, outputs: int, kernel: int) -> nn.Conv2d:
+    """A convolution that keeps the size of the picture."""
+    return nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False)
 
 
 class StarGANDiscriminator(Discriminator):

@@ -1,0 +1,152 @@
+"""Runs at their edges: what is refused early, what is left behind, who stops listening."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from kills import TINY, command, state
+
+from mdtranslate import training
+from mdtranslate.errors import Stopped
+from mdtranslate.recipes import resolve
+
+NO_VAL = """
+import numpy, mdtranslate
+
+class Plain(mdtranslate.Dataset):
+    name = "plain"
+    attributes = (mdtranslate.Attribute("red"),)
+
+    def records(self, split):
+        if split != "val":
+            yield from (mdtranslate.Record(f"{split}/{n}", None, {"red": n % 2 == 0}) for n in range(8))
+
+    def load(self, record):
+        picture = numpy.zeros((32, 32, 3), numpy.uint8)
+        picture[..., 0] = 200 * record.attributes["red"]
+        return picture
+
+@mdtranslate.hookimpl
+def register_datasets():
+    return [Plain]
+"""
+
+
+def mdtranslate(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "mdtranslate", *arguments], cwd=cwd, capture_output=True, text=True, timeout=240
+    )
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+        patch.setenv("OMP_NUM_THREADS", "1")
+        done = subprocess.run(command("whole"), cwd=folder, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        yield folder
+
+
+def test_a_taken_out_is_refused_before_anything_is_packed(home: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    done = mdtranslate("run", "stargan", "--out", "whole", *TINY, cwd=home)
+    assert done.returncode == 2
+    assert "whole" in done.stderr
+    assert not (tmp_path / "cache").exists()
+
+
+def test_what_a_kill_left_half_written_is_swept_when_the_run_goes_on(home: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(home / "whole", tmp_path / "run")
+    (run / ".status.json.4711.part").write_text("{")
+    shutil.copytree(run / "translator", run / ".translator.4711.part")
+    shutil.copytree(run / "checkpoints" / "000020", run / "checkpoints" / ".000025.4711.part")
+    (run / "samples" / ".000020.png.4711.part").write_bytes(b"\x89PNG")
+    done = mdtranslate("run", str(run), "train.steps=22", cwd=home)
+    assert done.returncode == 0, done.stderr
+    assert not [path for path in run.rglob(".*") if path.name != ".lock"]
+
+
+def test_damaged_checkpoints_do_not_push_out_sound_ones(home: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(home / "whole", tmp_path / "run")
+    (run / "checkpoints" / "000020" / "networks.safetensors").write_bytes(b"")
+    changes = ["train.keep=1", "train.save_every=17", "train.steps=18"]
+    done = mdtranslate("run", str(run), *changes, cwd=home)
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in (run / "checkpoints").iterdir()] == ["000018"]
+
+
+def test_each_time_that_a_run_goes_on_is_in_its_environment(home: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(home / "whole", tmp_path / "run")
+    assert mdtranslate("run", str(run), "train.steps=21", cwd=home).returncode == 0
+    began, went_on = json.loads((run / "environment.json").read_text())
+    assert began["hardware"]["cores"] == went_on["hardware"]["cores"] == os.cpu_count()
+    assert began["hardware"]["processor"]
+    assert went_on["command"][-1] == "train.steps=21"
+
+
+def test_a_signal_during_the_first_grid_saves_too(home: Path, tmp_path: Path, monkeypatch) -> None:
+    draw = training._Job._draw
+
+    def interrupted(job, run, step, board):
+        os.kill(os.getpid(), signal.SIGINT)
+        draw(job, run, step, board)
+
+    monkeypatch.setattr(training._Job, "_draw", interrupted)
+    with pytest.raises(Stopped, match="saved at step 1"):
+        training.start(resolve("stargan", ["train.steps=9", *TINY]), tmp_path / "run", training.torch.device("cpu"))
+    assert json.loads((tmp_path / "run" / "status.json").read_text())["state"] == "stopped"
+    monkeypatch.undo()
+    assert mdtranslate("run", str(tmp_path / "run"), cwd=home).returncode == 0
+
+
+def test_a_run_goes_on_when_nobody_reads_its_progress_any_more(home: Path) -> None:
+    process = subprocess.Popen(command("unheard"), cwd=home, stderr=subprocess.PIPE)
+    assert process.stderr is not None
+    process.stderr.close()
+    assert process.wait(240) == 0
+    assert state(home / "unheard") == state(home / "whole")
+
+
+def test_a_list_may_be_cut_short_by_its_reader(home: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mdtranslate", "plugins"], cwd=home, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    process.stdout.close()
+    _, said = process.communicate(timeout=60)
+    assert (process.returncode, said) == (1, b"")
+
+
+def test_a_folder_does_not_stand_in_for_a_recipe_of_its_name(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "stargan").mkdir()
+    assert mdtranslate("run", "stargan", "--dry-run", cwd=tmp_path).returncode == 0
+    shutil.copytree(home / "whole", tmp_path / "stargan", dirs_exist_ok=True)
+    unclear = mdtranslate("run", "stargan", "--dry-run", cwd=tmp_path)
+    assert unclear.returncode == 2
+    assert "./stargan" in unclear.stderr
+    assert mdtranslate("run", "./stargan", "--dry-run", cwd=tmp_path).returncode == 0
+
+
+def test_a_dataset_without_a_val_split_trains(home: Path) -> None:
+    (home / "plain.py").write_text(NO_VAL)
+    tree = ["datasets={plain={}}", "train.steps=2", "train.sample_every=2"]
+    done = mdtranslate("--plugin", "plain.py", "run", "stargan", *TINY[4:], *tree, "--out", "plain", cwd=home)
+    assert done.returncode == 0, done.stderr
+    assert (home / "plain" / "samples" / "000002.png").is_file()
+
+
+def test_weights_of_a_run_with_other_labels_are_refused(home: Path) -> None:
+    changes = ["train.init=whole", 'datasets.avatars.attributes=["hair", "Facial_Hair", "Eyeglasses"]']
+    done = mdtranslate("run", "stargan", *TINY, *changes, "--out", "other", cwd=home)
+    assert done.returncode == 65
+    assert "train.init=whole" in done.stderr
+    assert not (home / "other").exists()
