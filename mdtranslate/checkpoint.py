@@ -28,9 +28,7 @@ def save(folder: Path, name: str, tensors: Mapping[str, Mapping[str, Tensor]], f
     """Writes `folder` whole or not at all: a safetensors file per entry of `tensors`, and `facts` as `name`.json."""
     with new_folder(folder) as side:
         for each, state in tensors.items():
-            _write(
-                {key: value.detach().cpu().contiguous() for key, value in state.items()}, side / f"{each}.safetensors"
-            )
+            _write(state, side / f"{each}.safetensors")
         files = {file.name: sha256(file) for file in sorted(side.iterdir())}
         body = {"format": FORMAT, **facts, "files": files}
         write_json(side / f"{name}.json", {**body, "digest": _digest(body)})
@@ -109,9 +107,16 @@ def fill_optimizer(optimizer: Optimizer, state: Mapping[str, Tensor]) -> None:
     optimizer.load_state_dict({**optimizer.state_dict(), "state": entries})
 
 
-def _write(state: dict[str, Tensor], path: Path) -> None:
+def _write(state: Mapping[str, Tensor], path: Path) -> None:
+    plain: dict[str, Tensor] = {}
+    seen: set[int] = set()
+    for key, value in state.items():
+        plain[key] = value.detach().cpu().contiguous()
+        if plain[key].untyped_storage().data_ptr() in seen:
+            plain[key] = plain[key].clone()  # Parts that share weights; the format takes each tensor by itself.
+        seen.add(plain[key].untyped_storage().data_ptr())
     try:
-        save_file(state, path)
+        save_file(plain, path)
     except SafetensorError as error:  # Not an OSError, also where the disk is full.
         raise OSError(str(error)) from error
 

@@ -109,12 +109,12 @@ class Data(Settings):
     load_size: int | None = Field(
         None, ge=8, le=4096, description="side at which pictures are cached; above image_size it gives random crops"
     )
-    batch_size: PositiveInt = Field(16, description="pictures per step")
+    batch_size: int = Field(16, ge=1, le=65_536, description="pictures per step")
     flip: bool = Field(True, description="mirror half of the training pictures left to right")
     targets: Literal["permute", "one-edit", "other"] = Field(
         "permute",
-        description="target labels: the batch's own, permuted within each dataset (StarGAN); the source with one "
-        "attribute changed; or any domain but the picture's own",
+        description="target labels: the batch's own, permuted (StarGAN; with several datasets, those of other pictures "
+        "of the same one); the source with one attribute changed; or any domain but the picture's own",
     )
     workers: int | None = Field(None, ge=0, description="processes that fill the cache; one per core if left out")
 
@@ -146,6 +146,12 @@ class Train(Settings):
     keep: int = Field(2, ge=1, description="checkpoints that are kept, the newest")
     sample_pictures: int = Field(8, ge=1, le=64, description="rows of a sample grid")
     tensorboard: bool = Field(False, description="write the losses and samples for TensorBoard too")
+
+    @model_validator(mode="after")
+    def _generator_trains(self) -> Train:
+        if self.critic_steps > self.steps:
+            raise ValueError(f"critic_steps {self.critic_steps} is more than steps {self.steps}: no generator update")
+        return self
 
 
 class Optimizer(Settings):

@@ -40,7 +40,7 @@ class Trainer:
         self.counts: dict[str, int] = {}
         # 1 once anything was not finite: the optimizers then change nothing. Read only when logging or saving.
         self.poisoned = torch.zeros((), device=device)
-        self.culprits: dict[str, Tensor] = {}
+        self.culprits: dict[tuple[str, ...], Tensor] = {}
 
     def step(self, step: int, batch: Batch) -> None:
         """One batch: the discriminator's update, and every `critic_steps` the generator's on the same batch."""
@@ -61,14 +61,16 @@ class Trainer:
         # The generator stays unfrozen in the discriminator's update: the graph of `fake` may be carried to its own.
         with _frozen(self.networks["discriminator"]) if role == "generator" else nullcontext():
             terms = dict(self._terms(role, t, step))
-            if not terms:
-                raise PluginError(f"no loss of this recipe has a term for the {role}, so it cannot learn")
+            if not terms:  # Of weight 0 for now, or of the other network alone.
+                return
             total = torch.stack([weight * term for weight, term in terms.values()]).sum()
             optimizer.zero_grad(set_to_none=True)
             torch.autograd.backward(total)
         gradients = [each.grad for each in optimizer.param_groups[0]["params"] if each.grad is not None]
         self._record(role, {name: term.detach() for name, (_, term) in terms.items()}, gradients)
         optimizer.found_inf = self.poisoned  # type: ignore[attr-defined]
+        if self.device.type == "mps" and self.poisoned.item():
+            return  # The fused step of some versions takes no notice of `found_inf` there.
         optimizer.step()
 
     def _terms(self, role: str, t: Translation, step: int) -> Iterator[tuple[str, tuple[float, Tensor]]]:
@@ -86,19 +88,16 @@ class Trainer:
 
     @torch.no_grad()
     def _record(self, role: str, terms: Mapping[str, Tensor], gradients: list[Tensor]) -> None:
-        norm = torch.nn.utils.get_total_norm(gradients)
-        for name, value in {**terms, f"{role}/{GRADIENTS}": norm}.items():
-            bad = (~value.isfinite()).float()
-            # Only what was first: everything after it is its consequence.
-            first = bad * (1 - self.poisoned)
-            self.culprits[name] = torch.maximum(self.culprits.get(name, torch.zeros_like(bad)), first)
-            if name in terms:
-                self.sums[name] = self.sums.get(name, 0.0) + value.to(
-                    torch.float32 if value.device.type == "mps" else torch.float64
-                )
-                self.counts[name] = self.counts.get(name, 0) + 1
-        bad = torch.stack([each for name, each in self.culprits.items() if name.startswith(role)]).amax()
-        self.poisoned.copy_(torch.maximum(self.poisoned, bad))
+        names = (*terms, f"{role}/{GRADIENTS}")
+        values = torch.stack([*terms.values(), torch.nn.utils.get_total_norm(gradients)])
+        bad = ~values.isfinite()
+        # Only what was first: everything after it is its consequence.
+        first = bad & (self.poisoned == 0)
+        self.culprits[names] = self.culprits[names] | first if names in self.culprits else first
+        self.poisoned.copy_(torch.maximum(self.poisoned, bad.any()))
+        for name, value in terms.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value.float()
+            self.counts[name] = self.counts.get(name, 0) + 1
 
     @torch.no_grad()
     def _average(self) -> None:
@@ -114,7 +113,8 @@ class Trainer:
     def check_finite(self, step: int) -> None:
         """Raises `NonFiniteError` with the name of the term that was first not finite, if any was."""
         if self.poisoned.item():
-            names = [name for name, bad in self.culprits.items() if bad.item()]
+            found = ((names, bad.tolist()) for names, bad in self.culprits.items())
+            names = [name for group, bad in found for name, each in zip(group, bad, strict=True) if each]
             terms = [name for name in names if not name.endswith(GRADIENTS)]
             raise NonFiniteError(
                 f"{' and '.join(terms or names)} became not finite by step {step}; no weight took it. "

@@ -9,6 +9,7 @@ import torch
 
 from mdtranslate.config import Choice
 from mdtranslate.device import layout
+from mdtranslate.errors import RecipeError
 from mdtranslate.interfaces import Attribute, Discriminator, Generator, LabelEncoder
 
 
@@ -31,12 +32,19 @@ class Model:
         image_size: int,
         seed: int = 0,
     ) -> Model:
-        """Builds all three; weights are drawn from `seed`, each network's own stream."""
+        """Builds all three; weights are drawn from `seed`, each network's own stream.
+
+        Raises `RecipeError` for settings or a size that do not go together.
+        """
         built = encoder.build(attributes=attributes)
         torch.manual_seed(seed)
         first = generator.build(encoder=built, image_size=image_size)
         torch.manual_seed(seed + 1)
         second = discriminator.build(encoder=built, image_size=image_size)
+        if image_size % first.multiple:
+            raise RecipeError(
+                f"data.image_size={image_size}: must be a multiple of {first.multiple} for generator {first.name!r}"
+            )
         return cls(built, first, second)
 
     def to(self, device: torch.device) -> Model:

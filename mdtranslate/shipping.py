@@ -31,7 +31,7 @@ class Facts(BaseModel):
     attributes: dict[str, list[Attribute]]
     layout: list[str]
     image_size: int
-    crops: dict[str, int | None]
+    crops: dict[str, float]
     credit: list[str]
     trained: dict[str, Any]
 

@@ -193,6 +193,7 @@ class _Job:
         return found
 
     def _draw(self, run: RunFolder, step: int, board: Any) -> None:
+        self.trainer.check_finite(step)
         pictures = torch.cat([torch.from_numpy(pixels.copy()) for pixels, _ in self.samples]).numpy()
         grid = sample_grid(self.translator(step), pictures, torch.cat([labels for _, labels in self.samples]))
         encode_png(np.asarray(grid), run.samples / f"{step:06d}.png")

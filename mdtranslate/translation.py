@@ -119,7 +119,7 @@ class Translation:
         [B, 3, S, S], and differentiable itself.
         """
         image = image.detach().requires_grad_()
-        score = self.judge(image, self.target, self.real).score.flatten(1)
+        score = self.judge(image, self.target, self.real).score.reshape(len(image), -1)
         score = score.sum(1) if total else score.mean(1)
         (slope,) = torch.autograd.grad(score.sum(), image, create_graph=True)
         return slope
@@ -128,7 +128,7 @@ class Translation:
         """The same batch for the generator's update, with the `fake` of this one."""
         other = Translation(self.batch, self._generator, self._discriminator, self.encoder)
         if self._carry_graph:
-            other.__dict__["fake"] = self._made
+            other.__dict__.update(fake=self._made, code=self.code)
         return other
 
     @lazy

@@ -44,11 +44,14 @@ class Translator:
         model: Model,
         *,
         image_size: int,
-        crops: Mapping[str, int | None],
+        crops: Mapping[str, float],
         credit: Sequence[str] = (),
         trained: Mapping[str, Any] | None = None,
     ) -> None:
-        """`crops`: the centred square that each dataset cuts out, by its name. `trained`: facts for people."""
+        """`crops`: the share of the shorter side that each dataset's centred square takes, by its name.
+
+        `trained`: facts for people.
+        """
         self.model, self.image_size = model, image_size
         self.encoder = model.encoder
         self.crops, self.credit, self.trained = dict(crops), tuple(credit), dict(trained or {})
@@ -178,7 +181,7 @@ class Translator:
         if size not in (None, "native"):
             raise RecipeError(f"size={size!r}: is 'native', or left out for the size of training")
         pixels = _pixels(image)
-        crop = self.crops.get(dataset or self.encoder.datasets[0])
+        crop = self.crops.get(dataset or self.encoder.datasets[0], 1.0)
         return pixels if size == "native" else Preparation(crop, self.image_size)(pixels)
 
     def _translated(

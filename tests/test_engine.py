@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mdtranslate.config import Recipe
 from mdtranslate.engine import Trainer
-from mdtranslate.errors import NonFiniteError
-from mdtranslate.interfaces import Attribute
+from mdtranslate.errors import NonFiniteError, PluginError
+from mdtranslate.interfaces import Attribute, Discriminator, Loss, Verdict
 from mdtranslate.model import Model
 from mdtranslate.recipes import resolve
 from mdtranslate.translation import NOISE, Batch
@@ -48,6 +48,7 @@ def test_both_updates_have_the_gradients_of_the_published_step() -> None:
     rate = plain.recipe.optimizers.discriminator.learning_rate
     settings = plain.recipe.losses["wgan-gp"].config
     classify = plain.losses["domain-classification"].weight(0)
+    realism = plain.losses["wgan-gp"].weight(0)
     cycle = plain.losses["cycle-reconstruction"].weight(0)
     adam = torch.optim.Adam(discriminator.parameters(), lr=rate, betas=(0.5, 0.999))
     fake = generator(b.real, b.source, b.target).detach()
@@ -59,7 +60,7 @@ def test_both_updates_have_the_gradients_of_the_published_step() -> None:
     (slope,) = torch.autograd.grad(scalar, between, create_graph=True)
     penalty = ((slope.flatten(1).norm(dim=1) - 1) ** 2).mean()
     loss = fake_says.score.mean() - real_says.score.mean() + settings.gradient_penalty * penalty
-    (loss + classify * encoder.loss(real_says.logits, b.source).mean()).backward()
+    (realism * loss + classify * encoder.loss(real_says.logits, b.source).mean()).backward()
     for mine, theirs in zip(gradients(ours, "discriminator"), gradients(plain, "discriminator"), strict=True):
         torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-6)
     adam.step()
@@ -68,7 +69,7 @@ def test_both_updates_have_the_gradients_of_the_published_step() -> None:
     fake = generator(b.real, b.source, b.target)
     says = discriminator(fake, b.target)
     back = generator(fake, b.target, b.source)
-    loss = -says.score.mean() + classify * encoder.loss(says.logits, b.target).mean()
+    loss = -realism * says.score.mean() + classify * encoder.loss(says.logits, b.target).mean()
     (loss + cycle * (b.real - back).abs().mean()).backward()
     for mine, theirs in zip(gradients(ours, "generator"), gradients(plain, "generator"), strict=True):
         torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=1e-5)
@@ -121,3 +122,125 @@ def test_the_rate_reaches_zero() -> None:
     settings = trainer("optimizers.generator.decay_from=0.5").recipe.optimizers.generator
     rates = [settings.rate(step, 100) / settings.learning_rate for step in (0, 50, 75, 99, 100)]
     assert rates == pytest.approx([1, 1, 0.5, 0.02, 0])
+
+
+def test_each_update_is_made_at_the_rate_of_its_step() -> None:
+    made = trainer("train.critic_steps=1", "train.steps=10", "optimizers.discriminator.decay_from=0")
+    made.step(4, batch(made))
+    settings = made.recipe.optimizers
+    for role in ("generator", "discriminator"):
+        assert made.optimizers[role].param_groups[0]["lr"] == getattr(settings, role).rate(4, 10)
+    assert settings.discriminator.rate(4, 10) < settings.discriminator.learning_rate
+
+
+class Spy(Discriminator):
+    """Notes what it is asked, and draws, as networks with dropout do."""
+
+    name = "spy"
+
+    def __init__(self, config, *, encoder, image_size) -> None:
+        super().__init__(config, encoder=encoder, image_size=image_size)
+        self.weight = nn.Parameter(torch.ones(1))
+        self.asked: list[tuple[Tensor, Tensor, Tensor | None]] = []
+        self.drawn: list[float] = []
+
+    def forward(self, image, label, made_from=None) -> Verdict:
+        self.asked.append((image.detach().clone(), label, made_from))
+        self.drawn.append(float(torch.rand(())))
+        score = self.weight * image.flatten(1).mean(1)
+        return Verdict(score, score[:, None].expand(-1, self.encoder.classes))
+
+
+def spied(made: Trainer) -> Spy:
+    spy = Spy(None, encoder=made.model.encoder, image_size=16)
+    model = Model(made.model.encoder, made.model.generator, spy)
+    made.__init__(made.recipe, model, made.losses, made.device)  # type: ignore[misc]
+    return spy
+
+
+def test_the_discriminator_is_asked_of_pictures_with_their_labels_and_origins() -> None:
+    made = trainer("train.critic_steps=1")
+    spy, b = spied(made), batch(made)
+    made.step(0, b)
+    (real, own, none), (fake, wanted, origin), (_, between, also), (again, still, _) = spy.asked
+    assert torch.equal(real, b.real) and torch.equal(own, b.source) and none is None
+    assert torch.equal(wanted, b.target) and origin is not None and torch.equal(origin, b.real)
+    assert torch.equal(between, b.target) and also is not None and torch.equal(also, b.real)
+    assert torch.equal(again, fake) and torch.equal(still, b.target)
+
+
+def test_what_networks_draw_is_a_function_of_seed_and_step() -> None:
+    draws = []
+    for steps in ([0, 1], [1]):
+        made = trainer("train.critic_steps=1")
+        spy = spied(made)
+        for step in steps:
+            made.step(step, batch(made))
+        draws.append(spy.drawn)
+    assert draws[0][-4:] == draws[1]
+    assert draws[0][:4] != draws[1]
+
+
+class Learned(Loss):
+    """A term with a parameter of its own, told by `mode` how to go wrong."""
+
+    name = "learned"
+
+    def __init__(self, mode: str = "") -> None:
+        super().__init__(Loss.Config(), encoder=None, image_size=16)  # type: ignore[arg-type]
+        self.scale, self.mode = nn.Parameter(torch.ones(())), mode
+
+    def generator(self, t) -> Tensor:
+        if self.mode == "gradient":
+            return (t.fake.flatten(1) * 0).abs().sum(1).sqrt()  # 0, of which the slope is infinite, times 0.
+        term: Tensor = self.scale * t.fake.flatten(1).mean(1)
+        return term.mean() if self.mode == "shape" else term
+
+
+def learning(loss: Learned) -> Trainer:
+    made = trainer("train.critic_steps=1")
+    return Trainer(made.recipe, made.model, {**made.losses, "learned": loss}, made.device)
+
+
+def test_parameters_of_a_loss_train_with_the_generator() -> None:
+    loss = Learned()
+    made = learning(loss)
+    made.step(0, batch(made))
+    assert loss.scale.item() != 1
+
+
+def test_a_gradient_that_is_not_finite_is_noticed_where_the_loss_is_sound() -> None:
+    made = learning(Learned("gradient"))
+    before = [each.clone() for each in made.model.generator.parameters()]
+    made.step(0, batch(made))
+    with pytest.raises(NonFiniteError, match=r"^generator/gradients"):
+        made.check_finite(1)
+    assert all(torch.equal(a, b) for a, b in zip(before, made.model.generator.parameters(), strict=True))
+
+
+def test_a_term_that_is_no_value_per_picture_is_refused_by_name() -> None:
+    made = learning(Learned("shape"))
+    with pytest.raises(PluginError, match=r"loss 'learned' .* shape \[\] for the generator"):
+        made.step(0, batch(made))
+
+
+def test_a_network_without_a_term_is_left_alone_for_that_step() -> None:
+    made = trainer("train.critic_steps=1", "losses.wgan-gp.weight={start=0, end=1, steps=2}")
+    made = Trainer(made.recipe, made.model, {"wgan-gp": made.losses["wgan-gp"]}, made.device)
+    before = [each.clone() for each in made.model.discriminator.parameters()]
+    made.step(0, batch(made))
+    assert all(torch.equal(a, b) for a, b in zip(before, made.model.discriminator.parameters(), strict=True))
+    made.step(1, batch(made))
+    assert any(not torch.equal(a, b) for a, b in zip(before, made.model.discriminator.parameters(), strict=True))
+
+
+def test_a_weight_moves_along_its_ramp() -> None:
+    loss = trainer("losses.wgan-gp.weight={start=1, end=3, steps=4}").losses["wgan-gp"]
+    assert [loss.weight(step) for step in (0, 1, 4, 9)] == [1, 1.5, 3, 3]
+
+
+def test_what_is_shown_and_shipped_is_the_average() -> None:
+    made = trainer("train.ema=0.9")
+    assert made.average is not None
+    assert made.translating() is made.average
+    assert made.average is not made.model.generator

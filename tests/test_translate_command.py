@@ -209,7 +209,7 @@ def test_folders_that_do_not_do_are_named(run, here):
 def test_without_a_classifier_the_message_says_what_to_give(here, monkeypatch):
     model = tiny_model()
     mute = Mute(SimpleNamespace(), encoder=model.encoder, image_size=16)
-    silent = Translator(Model(model.encoder, model.generator, mute), image_size=16, crops={"celeba": None})
+    silent = Translator(Model(model.encoder, model.generator, mute), image_size=16, crops={"celeba": 1.0})
     monkeypatch.setattr(Translator, "load", lambda *_: silent)
     photo(here / "me.png")
     message = failure(RecipeError, "run", "me.png", "--set", "Male=yes", "--from", "hair=none", "--from", "Male=no")

@@ -70,7 +70,7 @@ class Mute(Discriminator):
 def with_parts(**parts):
     model = tiny_model()
     parts = {"generator": model.generator, "discriminator": model.discriminator, **parts}
-    return Translator(Model(model.encoder, **parts), image_size=16, crops={"celeba": None})
+    return Translator(Model(model.encoder, **parts), image_size=16, crops={"celeba": 1.0})
 
 
 # Saving and loading
@@ -85,7 +85,7 @@ def test_saved_and_loaded_translates_the_same(tmp_path, joint):
     assert torch.equal(loaded.infer(real(), source), joint.infer(real(), source))
     assert loaded.encoder.attributes == joint.encoder.attributes
     assert (loaded.image_size, loaded.crops, loaded.credit, loaded.trained) == (
-        16, {"celeba": None, "rafd": None}, ("Faces: nobody",), {"recipe": "tiny", "step": 7}
+        16, {"celeba": 1.0, "rafd": 1.0}, ("Faces: nobody",), {"recipe": "tiny", "step": 7}
     )  # fmt: skip
 
 
@@ -277,7 +277,7 @@ def test_without_a_classifier_what_is_missing_is_named():
 def test_a_picture_is_translated_as_its_tensor_is(translator):
     pixels = picture(30, 50)
     made = translator(pixels, source=SOURCE, hair="Blond_Hair", Eyeglasses=True)
-    small = normalise(torch.from_numpy(Preparation(None, 16)(pixels))[None])
+    small = normalise(torch.from_numpy(Preparation(1.0, 16)(pixels))[None])
     target = labels(translator, {"hair": "Blond_Hair", "Eyeglasses": True, "Male": True})
     expected = to_pixels(translator.translate(small, labels(translator, SOURCE), target))[0]
     assert np.array_equal(np.asarray(made), expected)
@@ -285,10 +285,10 @@ def test_a_picture_is_translated_as_its_tensor_is(translator):
 
 def test_the_crop_is_that_of_the_dataset():
     translator = tiny_translator(BOTH)
-    translator.crops = {"celeba": 20, "rafd": None}
+    translator.crops = {"celeba": 2 / 3, "rafd": 1.0}
     pixels = picture(30, 50)
-    assert np.array_equal(translator.prepare(pixels), Preparation(20, 16)(pixels))
-    assert np.array_equal(translator.prepare(pixels, dataset="rafd"), Preparation(None, 16)(pixels))
+    assert np.array_equal(translator.prepare(pixels), Preparation(1.0, 16)(pixels[5:25, 15:35]))
+    assert np.array_equal(translator.prepare(pixels, dataset="rafd"), Preparation(1.0, 16)(pixels))
     assert np.array_equal(translator.prepare(pixels, size="native"), pixels)
 
 

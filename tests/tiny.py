@@ -43,7 +43,7 @@ def tiny_translator(attributes=CELEBA, image_size=16, **more) -> Translator:
     return Translator(
         tiny_model(attributes, image_size, **more),
         image_size=image_size,
-        crops=dict.fromkeys(attributes),
+        crops=dict.fromkeys(attributes, 1.0),
         credit=["Faces: nobody"],
         trained={"recipe": "tiny", "step": 7},
     )

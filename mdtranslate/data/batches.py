@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mdtranslate.config import Data
 from mdtranslate.device import layout
+from mdtranslate.errors import RecipeError
 from mdtranslate.interfaces import LabelEncoder
 from mdtranslate.translation import NOISE, Batch
 
@@ -39,6 +40,11 @@ class Batches:
         self.encoder, self.settings, self.seed, self.device = encoder, settings, seed, device
         self.starts = np.cumsum([0, *(len(each) for each in pixels)])
         self._epoch, self._order = -1, np.empty(0, np.int64)
+        if settings.targets == "other":
+            try:
+                self.domains = encoder.domains
+            except ValueError as error:
+                raise RecipeError(f"data.targets=other: {error}") from None
 
     def __len__(self) -> int:
         """Pictures in an epoch."""
@@ -88,11 +94,7 @@ class Batches:
         """Target labels by the setting `data.targets`, always of the picture's own dataset."""
         datasets = self.encoder.dataset(source)
         if self.settings.targets == "permute":
-            target = source.clone()
-            for number in np.unique(datasets.numpy()):
-                mine = torch.nonzero(datasets == int(number))[:, 0]
-                target[mine] = source[mine[torch.from_numpy(rng.permutation(len(mine)))]]
-            return target
+            return self._permuted(source, datasets, rng)
         draws = rng.random(len(source))
         if self.settings.targets == "other":
             return self._other_domains(source, datasets, draws)
@@ -104,14 +106,29 @@ class Batches:
             rows.append(self.encoder.encode({**known, **change}, number))
         return torch.stack(rows)
 
+    def _permuted(self, source: Tensor, datasets: Tensor, rng: np.random.Generator) -> Tensor:
+        """The labels of other pictures of the same dataset; what is unknown of a picture stays as it is."""
+        if len(self.pixels) == 1:
+            target = source[torch.from_numpy(rng.permutation(len(source)))]
+        else:  # From the whole dataset: a small one has too few pictures in a batch to exchange labels among.
+            numbers = datasets.numpy()
+            target = self.labels[torch.from_numpy(rng.integers(self.starts[numbers], self.starts[numbers + 1]))]
+        partly = (self.encoder.domain(source) < 0) | (self.encoder.domain(target) < 0)
+        for row in torch.nonzero(partly)[:, 0].tolist():
+            known, other = self.encoder.decode(source[row]), self.encoder.decode(target[row])
+            merged = {name: other.get(name, value) for name, value in known.items()}
+            target[row] = self.encoder.encode(merged, int(datasets[row]))
+        return target
+
     def _other_domains(self, source: Tensor, datasets: Tensor, draws: NDArray[np.float64]) -> Tensor:
-        table = self.encoder.domains
-        owners, own = self.encoder.dataset(table), self.encoder.domain(source)
-        rows = []
-        for domain, number, draw in zip(own.tolist(), datasets.tolist(), draws, strict=True):
-            others = [each for each in torch.nonzero(owners == number)[:, 0].tolist() if each != domain]
-            rows.append(table[others[int(draw * len(others))]] if others else table[domain])
-        return torch.stack(rows)
+        """Any domain of the dataset but the picture's own; domains lie dataset by dataset."""
+        owners = self.encoder.dataset(self.domains)
+        first, count = (owners[:, None] < datasets).sum(0), (owners[:, None] == datasets).sum(0)
+        own = self.encoder.domain(source)
+        others = (count - (own >= 0).long()).clamp(min=1)  # One who has a single domain keeps it.
+        drawn = first + (torch.from_numpy(draws) * others).long()
+        skip = (own >= 0) & (drawn >= own) & (count > 1)
+        return self.domains[drawn + skip]
 
 
 def normalise(pictures: Tensor) -> Tensor:

@@ -14,19 +14,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Preparation:
-    """Cuts out the centred square of `crop` pixels and scales it to `size`, with antialiasing.
+    """Cuts out the centred square of `crop` times the shorter side and scales it to `size` pixels, with antialiasing.
 
-    `crop` None, or larger than the picture: the largest centred square. The pixels are those of torchvision's
-    `CenterCrop` and `Resize` on a Pillow picture, which the published StarGAN uses.
+    The pixels are those of torchvision's `CenterCrop` and `Resize` on a Pillow picture, which the published StarGAN
+    uses.
     """
 
-    crop: int | None
+    crop: float
     size: int
 
     def __call__(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """[H, W, 3] uint8 to [size, size, 3] uint8, contiguous; never a view of `pixels`."""
         height, width = pixels.shape[:2]
-        side = min(height, width, self.crop or max(height, width))
+        side = max(1, min(height, width, round(self.crop * min(height, width))))
         # Rounds half to even, as torchvision does.
         top, left = round((height - side) / 2), round((width - side) / 2)
         square = pixels[top : top + side, left : left + side]

@@ -31,6 +31,7 @@ from mdtranslate import checkpoint
 from mdtranslate.data.batches import normalise, to_device
 from mdtranslate.data.pack import cache_root
 from mdtranslate.data.sources import Progress, Source
+from mdtranslate.device import layout
 from mdtranslate.errors import CheckpointError, DataError
 from mdtranslate.files import disk
 from mdtranslate.interfaces import Attribute, Record, Split, Value
@@ -72,7 +73,7 @@ class Judge:
     @torch.inference_mode()
     def predict(self, real: Tensor) -> list[dict[str, Value]]:
         """The likeliest value of every attribute for pictures [B, 3, S, S] in [-1, 1]: B mappings."""
-        logits = self.network(real.to(self.device, memory_format=torch.channels_last))
+        logits = self.network(real.to(self.device, memory_format=layout(self.device)))
         seen = _seen(logits, self.attributes).tolist()
         return [
             {each.name: each.allowed[code] for each, code in zip(self.attributes, row, strict=True)} for row in seen
@@ -139,7 +140,7 @@ def train_judge(
     """A network trained from random weights, in the state that was best on `val`, and its accuracies there."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = _network(attributes).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network = _network(attributes).to(device, memory_format=layout(device))  # type: ignore[call-overload]
     rng = np.random.default_rng(seed)
     per_round = -(-min(max(len(train.codes), training.least), training.most) // training.batch)
     optimizer = torch.optim.AdamW(network.parameters(), training.learning_rate, weight_decay=training.weight_decay)
@@ -258,6 +259,6 @@ def _load(folder: Path, attributes: tuple[Attribute, ...], device: torch.device)
         checkpoint.fill(network, tensors["network"], str(folder))
     except (CheckpointError, KeyError):
         return None
-    network = network.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    network = network.to(device, memory_format=layout(device)).eval()  # type: ignore[call-overload]
     facts = {key: value for key, value in facts.items() if key not in ("format", "files")}
     return Judge(attributes, network, device, facts)

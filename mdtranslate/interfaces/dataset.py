@@ -123,8 +123,11 @@ class Dataset(Component):
     version: str = "1"
     """Changes whenever the pixels of any record would: it enters the key of the packed cache."""
 
-    crop: int | None = None
-    """Side in pixels of the centred square that is cut out before resizing; None for the largest centred square."""
+    crop: float = 1.0
+    """Side of the centred square that is cut out before resizing, as a share of the picture's shorter side.
+
+    A share, not pixels: it is applied to pictures of any size that are translated later, too.
+    """
 
     credit: str | None = None
     """A line that names whose pictures these are, shown where they are shown."""

@@ -28,7 +28,7 @@ class _Means(Metric):
 
     def add(self, name: str, values: Tensor | Sequence[bool]) -> None:
         """Takes in one value per picture."""
-        self.sums[name] += float(torch.as_tensor(values, dtype=torch.float64).sum())
+        self.sums[name] += float(torch.as_tensor(values).cpu().double().sum())  # MPS has no float64.
         self.counts[name] += len(values)
 
     def compute(self) -> dict[str, float]:

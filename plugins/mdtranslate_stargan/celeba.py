@@ -12,6 +12,7 @@ from pydantic import Field
 from mdtranslate import Attribute, Dataset, Record, Split, Value
 from mdtranslate.errors import DataError, nearest
 
+WIDTH = 178  # Of the aligned pictures, in pixels; their height is 218.
 SPLITS = {Split.TRAIN: "0", Split.VAL: "1", Split.TEST: "2"}
 
 
@@ -25,7 +26,7 @@ class CelebA(Dataset):
 
     class Config(Dataset.Config):
         root: Path = Field(Path("data/celeba"), description="folder that holds img_align_celeba/ and the two lists")
-        crop: int = Field(178, ge=16, le=178, description="side in pixels of the centred square that is used")
+        crop: int = Field(178, ge=16, le=WIDTH, description="side of the centred square that is used, in pixels")
         exclusive: dict[str, Annotated[tuple[str, ...], Field(min_length=2)]] = Field(
             default_factory=dict,
             description='attributes joined into one of which at most one holds: {hair = ["Black_Hair", "Blond_Hair"]}',
@@ -35,7 +36,7 @@ class CelebA(Dataset):
 
     def __init__(self, config: Any) -> None:
         super().__init__(config)
-        self.crop = config.crop
+        self.crop = config.crop / WIDTH
 
     @cached_property
     def attributes(self) -> tuple[Attribute, ...]:  # type: ignore[override]

@@ -63,4 +63,4 @@ class CycleReconstruction(Loss):
 
 
 def _mean(score: Tensor) -> Tensor:
-    return score.flatten(1).mean(1)
+    return score.reshape(len(score), -1).mean(1)

@@ -78,6 +78,11 @@ class StarGANGenerator(Generator):
         )
         blocks: int = Field(6, ge=0, le=32, description="residual blocks in the middle")
         kernel: Literal[3, 5, 7] = Field(7, description="side of the first and the last convolution, in pixels")
+        told: Literal["target", "difference"] = Field(
+            "target",
+            description="what it is told: the target's label (StarGAN), or target minus source, which is zero where "
+            "nothing is to change (STGAN, Liu et al. 2019, section 3.2)",
+        )
         condition: Literal["planes", "norms"] = Field(
             "planes",
             description="how the target enters: as constant planes beside the picture (StarGAN), or by scaling and "
@@ -114,6 +119,8 @@ class StarGANGenerator(Generator):
 
     def forward(self, image: Tensor, source: Tensor, target: Tensor, code: Tensor | None = None) -> Tensor:
         condition = self.encoder.condition(target)
+        if self.config.told == "difference":
+            condition = condition - self.encoder.condition(source)
         given = image
         if self.config.condition == "planes":
             planes = condition[:, :, None, None].expand(-1, -1, *image.shape[2:])
@@ -142,6 +149,20 @@ class StarGANDiscriminator(Discriminator):
             64, ge=4, le=512, description="channels of the first convolution, doubled at each halving"
         )
         layers: int = Field(6, ge=1, le=9, description="convolutions, each of which halves the picture")
+        noise: float = Field(
+            0.0,
+            ge=0,
+            le=1,
+            description="standard deviation of Gaussian noise on the pictures that it sees in training, on the scale "
+            "of [-1, 1] (instance noise, Sønderby et al. 2017, section 3.3)",
+        )
+        cutout: float = Field(
+            0.0,
+            ge=0,
+            lt=1,
+            description="side of a square, as a share of the picture's, that is hidden from it in training at a random "
+            "place (DiffAugment, Zhao et al. 2020, section 3): an attribute must then show in more than one place",
+        )
 
     def __init__(self, config: Any, *, encoder: LabelEncoder, image_size: int) -> None:
         super().__init__(config, encoder=encoder, image_size=image_size)
@@ -158,5 +179,20 @@ class StarGANDiscriminator(Discriminator):
         self.conv2 = nn.Conv2d(wide, encoder.classes, left, bias=False)
 
     def forward(self, image: Tensor, label: Tensor, made_from: Tensor | None = None) -> Verdict:
+        if self.training:
+            if self.config.noise:
+                image = image + self.config.noise * torch.randn_like(image)
+            if self.config.cutout:
+                image = image * _window(image, self.config.cutout)
         features = self.main(image)
         return Verdict(self.conv1(features), self.conv2(features).flatten(1))
+
+
+def _window(image: Tensor, share: float) -> Tensor:
+    """Ones [B, 1, H, W], but zeros in a square of `share` of the height, its centre anywhere in the picture."""
+    height, width = image.shape[2:]
+    down, right = torch.rand(2, len(image), 1, device=image.device)
+    reach = share * height / 2
+    rows = (torch.arange(height, device=image.device) - down * height).abs() < reach
+    columns = (torch.arange(width, device=image.device) - right * width).abs() < reach
+    return (~(rows[:, :, None] & columns[:, None, :]))[:, None].to(image.dtype)

@@ -70,13 +70,13 @@ def run(tmp_path: Path, squares: Source) -> RunFolder:
     (tmp_path / "toy.toml").write_text(RECIPE)
     resolved = resolve(str(tmp_path / "toy.toml"))
     run = RunFolder.create("toy", tmp_path / "run")
-    run.begin(resolved)
+    run.begin(resolved, {})
     recipe = resolved.recipe
     sources = build_sources(recipe)
     model = Model.build(
         recipe.encoder, recipe.generator, recipe.discriminator, attributes=attributes_of(sources), image_size=16
     )
-    Translator(model, image_size=16, crops={"squares": None}).save(run.translator)
+    Translator(model, image_size=16, crops={"squares": 1.0}).save(run.translator)
     return run
 
 

@@ -110,7 +110,7 @@ def test_best_round_is_kept_not_the_last(squares: Source, monkeypatch) -> None:
         return {"colour": next(reached)}
 
     monkeypatch.setattr(judges, "_accuracy", accuracy)
-    examples = judges._examples(squares, Split.TRAIN, 16, lambda what, done, total: None)
+    examples = judges._examples(squares, squares.records(Split.TRAIN), "train", 16, lambda what, done, total: None)
     training = Training(rounds=3, least=16, batch=16)
     network, best = judges.train_judge(
         examples, examples, squares.dataset.attributes, 0, CPU, lambda *args: None, training, "judge"

@@ -1,0 +1,156 @@
+"""Batches as a pure function of (seed, step), held against gathering one picture after the other."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from tiny import register
+
+from mdtranslate import Attribute
+from mdtranslate.config import Choice, Data
+from mdtranslate.data.batches import Batches, normalise, to_pixels
+from mdtranslate.errors import RecipeError
+from mdtranslate.interfaces import LabelEncoder
+
+COLOUR, ROUND, MOOD = (
+    Attribute("colour", ("red", "green", "blue")),
+    Attribute("Round"),
+    Attribute("mood", ("happy", "sad")),
+)
+CPU = torch.device("cpu")
+
+
+def batches(known, seed=0, attributes=None, **settings) -> Batches:
+    """Batches of datasets of which `known` lists the attributes of every picture; a picture's pixels tell its place."""
+    register()
+    attributes = attributes or {"toys": (COLOUR, ROUND), "faces": (MOOD,)}
+    attributes = dict(list(attributes.items())[: len(known)])
+    from pydantic import TypeAdapter
+
+    encoder = TypeAdapter(Choice[LabelEncoder]).validate_python("mask-vector").build(attributes=attributes)
+    data = Data.model_validate({"image_size": 8, "batch_size": 8, **settings})
+    draw = np.random.default_rng(1)
+    pixels = [draw.integers(0, 256, (len(each), data.cached_size, data.cached_size, 3), np.uint8) for each in known]
+    labels = [torch.stack([encoder.encode(one, n) for one in each]) for n, each in enumerate(known)]
+    return Batches(pixels, labels, encoder, data, seed, CPU)
+
+
+def toys(count):
+    return [{"colour": COLOUR.values[n % 3], "Round": n % 2 == 0} for n in range(count)]
+
+
+def where(made: Batches, picture) -> tuple[int, int, int, int, bool]:
+    """Dataset, number, top, left and whether mirrored of a picture of a batch."""
+    pixels = to_pixels(picture[None])[0]
+    for dataset, own in enumerate(made.pixels):
+        for number, whole in enumerate(own):
+            for top in range(whole.shape[0] - 7):
+                for left in range(whole.shape[1] - 7):
+                    cut = whole[top : top + 8, left : left + 8]
+                    for mirrored in (False, True):
+                        if np.array_equal(cut[:, ::-1] if mirrored else cut, pixels):
+                            return dataset, number, top, left, mirrored
+    raise AssertionError("no picture of the datasets")
+
+
+def test_every_picture_comes_once_an_epoch_and_labels_stay_with_their_pictures():
+    made = batches([toys(12)])
+    seen = []
+    for step in range(3):
+        batch = made(step)
+        places = [where(made, each) for each in batch.real]
+        seen += [number for _, number, *_ in places]
+        assert torch.equal(batch.source, made.labels[[number for _, number, *_ in places]])
+    assert sorted(seen[:12]) == list(range(12)) == sorted(seen[12:])
+    assert seen[:12] != seen[12:]
+
+
+def test_a_step_is_the_same_whenever_it_is_asked_for_and_another_seed_is_another():
+    first, second = batches([toys(12)]), batches([toys(12)])
+    later = first(5)
+    for step in (0, 9, 2):
+        first(step)
+    for name in ("real", "source", "target", "noise", "uniform"):
+        assert torch.equal(getattr(later, name), getattr(second(5), name))
+        assert torch.equal(getattr(later, name), getattr(first(5), name))
+    assert not torch.equal(batches([toys(12)], seed=1)(5).real, later.real)
+
+
+def test_half_are_mirrored_or_none_and_crops_move_only_where_there_is_room():
+    free = [
+        where(made, each) for made in [batches([toys(12)], load_size=10)] for s in range(6) for each in made(s).real
+    ]
+    assert {top for _, _, top, _, _ in free} == {left for _, _, _, left, _ in free} == {0, 1, 2}
+    assert 12 < sum(mirrored for *_, mirrored in free) < 36
+    fixed = batches([toys(12)], flip=False)
+    assert {where(fixed, each)[2:] for each in fixed(0).real} == {(0, 0, False)}
+
+
+def test_permuted_targets_are_the_batches_own():
+    made = batches([toys(12)])
+    for step in range(4):
+        batch = made(step)
+        assert sorted(batch.target.tolist()) == sorted(batch.source.tolist())
+    assert not torch.equal(batch.target, batch.source)
+
+
+def test_targets_stay_in_their_dataset_and_a_small_one_is_translated_too():
+    moods = [{"mood": value} for value in MOOD.values]
+    made = batches([toys(78), moods])
+    same = total = 0
+    for step in range(150):
+        batch = made(step)
+        assert torch.equal(made.encoder.dataset(batch.source), made.encoder.dataset(batch.target))
+        mine = made.encoder.dataset(batch.source) == 1
+        total += int(mine.sum())
+        same += int((batch.source[mine] == batch.target[mine]).all(1).sum())
+    assert total > 20
+    assert 0.2 < same / total < 0.8
+
+
+@pytest.mark.parametrize("targets", ["permute", "one-edit"])
+def test_what_is_unknown_of_a_picture_stays_unknown(targets):
+    known = [{"colour": "red"}, {"Round": True}, {"colour": "blue", "Round": False}, {"colour": "green", "Round": True}]
+    made = batches([known * 2], targets=targets)
+    changed = 0
+    for step in range(6):
+        batch = made(step)
+        for source, target in zip(batch.source, batch.target, strict=True):
+            assert made.encoder.decode(target).keys() >= made.encoder.decode(source).keys()
+            if targets == "permute":
+                assert made.encoder.decode(target).keys() == made.encoder.decode(source).keys()
+            changed += not torch.equal(source, target)
+    assert changed > 6
+
+
+def test_one_edit_changes_one_attribute():
+    batch = (made := batches([toys(12)], targets="one-edit"))(0)
+    for source, target in zip(batch.source, batch.target, strict=True):
+        before, after = made.encoder.decode(source), made.encoder.decode(target)
+        assert sum(before[name] != after[name] for name in before) == 1
+
+
+def test_other_is_any_domain_but_the_own_one():
+    made = batches([toys(12), [{"mood": value} for value in MOOD.values * 6]], targets="other")
+    seen = set()
+    for step in range(40):
+        batch = made(step)
+        own, other = made.encoder.domain(batch.source), made.encoder.domain(batch.target)
+        assert (own != other).all()
+        assert torch.equal(made.encoder.dataset(batch.source), made.encoder.dataset(batch.target))
+        seen |= set(zip(own.tolist(), other.tolist(), strict=True))
+    assert len(seen) == 6 * 5 + 2 * 1
+
+
+def test_other_with_too_many_domains_is_a_mistake_of_the_recipe():
+    many = {"toys": tuple(Attribute(f"is_{n}") for n in range(14))}
+    with pytest.raises(RecipeError, match=r"data\.targets=other"):
+        batches([[{f"is_{n}": True for n in range(14)}] * 8], attributes=many, targets="other")
+
+
+def test_normalise_and_back_is_the_same_picture():
+    pixels = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1).repeat(3, axis=3)
+    normal = normalise(torch.from_numpy(pixels))
+    assert (float(normal.min()), float(normal.max())) == (-1.0, 1.0)
+    assert np.array_equal(to_pixels(normal), pixels)
