@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import safetensors.torch
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -41,9 +41,10 @@ def load(folder: Path, name: str) -> tuple[dict[str, dict[str, Tensor]], dict[st
     for file, expected in facts["files"].items():
         path = folder / Path(file).name
         try:
-            if sha256(path) != expected:
+            content = path.read_bytes()
+            if hashlib.sha256(content).hexdigest() != expected:
                 raise CheckpointError(f"{path}: is damaged: its content is not what was saved")
-            tensors[path.stem] = load_file(path)
+            tensors[path.stem] = safetensors.torch.load(content)
         except (OSError, SafetensorError) as error:
             raise CheckpointError(f"{path}: cannot be read: {error}") from None
     return tensors, facts
@@ -116,7 +117,8 @@ def _write(state: Mapping[str, Tensor], path: Path) -> None:
             plain[key] = plain[key].clone()  # Parts that share weights; the format takes each tensor by itself.
         seen.add(plain[key].untyped_storage().data_ptr())
     try:
-        save_file(plain, path)
+        safetensors.torch.save_file(plain, path)
+        path.chmod(path.parent.stat().st_mode & 0o666)  # It would be its owner's alone, unlike every other file.
     except SafetensorError as error:  # Not an OSError, also where the disk is full.
         raise OSError(str(error)) from error
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import traceback
 from importlib import import_module
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import click
@@ -63,9 +65,13 @@ def cli(ctx: click.Context, plugins: tuple[Path, ...], debug: bool) -> None:
 
 def main(arguments: list[str] | None = None) -> Any:
     """Runs the command line and exits."""
+    signal.signal(signal.SIGTERM, _terminated)
     try:
-        code = cli.main(arguments, prog_name="mdtranslate", standalone_mode=False)
-        sys.exit(code if isinstance(code, int) else 0)
+        try:
+            cli.main(arguments, prog_name="mdtranslate", standalone_mode=False)
+        except SystemExit as error:  # Click's own, for a pipe that was closed; or a plugin's.
+            sys.exit(_unexpected(error) if _blamed(error) else error.code)
+        sys.exit(0)
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         if context is not None and not (arguments if arguments is not None else sys.argv[1:]):
@@ -77,6 +83,9 @@ def main(arguments: list[str] | None = None) -> Any:
     except (click.Abort, KeyboardInterrupt):
         click.echo("stopped", err=True)
         sys.exit(130)
+    except _Terminated:
+        click.echo("stopped", err=True)
+        sys.exit(143)
     except MdtranslateError as error:
         _show(error, str(error))
         sys.exit(error.exit_code)
@@ -84,20 +93,39 @@ def main(arguments: list[str] | None = None) -> Any:
         sys.exit(_unexpected(error))
 
 
-def _unexpected(error: Exception) -> int:
-    """A failure that nobody named: a plugin's, if the code that raised it is a plugin's, else a bug of ours."""
+class _Terminated(BaseException):
+    """SIGTERM, where nothing is trained: what is half-written is removed on the way out, as for Ctrl-C."""
+
+
+def _terminated(number: int, frame: FrameType | None) -> None:
+    raise _Terminated
+
+
+def _blamed(error: BaseException) -> Any:
+    """The stranger's plugin in whose code an error was raised, or None."""
     registry = sys.modules.get("mdtranslate.registry")
     plugin = registry.registry().blame(error) if registry else None
+    return None if plugin is None or plugin.distribution.startswith("mdtranslate ") else plugin
+
+
+def _unexpected(error: BaseException) -> int:
+    """A failure that nobody named: the machine's, a plugin's if the code that raised it is a plugin's, or ours."""
     what = f"{type(error).__name__}: {' '.join(str(error).split())}"
-    if plugin is not None and not plugin.distribution.startswith("mdtranslate "):
+    if plugin := _blamed(error):
         _show(error, f"{plugin} failed: {what} (--debug shows where)")
         return 69
+    if isinstance(error, OSError) and error.filename is not None:
+        _show(error, f"{click.format_filename(error.filename)}: {error.strerror}")
+        return 74
+    if isinstance(error, MemoryError) or "out of memory" in what or "can't allocate memory" in what:
+        _show(error, "out of memory; a smaller data.batch_size or data.image_size needs less")
+        return 1
     traceback.print_exception(error)
     click.echo("mdtranslate failed in a way that it should not: please report the lines above", err=True)
     return 1
 
 
-def _show(error: Exception, message: str) -> None:
+def _show(error: BaseException, message: str) -> None:
     if "--debug" in sys.argv:
         traceback.print_exception(error)
     for line in message.splitlines():

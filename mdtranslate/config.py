@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Generic, Literal, TypeVar, get_args
 
-from pydantic import Field, GetCoreSchemaHandler, PositiveInt, ValidationError, model_validator
+from pydantic import Field, GetCoreSchemaHandler, PositiveInt, ValidationError, field_validator, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError, core_schema
 
 from mdtranslate.errors import MdtranslateError, PluginError, RecipeError, nearest
@@ -206,3 +207,18 @@ class Recipe(Settings):
         if not isinstance(tree, Mapping):
             return tree
         return {key: _named_by_key(value) if key in GROUPS else value for key, value in tree.items()}
+
+    @field_validator(*GROUPS, mode="after")
+    @classmethod
+    def _plain_keys(cls, instances: dict[str, Any]) -> dict[str, Any]:
+        for key in instances:
+            if not re.fullmatch(r"[\w-]+", key):
+                raise ValueError(f"{key!r}: an instance is called by letters, digits, _ and -")
+        return instances
+
+    @field_validator("losses", mode="after")
+    @classmethod
+    def _something_to_learn(cls, losses: dict[str, Choice[Loss]]) -> dict[str, Choice[Loss]]:
+        if all(choice.config.weight == 0 for choice in losses.values()):  # type: ignore[attr-defined]
+            raise ValueError("every weight is 0, so nothing would be learned")
+        return losses

@@ -43,8 +43,8 @@ def write_bytes(path: Path, content: bytes | memoryview, *, durable: bool = True
 
 
 def write_text(path: Path, text: str) -> None:
-    """As `write_bytes`, UTF-8."""
-    write_bytes(path, text.encode())
+    """As `write_bytes`, UTF-8; what a file name has that is not UTF-8 is escaped."""
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
 def write_json(path: Path, value: Any) -> None:

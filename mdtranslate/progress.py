@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -11,6 +12,9 @@ from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Column
+
+from mdtranslate.registry import registry
 
 
 class Watch:
@@ -21,13 +25,16 @@ class Watch:
         self.live = self.console.is_terminal
         columns = (
             TextColumn("{task.description}"),
-            BarColumn(),
+            BarColumn(20),
             MofNCompleteColumn(),
             TextColumn("{task.fields[speed]}"),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[losses]}", style="dim"),
+            # What room is left; the log has them all.
+            TextColumn(
+                "{task.fields[losses]}", style="dim", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")
+            ),
         )
-        self._bar = Progress(*columns, console=self.console, disable=not self.live)
+        self._bar = Progress(*columns, console=self.console, disable=not self.live, expand=True)
         self._task: TaskID | None = None
         self._what = ""
         self._began = 0.0
@@ -91,3 +98,9 @@ def _heard() -> Iterator[None]:
         yield
     except (BrokenPipeError, SystemExit):  # rich ends the program for a broken pipe.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+
+
+def typed(command: str, *arguments: object) -> str:
+    """A command as a person types it next: with the same plugin files as this one."""
+    files = (word for file in registry().files for word in ("--plugin", str(file)))
+    return shlex.join(["mdtranslate", *files, command]) + "".join(f" {each}" for each in arguments)

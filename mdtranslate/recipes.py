@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
@@ -31,9 +32,8 @@ class Resolved:
 
     @property
     def tree(self) -> Tree:
-        """The whole recipe as TOML has it: every setting written out, what is not set left out."""
-        tree: Tree = _without_none(self.recipe.model_dump(mode="json"))
-        return tree
+        """The whole recipe as TOML has it."""
+        return plain(self.recipe)
 
     def toml(self) -> str:
         """The whole recipe as a TOML document."""
@@ -57,12 +57,16 @@ def resolve(name: str, overrides: Iterable[str] = ()) -> Resolved:
     Raises `RecipeError` in one message for every mistake: file, key with its whole path, value, what is allowed.
     """
     path = Path(name) if name.endswith(".toml") else registry().recipe(name)
-    return resolve_tree(path.stem, read_toml(path), overrides, source=path.name)
+    called = re.sub(r"[^\w.-]+", "_", path.stem)  # It becomes a folder's name and a line in a file.
+    return resolve_tree(called, read_toml(path), overrides, source=path.name)
 
 
 def resolve_tree(name: str, tree: Tree, overrides: Iterable[str] = (), *, source: str) -> Resolved:
     """As `resolve`, from a tree that is read already; `source` names it in messages."""
-    tree = deepcopy(tree)
+    try:
+        tree = deepcopy(tree)
+    except RecursionError:
+        raise RecipeError(f"{source}: tables are nested too deeply") from None
     origins = dict.fromkeys([*dict(flat(tree)), *_implied_names(tree)], source)
     # A new name drops the old component's settings, so what picks a component goes before what is set in it,
     # whatever their places on the command line.
@@ -76,6 +80,12 @@ def resolve_tree(name: str, tree: Tree, overrides: Iterable[str] = (), *, source
     return Resolved(name, recipe, origins)
 
 
+def plain(recipe: Recipe) -> Tree:
+    """A recipe as TOML has it: every setting written out, what is not set left out."""
+    tree: Tree = _without_none(recipe.model_dump(mode="json"))
+    return tree
+
+
 def read_toml(path: Path) -> Tree:
     """A TOML file as a tree. Raises `RecipeError` that names the file."""
     try:
@@ -84,7 +94,7 @@ def read_toml(path: Path) -> Tree:
         raise RecipeError(f"{path}: there is no such file") from None
     except (OSError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path}: cannot be read: {error}") from None
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # ValueError: also for an integer of thousands of digits.
         raise RecipeError(f"{path}: is not TOML: {error}") from None
 
 
@@ -115,9 +125,11 @@ def _parse(text: str) -> tuple[str, Any]:
     key = key.strip()
     if not equals or not all(key.split(".")):
         raise RecipeError(f"{text!r} is no override: write key=value, such as train.steps=1000")
+    if not text.isascii() and text.encode("utf-8", "replace").decode() != text:
+        raise RecipeError(f"{text!r} is not UTF-8, which recipes are written in")
     try:
         read = tomllib.loads(f"x = {value}")
-    except (tomllib.TOMLDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return key, value  # A bare word or path: what people type in a shell, where quotes are lost.
     # No setting is a date, but a folder may be called like one.
     return key, value if len(read) > 1 or isinstance(read["x"], date | time) else read["x"]

@@ -7,6 +7,7 @@ stops at the first failure and does not say whose it was, so each one is loaded 
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -142,18 +143,18 @@ class Registry:
         if registered != f"{plugin.name} from {plugin.distribution}":
             plugin.errors.append(f"cannot be registered: {registered or 'its name is taken'}")
             return
-        misspelt = _try(lambda: _misspelt(module))
-        if isinstance(misspelt, str):
-            plugin.errors.append(misspelt)
-            return
-        plugin.errors += misspelt
+        callers = {caller.name: caller for caller in self._manager.get_hookcallers(module) or ()}
+        misspelt = _try(lambda: _misspelt(module, callers))
+        plugin.errors += [misspelt] if isinstance(misspelt, str) else misspelt
         for kind, hook in {**KINDS, "recipe": RECIPES}.items():
-            given = _try(lambda hook=hook: list(_targets(module, hook)))  # type: ignore[misc]
-            if isinstance(given, str):
-                plugin.errors.append(f"{hook}: {given}")
-                continue
-            for name, target in given:
-                self._add(plugin, kind, name, target)
+            own = [each for each in callers[hook].get_hookimpls() if each.plugin is module] if hook in callers else []
+            for implementation in own:
+                given = _try(lambda call=implementation.function: list(_targets(call())))  # type: ignore[misc]
+                if isinstance(given, str):
+                    plugin.errors.append(f"{hook}: {given}")
+                    continue
+                for name, target in given:
+                    self._add(plugin, kind, name, target)
 
     def _add(self, plugin: Plugin, kind: str, name: Any, target: Any) -> None:
         problem = _try(lambda: _unfit(target, kind, name))
@@ -202,8 +203,11 @@ def _entry_points() -> list[EntryPoint]:
 
 def _distribution(point: EntryPoint) -> str:
     """Name and version, as far as its metadata tells."""
-    known = _try(lambda: f"{point.dist.name} {point.dist.version}" if point.dist else "")
-    return known if point.dist and not known.startswith(("KeyError", "None")) else "unknown distribution"
+    try:
+        known = f"{point.dist.name} {point.dist.version}" if point.dist else ""
+    except Exception:  # A distribution of which the metadata is damaged.
+        known = ""
+    return known if known and not known.startswith("None") else "unknown distribution"
 
 
 def _try(call: Callable[[], Any]) -> Any:
@@ -215,10 +219,8 @@ def _try(call: Callable[[], Any]) -> Any:
         return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def _targets(module: object, hook: str) -> Iterator[tuple[Any, Any]]:
-    """What a plugin's hook gives, with names; nothing where it has no such hook."""
-    implementation = getattr(module, hook, None)
-    given: Any = implementation() if callable(implementation) and _is_hook(implementation) else ()
+def _targets(given: Any) -> Iterator[tuple[Any, Any]]:
+    """What a hook gave, with names."""
     if isinstance(given, Mapping):
         yield from given.items()
         return
@@ -254,24 +256,20 @@ def _misfit(target: Any, kind: str, name: str) -> str | None:
     return None
 
 
-def _is_hook(function: object) -> bool:
-    return hasattr(function, "mdtranslate_impl")
-
-
-def _misspelt(module: object) -> list[str]:
+def _misspelt(module: object, callers: Mapping[str, pluggy.HookCaller]) -> list[str]:
     """Functions that are meant as hooks and are none: pluggy would pass over them in silence.
 
     `register_dataset` is one even without the marker: what is spelt so like a hook means to be one.
     """
     hooks = {*KINDS.values(), RECIPES}
-    found = []
+    found = [f"{name} is no hook: {nearest(name, hooks)}" for name, caller in callers.items() if not caller.has_spec()]
     for name in dir(module):
-        function = getattr(module, name, None)
-        near = name.startswith("register_") and callable(function) and bool(get_close_matches(name, hooks, 1, 0.8))
-        if name not in hooks and (_is_hook(function) or near):
-            found.append(f"{name} is no hook: {nearest(name, hooks)}")
-        elif name in hooks and not _is_hook(function):
+        if not inspect.isroutine(getattr(module, name)) or name in callers:
+            continue
+        if name in hooks:
             found.append(f"{name} lacks @mdtranslate.hookimpl, so it is not called")
+        elif name.startswith("register_") and get_close_matches(name, hooks, 1, 0.8):
+            found.append(f"{name} is no hook: {nearest(name, hooks)}")
     return found
 
 

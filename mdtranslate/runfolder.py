@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 import platform
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -25,9 +26,10 @@ from pathlib import Path
 from typing import Any
 
 from mdtranslate import __version__
+from mdtranslate.config import Recipe
 from mdtranslate.errors import CheckpointError, RecipeError, StorageError
 from mdtranslate.files import disk, sweep, write_json, write_text
-from mdtranslate.recipes import Resolved, flat, read_toml, resolve_tree, toml_value
+from mdtranslate.recipes import Resolved, flat, plain, read_toml, resolve_tree, toml_value
 
 # What may change when a run goes on: how long it is, and what only concerns logging.
 FREE = (
@@ -60,12 +62,14 @@ class RunFolder:
             with disk(out):
                 out.mkdir(parents=True, exist_ok=True)
             return cls(out)
+        runs = Path("runs")
+        with disk(runs):
+            runs.mkdir(exist_ok=True)
         number = 1
         while True:
-            path = Path("runs") / f"{name}-{number:03d}"
+            path = runs / f"{name}-{number:03d}"
             try:
-                with disk(path.parent):
-                    path.parent.mkdir(exist_ok=True)
+                with disk(path):
                     path.mkdir()
                 return cls(path)
             except StorageError as error:
@@ -74,12 +78,20 @@ class RunFolder:
                 number += 1
 
     def begin(self, resolved: Resolved, hardware: Mapping[str, Any]) -> None:
-        """Writes what a run is made of, and where it begins."""
-        for folder in (self.samples, self.checkpoints):
-            with disk(folder):
-                folder.mkdir(exist_ok=True)
-        self.add_environment(hardware)
-        # Last: a folder that holds it is a run, and can be gone on with.
+        """Writes what a run is made of, and where it begins. What ends it halfway leaves no folder."""
+        try:
+            for folder in (self.samples, self.checkpoints):
+                with disk(folder):
+                    folder.mkdir(exist_ok=True)
+            self.add_environment(hardware)
+            # Last: a folder that holds it is a run, and can be gone on with.
+            self.write_recipe(resolved)
+        except BaseException:
+            shutil.rmtree(self.path, ignore_errors=True)
+            raise
+
+    def write_recipe(self, resolved: Resolved) -> None:
+        """The recipe as it now is: `train.steps` and what concerns logging may change when a run goes on."""
         write_text(self.path / "recipe.toml", f"# {resolved.name}, every setting written out.\n{resolved.toml()}")
 
     def add_environment(self, hardware: Mapping[str, Any]) -> None:
@@ -104,6 +116,11 @@ class RunFolder:
                     "Start a new run for anything else (train.init takes over weights)"
                 )
         return after
+
+    @staticmethod
+    def fixed(recipe: Recipe) -> dict[str, str]:
+        """The settings that must not change when a run goes on, as TOML writes them."""
+        return {key: toml_value(value) for key, value in flat(plain(recipe)) if key not in FREE}
 
     @property
     def name(self) -> str:

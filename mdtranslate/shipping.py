@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,11 @@ def read(path: Path) -> tuple[Model, Facts]:
     """
     folder = find(path)
     file = folder / "translator.json"
-    tensors, saved = checkpoint.load(folder, "translator")
+    try:
+        tensors, saved = checkpoint.load(folder, "translator")
+    except CheckpointError:  # A run that trains may have replaced it in between.
+        time.sleep(0.5)
+        tensors, saved = checkpoint.load(folder, "translator")
     try:
         facts = Facts.model_validate(saved)
     except ValidationError as error:

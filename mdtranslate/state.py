@@ -33,6 +33,7 @@ def save(run: RunFolder, trainer: Trainer, step: int, identity: Mapping[str, str
             os.fsync(file.fileno())  # The checkpoint counts on these lines.
     facts = {
         "step": step,
+        "recipe": run.fixed(trainer.recipe),
         "data": dict(identity),
         "log_bytes": run.log.stat().st_size if run.log.exists() else 0,
         "counts": trainer.counts,
@@ -61,6 +62,11 @@ def restore(run: RunFolder, trainer: Trainer, identity: Mapping[str, str], say: 
             trouble = error
             say(f"{error}; going back to the checkpoint before it")
             continue
+        before, now = facts["recipe"], run.fixed(trainer.recipe)
+        for key in sorted(before.keys() | now.keys()):
+            if before.get(key) != now.get(key):
+                was = before.get(key, "not set")
+                raise CheckpointError(f"{run.path}/recipe.toml: {key} was {was} when the run was saved; undo that")
         for name, own in identity.items():
             if facts["data"].get(name) != own:
                 raise CheckpointError(
@@ -77,6 +83,11 @@ def restore(run: RunFolder, trainer: Trainer, identity: Mapping[str, str], say: 
         return step
     if trouble is not None:
         raise CheckpointError(f"{run.path}: no checkpoint is sound; the oldest: {trouble}")
+    if run.translator.exists():  # It is never saved before a checkpoint.
+        raise CheckpointError(
+            f"{run.checkpoints}: is empty, so the run cannot go on; a new one can start from its weights "
+            f"(train.init={run.path})"
+        )
     run.cut_log(0)
     return 0
 
@@ -103,4 +114,4 @@ def _steps(run: RunFolder) -> list[int]:
     """The steps that have a checkpoint, oldest first."""
     if not run.checkpoints.is_dir():
         return []
-    return sorted(int(each.name) for each in run.checkpoints.iterdir() if each.name.isdigit())
+    return sorted(int(each.name) for each in run.checkpoints.iterdir() if each.name.isdecimal() and each.is_dir())

@@ -22,11 +22,11 @@ from mdtranslate.data.sources import attributes_of, build_sources, fingerprint
 from mdtranslate.device import describe, hardware
 from mdtranslate.engine import Trainer, learn
 from mdtranslate.errors import CheckpointError, MdtranslateError, PluginError, Stopped, StorageError
-from mdtranslate.files import held
+from mdtranslate.files import disk, held
 from mdtranslate.grid import sample_grid
 from mdtranslate.interfaces import Split
 from mdtranslate.model import Model
-from mdtranslate.progress import Watch
+from mdtranslate.progress import Watch, typed
 from mdtranslate.recipes import Resolved
 from mdtranslate.runfolder import RunFolder, refuse_taken
 from mdtranslate.state import restore, save, saved_step
@@ -40,6 +40,7 @@ def start(resolved: Resolved, out: Path | None, device: torch.device) -> Path:
     with Watch() as watch:
         job = _Job(resolved, device, watch)
         job.take_over()
+        job.open_data()
         run = RunFolder.create(resolved.name, out)
         with held(run.path):
             run.begin(resolved, hardware(device))
@@ -52,14 +53,17 @@ def go_on(run: RunFolder, resolved: Resolved, device: torch.device) -> None:
     with Watch() as watch, held(run.path):
         run.sweep()
         job = _Job(resolved, device, watch)
+        job.open_data()
         step = restore(run, job.trainer, job.identity, watch.say)
+        run.write_recipe(resolved)
         if step == 0:
             job.take_over()
         if step >= resolved.recipe.train.steps:
             # A kill between the last checkpoint and the end leaves these behind; they follow from the checkpoint.
             job.finish(run, step)
             watch.say(
-                f"{run.path} is done: {step} steps. To train longer: mdtranslate run {run.path} train.steps={2 * step}"
+                f"{run.path} is done: {step} steps. "
+                f"To train longer: {typed('run', run.path, f'train.steps={2 * step}')}"
             )
             return
         run.add_environment(hardware(device))
@@ -88,6 +92,9 @@ class _Job:
             for name, choice in recipe.losses.items()
         }
         self.trainer = Trainer(recipe, self.model, losses, device)
+
+    def open_data(self) -> None:
+        """Brings the pictures into the cache, which may take long, and opens it."""
         self.batches, self.identity = self._data()
         self.samples = self._sample_pictures()
 
@@ -101,6 +108,7 @@ class _Job:
                 if step == 0:
                     self._draw(run, 0, board)
                 self._stamp = time.monotonic()
+                self.watch.training(step, steps, {})
                 learn(self.trainer, self.batches, step, lambda done: self._keep(run, done, board, caught))
         except BaseException as error:
             state = "stopped" if isinstance(error, Stopped | KeyboardInterrupt) else "failed"
@@ -132,7 +140,7 @@ class _Job:
             self._draw(run, done, board)
         if caught and not last:
             name = signal.Signals(caught[0]).name
-            said = f"stopped by {name} and saved at step {done}. To go on: mdtranslate run {run.path}"
+            said = f"stopped by {name} and saved at step {done}. To go on: {typed('run', run.path)}"
             raise Stopped(said, caught[0])
 
     def finish(self, run: RunFolder, step: int) -> None:
@@ -196,6 +204,8 @@ class _Job:
         self.trainer.check_finite(step)
         pictures = torch.cat([torch.from_numpy(pixels.copy()) for pixels, _ in self.samples]).numpy()
         grid = sample_grid(self.translator(step), pictures, torch.cat([labels for _, labels in self.samples]))
+        with disk(run.samples):
+            run.samples.mkdir(exist_ok=True)
         encode_png(np.asarray(grid), run.samples / f"{step:06d}.png")
         if board:
             board.add_image("samples", np.asarray(grid), step, dataformats="HWC")
@@ -211,8 +221,8 @@ class _Job:
         say(f"done: {run.path}")
         say(f"  samples      {run.samples / f'{self.recipe.train.steps:06d}.png'}")
         say(f"  translator   {run.translator}")
-        say(f"next: mdtranslate evaluate {run.path}")
-        say(f"  or: mdtranslate translate {run.path} PHOTO --all")
+        say(f"next: {typed('evaluate', run.path)}")
+        say(f"  or: {typed('translate', run.path, 'PHOTO --all')}")
 
 
 @contextmanager

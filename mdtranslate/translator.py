@@ -10,13 +10,13 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mdtranslate import shipping
 from mdtranslate.data.batches import normalise, to_pixels
-from mdtranslate.data.images import _rgb, decode
+from mdtranslate.data.images import decode, to_rgb
 from mdtranslate.data.prepare import Preparation
 from mdtranslate.edits import Edits
 from mdtranslate.errors import DataError, RecipeError
@@ -240,7 +240,7 @@ def _pixels(image: Picture) -> NDArray[np.uint8]:
     if isinstance(image, str | Path):
         return decode(Path(image))
     if isinstance(image, Image.Image):
-        return _rgb(ImageOps.exif_transpose(image))
+        return to_rgb(image)
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
         raise DataError(f"an array of {image.dtype} {list(image.shape)} is no picture; uint8 [H, W, 3] is")
     return image

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from kills import command as tiny_run
 
 from mdtranslate.registry import Registry, registry
 
@@ -68,3 +69,15 @@ def fresh_registry() -> Iterator[Registry]:
     registry.cache_clear()
     yield registry()
     registry.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder to work in, with a cache of its own and one finished run of 20 steps, `whole`."""
+    folder = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+        patch.setenv("OMP_NUM_THREADS", "1")
+        done = subprocess.run(tiny_run("whole"), cwd=folder, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        yield folder

@@ -8,31 +8,13 @@ import random
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 from kills import TINY, command, kill_and_go_on, state
+from runs import mdtranslate
 from safetensors.torch import load_file
-
-
-def mdtranslate(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "mdtranslate", *arguments], cwd=cwd, capture_output=True, text=True, timeout=240
-    )
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder to work in, with a cache of its own and one finished run of 20 steps."""
-    folder = tmp_path_factory.mktemp("home")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
-        patch.setenv("OMP_NUM_THREADS", "1")
-        done = subprocess.run(command("whole"), cwd=folder, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        yield folder
 
 
 def test_a_run_leaves_what_it_promises(home: Path) -> None:

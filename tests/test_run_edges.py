@@ -8,13 +8,15 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from kills import TINY, command, state
+from runs import mdtranslate
 
 from mdtranslate import training
-from mdtranslate.errors import Stopped
+from mdtranslate.errors import Stopped, StorageError
 from mdtranslate.recipes import resolve
 
 NO_VAL = """
@@ -37,23 +39,6 @@ class Plain(mdtranslate.Dataset):
 def register_datasets():
     return [Plain]
 """
-
-
-def mdtranslate(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "mdtranslate", *arguments], cwd=cwd, capture_output=True, text=True, timeout=240
-    )
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("home")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
-        patch.setenv("OMP_NUM_THREADS", "1")
-        done = subprocess.run(command("whole"), cwd=folder, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        yield folder
 
 
 def test_a_taken_out_is_refused_before_anything_is_packed(home: Path, tmp_path: Path, monkeypatch) -> None:
@@ -150,3 +135,89 @@ def test_weights_of_a_run_with_other_labels_are_refused(home: Path) -> None:
     assert done.returncode == 65
     assert "train.init=whole" in done.stderr
     assert not (home / "other").exists()
+
+
+def test_a_longer_run_that_is_stopped_goes_on_as_the_longer_run(home: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(home / "whole", tmp_path / "run")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mdtranslate", "run", str(run), "train.steps=100_000"], cwd=home, stderr=subprocess.PIPE
+    )
+    deadline = time.monotonic() + 120
+    while not (run / "checkpoints" / "000025").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.terminate()
+    process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert "steps = 100000" in (run / "recipe.toml").read_text()
+
+
+def test_a_run_without_checkpoints_is_not_trained_over(home: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(home / "whole", tmp_path / "run")
+    shutil.rmtree(run / "checkpoints")
+    log = (run / "log.jsonl").read_bytes()
+    done = mdtranslate("run", str(run), cwd=home)
+    assert done.returncode == 65
+    assert "train.init=" in done.stderr
+    assert (run / "log.jsonl").read_bytes() == log
+
+
+def test_a_run_without_samples_gets_them_anew(home: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(home / "whole", tmp_path / "run")
+    shutil.rmtree(run / "samples")
+    assert mdtranslate("run", str(run), "train.steps=21", cwd=home).returncode == 0
+    assert (run / "samples" / "000021.png").is_file()
+
+
+def test_a_recipe_that_was_changed_by_hand_is_named(home: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(home / "whole", tmp_path / "run")
+    recipe = run / "recipe.toml"
+    recipe.write_text(recipe.read_text().replace("batch_size = 4", "batch_size = 5"))
+    done = mdtranslate("run", str(run), "train.steps=30", cwd=home)
+    assert done.returncode == 65
+    assert "data.batch_size was 4" in done.stderr
+
+
+@pytest.mark.parametrize("trouble", ["file", "link"])
+def test_where_runs_cannot_be_made_it_says_so(home: Path, tmp_path: Path, trouble: str) -> None:
+    if trouble == "file":
+        (tmp_path / "runs").write_text("")
+    else:
+        (tmp_path / "runs").symlink_to(tmp_path / "unmounted")
+    done = mdtranslate("run", "stargan", *TINY, "train.steps=2", "train.critic_steps=1", cwd=tmp_path)
+    assert done.returncode == 74
+    assert "runs: cannot be written" in done.stderr
+
+
+def test_what_ends_a_run_before_it_begins_leaves_no_folder(home: Path, tmp_path: Path, monkeypatch) -> None:
+    def full(self, hardware):
+        raise StorageError("no room")
+
+    monkeypatch.setattr(training.RunFolder, "add_environment", full)
+    with pytest.raises(StorageError):
+        training.start(resolve("stargan", TINY), tmp_path / "run", training.torch.device("cpu"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_weights_to_start_from_are_looked_for_before_packing(home: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    done = mdtranslate("run", "stargan", *TINY, "train.init=nowhere", cwd=tmp_path)
+    assert done.returncode == 65
+    assert "nowhere" in done.stderr
+    assert not (tmp_path / "cache").exists()
+
+
+def test_the_next_command_names_the_plugin_file(home: Path) -> None:
+    (home / "plain.py").write_text(NO_VAL)
+    changes = [*TINY[4:], "datasets={plain={}}", "train.steps=2"]
+    done = mdtranslate("--plugin", "plain.py", "run", "stargan", *changes, "--out", "named", cwd=home)
+    assert done.returncode == 0, done.stderr
+    assert f"next: mdtranslate --plugin {home / 'plain.py'} evaluate named" in done.stderr
+
+
+def test_a_plugin_that_ends_the_program_is_blamed(home: Path) -> None:
+    (home / "quitter.py").write_text(NO_VAL.replace('if split != "val":', "raise SystemExit(0)\n        if split:"))
+    changes = [*TINY[4:], "datasets={plain={}}", "data.workers=0"]
+    done = mdtranslate("--plugin", "quitter.py", "run", "stargan", *changes, "--out", "quit", cwd=home)
+    assert done.returncode == 69
+    assert "plugin quitter" in done.stderr
+    assert not (home / "quit").exists()

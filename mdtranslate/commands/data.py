@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from pathlib import Path
 
 import click
 
@@ -31,23 +33,41 @@ def list_(as_json: bool) -> None:
             f"{mb:>9.1f} MB  used {each.used:%Y-%m-%d}"
         )
     click.echo(f"{len(found)} entries, {sum(each.bytes for each in found) / 1e6:.1f} MB in {cache_root()}")
+    if judges := _judges():
+        mb = sum(file.stat().st_size for each in judges for file in each.iterdir()) / 1e6
+        click.echo(f"{len(judges)} judges of evaluations, {mb:.1f} MB in {judges[0].parent}")
 
 
 @command.command("clear")
 @click.argument("keys", nargs=-1)
-@click.option("--all", "everything", is_flag=True, help="Remove all of it.")
+@click.option("--all", "everything", is_flag=True, help="Remove all of it, and the judges that evaluations trained.")
 def clear_(keys: tuple[str, ...], everything: bool) -> None:
     """Remove entries by KEY (as `data list` shows them), or by a dataset's name; it is packed again when needed."""
     from mdtranslate.data.pack import clear, list_packed
     from mdtranslate.errors import RecipeError
+    from mdtranslate.files import disk
 
     found = list_packed()
     if not keys and not everything:
         raise RecipeError("name the entries to remove, as `mdtranslate data list` shows them, or give --all")
     chosen = found if everything else []
     for key in keys:
-        mine = [each for each in found if each.path.name.startswith(key) or key in (each.instance, each.dataset)]
+        mine = [
+            each for each in found if key and (each.path.name.startswith(key) or key in (each.instance, each.dataset))
+        ]
         if not mine:
             raise RecipeError(f"nothing in the cache is called {key!r}; `mdtranslate data list` shows what is there")
         chosen += [each for each in mine if each not in chosen]
     click.echo(f"removed {len(chosen)} entries, {clear(chosen) / 1e6:.1f} MB")
+    for judge in _judges() if everything else []:
+        with disk(judge):
+            shutil.rmtree(judge)
+        click.echo(f"removed judge {judge.name[:12]}")
+
+
+def _judges() -> list[Path]:
+    """The folders of judges, which lie beside the packed pictures."""
+    from mdtranslate.data.pack import cache_root
+
+    folder = cache_root().parent / "judges"
+    return sorted(each for each in folder.iterdir() if each.is_dir()) if folder.is_dir() else []

@@ -83,6 +83,8 @@ def _describe(kind: str, name: str, as_json: bool) -> None:
 
 def _settings(config: Any) -> Iterator[dict[str, Any]]:
     """The fields of a component's pydantic model, in words."""
+    from pydantic_core import to_jsonable_python
+
     for key, field in config.model_fields.items():
         bounds = " and ".join(
             f"{sign} {getattr(each, attribute)}"
@@ -95,7 +97,7 @@ def _settings(config: Any) -> Iterator[dict[str, Any]]:
             "key": key,
             "type": _type(field.annotation),
             "required": field.is_required(),
-            "default": default if isinstance(default, bool | int | float | str | list | tuple | None) else str(default),
+            "default": to_jsonable_python(default, fallback=str),
             "bounds": bounds,
             "description": field.description or "",
         }

@@ -82,7 +82,7 @@ def command(
         try:
             pixels = decode(file)
         except DataError as error:
-            click.echo(f"skipped {error}", err=True)
+            click.echo(f"skipped {click.format_filename(str(error))}", err=True)
             skipped += 1
             continue
         if everything:
@@ -96,7 +96,7 @@ def command(
         for edit, picture in made.items():
             path = out / safe(stem, edit)
             encode_png(_array(picture), path)
-            click.echo(path)
+            click.echo(click.format_filename(path))
             written += 1
     click.echo(f"{_count(written, 'picture')} written to {out}")
     if skipped:

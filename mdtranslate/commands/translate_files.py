@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import count
@@ -19,16 +20,17 @@ def list_pictures(given: Iterable[Path]) -> list[Path]:
     found: dict[Path, Path] = {}
     for path in given:
         files: Sequence[Path] = [path]
-        if path.is_dir():
+        if os.path.isdir(path):  # noqa: PTH112 - unlike Path.is_dir, takes what cannot be looked at for no folder
             try:
                 inside = sorted(path.iterdir())
             except OSError as error:
                 raise DataError(f"{path}: cannot be read: {error.strerror}") from None
-            files = [each for each in inside if each.suffix.lower() in IMAGE_SUFFIXES and each.is_file()]
+            # A folder called x.jpg is left out; what else cannot be read is named when its turn comes.
+            files = [each for each in inside if each.suffix.lower() in IMAGE_SUFFIXES and not os.path.isdir(each)]  # noqa: PTH112
             if not files:
                 raise DataError(f"{path}: holds no picture ({', '.join(sorted(IMAGE_SUFFIXES))})")
         for file in files:
-            found.setdefault(file.resolve(), file)
+            found.setdefault(Path(os.path.realpath(file)), file)
     return list(found.values())
 
 
@@ -38,7 +40,7 @@ def plan(files: Sequence[Path]) -> dict[str, Path]:
     jobs: dict[str, Path] = {}
     taken: set[str] = set()
     for file in files:
-        parent = file.resolve().parent.name
+        parent = Path(os.path.realpath(file)).parent.name
         forms = [file.stem] if stems[file.stem.casefold()] == 1 else []
         forms += [file.name, f"{parent}-{file.name}"]
         numbered = (f"{file.name}-{number}" for number in count(2))

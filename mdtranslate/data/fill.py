@@ -7,9 +7,10 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
@@ -123,7 +124,8 @@ def _in_workers(
         for first in firsts:
             # Plain dicts travel; a dataset's own mapping need not.
             chunk = [replace(record, attributes=dict(record.attributes)) for record in _chunk(records, first)]
-            waiting.append(pool.submit(_work, first, chunk))
+            with _interrupts_held():  # A worker that is just starting would answer Ctrl-C with a traceback.
+                waiting.append(pool.submit(_work, first, chunk))
             if len(waiting) > 2 * workers:
                 yield waiting.popleft().result()
         while waiting:
@@ -151,6 +153,19 @@ def _set_up(files: tuple[Path, ...], name: str, config: dict[str, Any], target: 
         _worker = component(component.Config.model_validate(config)), target
     except Exception as error:
         _worker = DataError(f"dataset {name!r} cannot be made in a worker process: {one_line(error)}")
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Ctrl-C comes after the block. What is started in it never sees one, which is right for workers."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _die_with_parent() -> None:

@@ -68,6 +68,14 @@ def decode(source: Path | IO[bytes]) -> NDArray[np.uint8]:
         raise DataError(f"{name}: {_reason(error)}") from error
 
 
+def to_rgb(image: Image.Image) -> NDArray[np.uint8]:
+    """An opened picture as `decode` gives it. Raises `DataError`."""
+    try:
+        return _rgb(_upright(image))
+    except Exception as error:
+        raise DataError(f"picture: {_reason(error)}") from error
+
+
 def encode_png(pixels: NDArray[np.uint8], path: Path) -> None:
     """Writes [H, W, 3] uint8 as a PNG; `path` is there wholly or not at all. Raises `StorageError`."""
     buffer = BytesIO()

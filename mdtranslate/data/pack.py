@@ -149,7 +149,11 @@ def list_packed() -> list[PackedInfo]:
     """Every entry of the cache, the last used first."""
     root = cache_root()
     entries = [entry for entry in root.iterdir() if entry.is_dir() and "." not in entry.name] if root.is_dir() else []
-    return sorted((_info(entry) for entry in entries), key=lambda info: info.used, reverse=True)
+    found = []
+    for entry in entries:
+        with suppress(FileNotFoundError):  # Another process removes it just now.
+            found.append(_info(entry))
+    return sorted(found, key=lambda info: info.used, reverse=True)
 
 
 def clear(selected: Iterable[PackedInfo]) -> int:

@@ -71,12 +71,16 @@ def build_sources(recipe: Recipe) -> list[Source]:
     for number, (name, choice) in enumerate(recipe.datasets.items()):
         dataset = choice.build()
         known = {attribute.name: attribute for attribute in dataset.attributes}
+        if len(known) < len(dataset.attributes):
+            raise PluginError(f"dataset {choice.name!r} declares an attribute twice")
         if not known:
             raise PluginError(f"dataset {choice.name!r} declares no attributes, so there is nothing to translate")
         wanted = dataset.config.attributes
         for each in wanted or ():
             if each not in known:
                 raise RecipeError(f"datasets.{name}.attributes: no attribute {each!r}; {nearest(each, known)}")
+            if wanted.count(each) > 1:
+                raise RecipeError(f"datasets.{name}.attributes: {each!r} is there twice")
         labelled = tuple(known.values()) if wanted is None else tuple(known[each] for each in wanted)
         if not labelled:
             raise RecipeError(f"datasets.{name}.attributes: is empty; name at least one of {', '.join(known)}")

@@ -105,24 +105,30 @@ def obtain_judge(
     test = _examples(source, source.records(Split.TEST), "test", size, progress)
     key = _key(attributes, (train, val), size, seed, training)
     folder = cache_root().parent / "judges" / key
-    with disk(folder.parent):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_name(f"{key}.lock")):
-        judge = _load(folder, attributes, device)
-        if judge is None:
-            what = f"{source.name} judge"
-            network, reached = train_judge(train, val, attributes, seed, device, progress, training, what)
-            facts = {
-                "network": NETWORK,
-                "key": key,
-                "size": size,
-                "seed": seed,
-                "pictures": len(train.codes),
-                "training": asdict(training),
-                "val_accuracy": reached,
-            }
-            checkpoint.save(folder, "judge", {"network": network.state_dict()}, facts)
-            judge = Judge(attributes, network, device, facts)
+    judge = _load(folder, attributes, device)
+    if judge is None:
+        with disk(folder):
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(folder.with_name(f"{key}.lock"))
+            lock.acquire()
+        try:
+            judge = _load(folder, attributes, device)  # Of several processes that want it, one trains it.
+            if judge is None:
+                what = f"{source.name} judge"
+                network, reached = train_judge(train, val, attributes, seed, device, progress, training, what)
+                facts = {
+                    "network": NETWORK,
+                    "key": key,
+                    "size": size,
+                    "seed": seed,
+                    "pictures": len(train.codes),
+                    "training": asdict(training),
+                    "val_accuracy": reached,
+                }
+                checkpoint.save(folder, "judge", {"network": network.state_dict()}, facts)
+                judge = Judge(attributes, network, device, facts)
+        finally:
+            lock.release()
     judge.accuracy.update(_accuracy(judge.network, test, attributes, device))
     return judge
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from mdtranslate import Attribute, Dataset, Record, Split, Value
-from mdtranslate.errors import DataError, nearest
+from mdtranslate.errors import DataError, RecipeError, nearest
 
 WIDTH = 178  # Of the aligned pictures, in pixels; their height is 218.
 SPLITS = {Split.TRAIN: "0", Split.VAL: "1", Split.TEST: "2"}
@@ -45,9 +45,9 @@ class CelebA(Dataset):
         for value in taken:
             if value not in names or taken.count(value) > 1:
                 wrong = "there twice" if value in names else f"not there: {nearest(value, names)}"
-                raise DataError(f"{self._list}: exclusive names {value!r}, which is {wrong}")
+                raise RecipeError(f"datasets.celeba.exclusive: names {value!r}, which in {self._list} is {wrong}")
         if clash := sorted({*joined} & {*names}):
-            raise DataError(f"{self._list}: has {clash[0]!r} itself, so exclusive needs another name for its group")
+            raise RecipeError(f"datasets.celeba.exclusive: {clash[0]!r} is an attribute; call the group otherwise")
         groups = tuple(Attribute(name, values, optional=True) for name, values in joined.items())
         return groups + tuple(Attribute(name) for name in names if name not in taken)
 
@@ -109,7 +109,7 @@ class CelebA(Dataset):
 def _lines(path: Path) -> list[tuple[int, list[str]]]:
     """The words of every line that is not blank, with its number."""
     try:
-        text = path.read_text("utf-8")
+        text = path.read_text("utf-8-sig")
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:

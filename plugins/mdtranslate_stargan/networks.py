@@ -149,6 +149,11 @@ class StarGANDiscriminator(Discriminator):
             64, ge=4, le=512, description="channels of the first convolution, doubled at each halving"
         )
         layers: int = Field(6, ge=1, le=9, description="convolutions, each of which halves the picture")
+        projection: bool = Field(
+            False,
+            description="judge a picture as one of its domain, by the label's product with the features (Miyato and "
+            "Koyama 2018, equation 3), not as a picture alone",
+        )
         noise: float = Field(
             0.0,
             ge=0,
@@ -177,6 +182,7 @@ class StarGANDiscriminator(Discriminator):
         self.main = nn.Sequential(*layers)
         self.conv1 = nn.Conv2d(wide, 1, 3, padding=1, bias=False)
         self.conv2 = nn.Conv2d(wide, encoder.classes, left, bias=False)
+        self.embed = nn.Linear(encoder.size, wide, bias=False) if config.projection else None
 
     def forward(self, image: Tensor, label: Tensor, made_from: Tensor | None = None) -> Verdict:
         if self.training:
@@ -185,7 +191,11 @@ class StarGANDiscriminator(Discriminator):
             if self.config.cutout:
                 image = image * _window(image, self.config.cutout)
         features = self.main(image)
-        return Verdict(self.conv1(features), self.conv2(features).flatten(1))
+        score = self.conv1(features)
+        if self.embed is not None:
+            fit = (self.embed(self.encoder.condition(label)) * features.mean((2, 3))).sum(1)
+            score = score + fit[:, None, None, None]
+        return Verdict(score, self.conv2(features).flatten(1))
 
 
 def _window(image: Tensor, share: float) -> Tensor:
@@ -195,4 +205,5 @@ def _window(image: Tensor, share: float) -> Tensor:
     reach = share * height / 2
     rows = (torch.arange(height, device=image.device) - down * height).abs() < reach
     columns = (torch.arange(width, device=image.device) - right * width).abs() < reach
-    return (~(rows[:, :, None] & columns[:, None, :]))[:, None].to(image.dtype)
+    hidden: Tensor = (rows[:, :, None] & columns[:, None, :])[:, None]
+    return (~hidden).to(image.dtype)
