@@ -78,7 +78,7 @@ class StarGANGenerator(Generator):
         )
         blocks: int = Field(6, ge=0, le=32, description="residual blocks in the middle")
         kernel: Literal[3, 5, 7] = Field(7, description="side of the first and the last convolution, in pixels")
-        told: Literal["target", "difference"] = Field(
+        label: Literal["target", "difference"] = Field(
             "target",
             description="what it is told: the target's label (StarGAN), or target minus source, which is zero where "
             "nothing is to change (STGAN, Liu et al. 2019, section 3.2)",
@@ -119,7 +119,7 @@ class StarGANGenerator(Generator):
 
     def forward(self, image: Tensor, source: Tensor, target: Tensor, code: Tensor | None = None) -> Tensor:
         condition = self.encoder.condition(target)
-        if self.config.told == "difference":
+        if self.config.label == "difference":
             condition = condition - self.encoder.condition(source)
         given = image
         if self.config.condition == "planes":
@@ -154,20 +154,6 @@ class StarGANDiscriminator(Discriminator):
             description="judge a picture as one of its domain, by the label's product with the features (Miyato and "
             "Koyama 2018, equation 3), not as a picture alone",
         )
-        noise: float = Field(
-            0.0,
-            ge=0,
-            le=1,
-            description="standard deviation of Gaussian noise on the pictures that it sees in training, on the scale "
-            "of [-1, 1] (instance noise, Sønderby et al. 2017, section 3.3)",
-        )
-        cutout: float = Field(
-            0.0,
-            ge=0,
-            lt=1,
-            description="side of a square, as a share of the picture's, that is hidden from it in training at a random "
-            "place (DiffAugment, Zhao et al. 2020, section 3): an attribute must then show in more than one place",
-        )
 
     def __init__(self, config: Any, *, encoder: LabelEncoder, image_size: int) -> None:
         super().__init__(config, encoder=encoder, image_size=image_size)
@@ -185,25 +171,9 @@ class StarGANDiscriminator(Discriminator):
         self.embed = nn.Linear(encoder.size, wide, bias=False) if config.projection else None
 
     def forward(self, image: Tensor, label: Tensor, made_from: Tensor | None = None) -> Verdict:
-        if self.training:
-            if self.config.noise:
-                image = image + self.config.noise * torch.randn_like(image)
-            if self.config.cutout:
-                image = image * _window(image, self.config.cutout)
         features = self.main(image)
         score = self.conv1(features)
         if self.embed is not None:
             fit = (self.embed(self.encoder.condition(label)) * features.mean((2, 3))).sum(1)
             score = score + fit[:, None, None, None]
         return Verdict(score, self.conv2(features).flatten(1))
-
-
-def _window(image: Tensor, share: float) -> Tensor:
-    """Ones [B, 1, H, W], but zeros in a square of `share` of the height, its centre anywhere in the picture."""
-    height, width = image.shape[2:]
-    down, right = torch.rand(2, len(image), 1, device=image.device)
-    reach = share * height / 2
-    rows = (torch.arange(height, device=image.device) - down * height).abs() < reach
-    columns = (torch.arange(width, device=image.device) - right * width).abs() < reach
-    hidden: Tensor = (rows[:, :, None] & columns[:, None, :])[:, None]
-    return (~hidden).to(image.dtype)
