@@ -126,7 +126,7 @@ def _parse(text: str) -> tuple[str, Any]:
     if not equals or not all(key.split(".")):
         raise RecipeError(f"{text!r} is no override: write key=value, such as train.steps=1000")
     if not text.isascii() and text.encode("utf-8", "replace").decode() != text:
-        raise RecipeError(f"{text!r} is not UTF-8, which recipes are written in")
+        raise RecipeError(f"{COMMAND_LINE}: {text!r} is not UTF-8, which recipes are written in")
     try:
         read = tomllib.loads(f"x = {value}")
     except (ValueError, RecursionError):
@@ -168,7 +168,9 @@ def _override(tree: Tree, key: str, value: Any, origins: dict[str, str]) -> None
             )
         above += f"{part}."
         node[part] = node = inner
-    if isinstance(node.get(last), dict) and isinstance(value, str) and key not in GROUPS:
+    table = node.get(last)
+    component = isinstance(table, dict) and ("name" in table or above[:-1] in GROUPS)
+    if component and isinstance(value, str) and key not in GROUPS:
         key, above, node, last = f"{key}.name", f"{above}{last}.", node[last], "name"
     changed = key
     if _picks(key):

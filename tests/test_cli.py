@@ -184,3 +184,39 @@ def test_public_names() -> None:
     with pytest.raises(AttributeError):
         _ = mdtranslate.nothing
     assert issubclass(mdtranslate.MdtranslateError, Exception)
+
+
+def test_an_empty_key_clears_nothing(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    entry = tmp_path / "mdtranslate" / "packed" / ("a" * 32)
+    judge = tmp_path / "mdtranslate" / "judges" / ("b" * 32)
+    for folder in (entry, judge):
+        folder.mkdir(parents=True)
+        (folder / "content").write_bytes(bytes(1000))
+    code, _, err = run(capsys, "data", "clear", "")
+    assert code == 2 and "''" in err
+    assert entry.is_dir() and judge.is_dir()
+    code, out, _ = run(capsys, "data", "list")
+    assert code == 0 and "1 judges of evaluations" in out
+    assert run(capsys, "data", "clear", "--all")[0] == 0
+    assert not entry.exists() and not judge.exists()
+
+
+def test_a_path_that_cannot_be_looked_at_is_no_bug_of_ours(capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = run(capsys, "evaluate", "x" * 300)
+    assert (code, len(err.splitlines())) == (74, 1)
+    assert "File name too long" in err
+
+
+def test_too_little_memory_is_no_bug_of_ours(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def exhausted(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("mdtranslate.registry.Registry.recipe", exhausted)
+    code, _, err = run(capsys, "run", "stargan", "--dry-run")
+    assert code == 1
+    assert err.splitlines() == ["error: out of memory; a smaller data.batch_size or data.image_size needs less"]

@@ -311,3 +311,23 @@ def test_a_plugin_that_fails_at_work_is_named(tmp_path: Path, command: Command) 
     traced = command("--debug", "--plugin", str(file), "run", "stargan", "--dry-run", "datasets.sick.root=x")
     assert traced.returncode == 69
     assert "Traceback" in traced.stderr and traced.stderr.splitlines()[-1] == expected
+
+
+def test_what_a_plugin_imports_is_not_taken_for_its_hooks(tmp_path: Path) -> None:
+    """Some objects have every attribute that they are asked for, the marker of a hook too."""
+    file = tmp_path / "importing.py"
+    imports = "from unittest.mock import call\nfrom torch import ops\n"
+    file.write_text(imports + textwrap.dedent(GOOD.format(name="mine")))
+    found = Registry((file,))
+    assert found.plugins[-1].errors == []
+    assert found.component("dataset", "mine").name == "mine"
+
+
+def test_defaults_of_any_type_are_printed(tmp_path: Path, command: Command) -> None:
+    file = tmp_path / "pathy.py"
+    config = "    class Config(Dataset.Config):\n        roots: list[Path] = [Path('a')]\n"
+    source = textwrap.dedent(GOOD.format(name="pathy")).replace('    name = "pathy"\n', f'    name = "pathy"\n{config}')
+    file.write_text("from pathlib import Path\n" + source)
+    done = command("--plugin", str(file), "plugins", "dataset", "pathy")
+    assert done.returncode == 0, done.stderr
+    assert '["a"]' in done.stdout
