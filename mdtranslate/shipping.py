@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from mdtranslate import checkpoint
 from mdtranslate.config import Choice
 from mdtranslate.errors import CheckpointError, PluginError
-from mdtranslate.interfaces import Attribute, Discriminator, Generator, LabelEncoder
+from mdtranslate.interfaces import Attribute, Crop, Discriminator, Generator, LabelEncoder
 from mdtranslate.model import Model
 from mdtranslate.recipes import read_toml
 from mdtranslate.registry import UnknownName, registry
@@ -32,7 +32,7 @@ class Facts(BaseModel):
     attributes: dict[str, list[Attribute]]
     layout: list[str]
     image_size: int
-    crops: dict[str, float]
+    crops: dict[str, Crop]
     credit: list[str]
     trained: dict[str, Any]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,7 +21,7 @@ from mdtranslate.data.images import decode, to_rgb
 from mdtranslate.data.prepare import Preparation
 from mdtranslate.edits import Edits
 from mdtranslate.errors import DataError, RecipeError
-from mdtranslate.interfaces import Value
+from mdtranslate.interfaces import Crop, Value
 from mdtranslate.model import Model
 from mdtranslate.translation import NOISE
 
@@ -44,11 +45,11 @@ class Translator:
         model: Model,
         *,
         image_size: int,
-        crops: Mapping[str, float],
+        crops: Mapping[str, Crop],
         credit: Sequence[str] = (),
         trained: Mapping[str, Any] | None = None,
     ) -> None:
-        """`crops`: the share of the shorter side that each dataset's centred square takes, by its name.
+        """`crops`: the square that each dataset cuts out of its pictures, by its name.
 
         `trained`: facts for people.
         """
@@ -61,7 +62,7 @@ class Translator:
         """Writes everything that `load` needs, whole or not at all. Raises `StorageError`."""
         facts = {
             "image_size": self.image_size,
-            "crops": self.crops,
+            "crops": {name: asdict(crop) for name, crop in self.crops.items()},
             "credit": list(self.credit),
             "trained": self.trained,
         }
@@ -181,7 +182,7 @@ class Translator:
         if size not in (None, "native"):
             raise RecipeError(f"size={size!r}: is 'native', or left out for the size of training")
         pixels = _pixels(image)
-        crop = self.crops.get(dataset or self.encoder.datasets[0], 1.0)
+        crop = self.crops.get(dataset or self.encoder.datasets[0], Crop())
         return pixels if size == "native" else Preparation(crop, self.image_size)(pixels)
 
     def _translated(

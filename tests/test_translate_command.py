@@ -11,7 +11,7 @@ from PIL import Image
 from test_translator import Mute
 from tiny import BOTH, tiny_model, tiny_translator
 
-from mdtranslate import Translator
+from mdtranslate import Crop, Translator
 from mdtranslate.commands.translate import command
 from mdtranslate.commands.translate_files import list_pictures, plan, safe
 from mdtranslate.errors import CheckpointError, DataError, RecipeError
@@ -209,7 +209,7 @@ def test_folders_that_do_not_do_are_named(run, here):
 def test_without_a_classifier_the_message_says_what_to_give(here, monkeypatch):
     model = tiny_model()
     mute = Mute(SimpleNamespace(), encoder=model.encoder, image_size=16)
-    silent = Translator(Model(model.encoder, model.generator, mute), image_size=16, crops={"celeba": 1.0})
+    silent = Translator(Model(model.encoder, model.generator, mute), image_size=16, crops={"celeba": Crop()})
     monkeypatch.setattr(Translator, "load", lambda *_: silent)
     photo(here / "me.png")
     message = failure(RecipeError, "run", "me.png", "--set", "Male=yes", "--from", "hair=none", "--from", "Male=no")

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from tiny import BOTH, CELEBA, tiny_model, tiny_translator
 
-from mdtranslate import Discriminator, Generator, Translator, Verdict, checkpoint
+from mdtranslate import Crop, Discriminator, Generator, Translator, Verdict, checkpoint
 from mdtranslate.data.batches import normalise, to_pixels
 from mdtranslate.data.prepare import Preparation
 from mdtranslate.errors import CheckpointError, DataError, PluginError, RecipeError
@@ -70,7 +70,7 @@ class Mute(Discriminator):
 def with_parts(**parts):
     model = tiny_model()
     parts = {"generator": model.generator, "discriminator": model.discriminator, **parts}
-    return Translator(Model(model.encoder, **parts), image_size=16, crops={"celeba": 1.0})
+    return Translator(Model(model.encoder, **parts), image_size=16, crops={"celeba": Crop()})
 
 
 # Saving and loading
@@ -85,7 +85,7 @@ def test_saved_and_loaded_translates_the_same(tmp_path, joint):
     assert torch.equal(loaded.infer(real(), source), joint.infer(real(), source))
     assert loaded.encoder.attributes == joint.encoder.attributes
     assert (loaded.image_size, loaded.crops, loaded.credit, loaded.trained) == (
-        16, {"celeba": 1.0, "rafd": 1.0}, ("Faces: nobody",), {"recipe": "tiny", "step": 7}
+        16, {"celeba": Crop(), "rafd": Crop()}, ("Faces: nobody",), {"recipe": "tiny", "step": 7}
     )  # fmt: skip
 
 
@@ -277,7 +277,7 @@ def test_without_a_classifier_what_is_missing_is_named():
 def test_a_picture_is_translated_as_its_tensor_is(translator):
     pixels = picture(30, 50)
     made = translator(pixels, source=SOURCE, hair="Blond_Hair", Eyeglasses=True)
-    small = normalise(torch.from_numpy(Preparation(1.0, 16)(pixels))[None])
+    small = normalise(torch.from_numpy(Preparation(Crop(), 16)(pixels))[None])
     target = labels(translator, {"hair": "Blond_Hair", "Eyeglasses": True, "Male": True})
     expected = to_pixels(translator.translate(small, labels(translator, SOURCE), target))[0]
     assert np.array_equal(np.asarray(made), expected)
@@ -285,10 +285,10 @@ def test_a_picture_is_translated_as_its_tensor_is(translator):
 
 def test_the_crop_is_that_of_the_dataset():
     translator = tiny_translator(BOTH)
-    translator.crops = {"celeba": 2 / 3, "rafd": 1.0}
+    translator.crops = {"celeba": Crop(2 / 3), "rafd": Crop()}
     pixels = picture(30, 50)
-    assert np.array_equal(translator.prepare(pixels), Preparation(1.0, 16)(pixels[5:25, 15:35]))
-    assert np.array_equal(translator.prepare(pixels, dataset="rafd"), Preparation(1.0, 16)(pixels))
+    assert np.array_equal(translator.prepare(pixels), Preparation(Crop(), 16)(pixels[5:25, 15:35]))
+    assert np.array_equal(translator.prepare(pixels, dataset="rafd"), Preparation(Crop(), 16)(pixels))
     assert np.array_equal(translator.prepare(pixels, size="native"), pixels)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from pydantic import TypeAdapter
 
-from mdtranslate import Attribute, Choice, Discriminator, Generator, LabelEncoder, Translator
+from mdtranslate import Attribute, Choice, Crop, Discriminator, Generator, LabelEncoder, Translator
 from mdtranslate.model import Model
 from mdtranslate.registry import registry
 
@@ -43,7 +43,7 @@ def tiny_translator(attributes=CELEBA, image_size=16, **more) -> Translator:
     return Translator(
         tiny_model(attributes, image_size, **more),
         image_size=image_size,
-        crops=dict.fromkeys(attributes, 1.0),
+        crops=dict.fromkeys(attributes, Crop()),
         credit=["Faces: nobody"],
         trained={"recipe": "tiny", "step": 7},
     )

@@ -19,7 +19,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, astuple, dataclass
 from datetime import UTC, datetime
 from hashlib import blake2b
 from pathlib import Path
@@ -183,7 +183,7 @@ def _key(dataset: Dataset, records: Sequence[Record], size: int) -> str:
     def add(*fields: Any) -> None:
         digest.update(json.dumps(fields).encode() + b"\n")
 
-    add(FORMAT, dataset.name, dataset.version, dataset.crop, size)
+    add(FORMAT, dataset.name, dataset.version, astuple(dataset.crop), size)
     for record in records:
         if record.image is None:
             add(record.key)
@@ -243,7 +243,7 @@ def _describe(directory: Path, dataset: Dataset, instance: str, what: str, count
         "format": FORMAT,
         "dataset": dataset.name,
         "version": dataset.version,
-        "crop": dataset.crop,
+        "crop": asdict(dataset.crop),
         "instance": instance,
         "what": what,
         "count": count,

@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from mdtranslate.interfaces.component import Component, Settings
-from mdtranslate.interfaces.dataset import Attribute, Dataset, Record, Split, Value, spell
+from mdtranslate.interfaces.dataset import Attribute, Crop, Dataset, Record, Split, Value, spell
 
 if TYPE_CHECKING:
     from mdtranslate.interfaces.labels import LabelEncoder
@@ -21,6 +21,7 @@ __all__ = [
     "Attribute",
     "Backbone",
     "Component",
+    "Crop",
     "Dataset",
     "Discriminator",
     "Edited",

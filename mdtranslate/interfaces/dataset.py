@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,16 @@ class Split(StrEnum):
     TRAIN = "train"
     VAL = "val"
     TEST = "test"
+
+    @classmethod
+    def drawn(cls, key: str, *, val: float, test: float) -> Split:
+        """A split at random that depends on `key` alone, so that a picture stays in its own when others are added.
+
+        `val`, `test`: the shares of those splits.
+        """
+        digest = blake2b(key.encode("utf-8", "replace"), digest_size=8).digest()
+        place = int.from_bytes(digest, "big") / 2**64
+        return cls.TEST if place < test else cls.VAL if place < test + val else cls.TRAIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +103,19 @@ class Record:
     attributes: Mapping[str, Value] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Crop:
+    """A square of a picture: `side` is a share of the picture's shorter side, (`x`, `y`) its centre in shares of both.
+
+    Shares, not pixels: it is cut out of pictures of any size that are translated later, too. Where it would reach
+    over an edge it is moved inside.
+    """
+
+    side: float = 1.0
+    x: float = 0.5
+    y: float = 0.5
+
+
 class Dataset(Component):
     """A source of labelled images.
 
@@ -123,11 +147,8 @@ class Dataset(Component):
     version: str = "1"
     """Changes whenever the pixels of any record would: it enters the key of the packed cache."""
 
-    crop: float = 1.0
-    """Side of the centred square that is cut out before resizing, as a share of the picture's shorter side.
-
-    A share, not pixels: it is applied to pictures of any size that are translated later, too.
-    """
+    crop: Crop = Crop()
+    """The square that is cut out before resizing."""
 
     credit: str | None = None
     """A line that names whose pictures these are, shown where they are shown."""

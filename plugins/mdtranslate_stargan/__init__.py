@@ -10,7 +10,7 @@ from mdtranslate import hookimpl
 
 @hookimpl
 def register_datasets() -> Mapping[str, str]:
-    return {"celeba": "mdtranslate_stargan.celeba:CelebA"}
+    return {"celeba": "mdtranslate_stargan.celeba:CelebA", "rafd": "mdtranslate_stargan.rafd:RaFD"}
 
 
 @hookimpl

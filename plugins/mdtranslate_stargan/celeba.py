@@ -1,32 +1,47 @@
-"""CelebA (Liu et al., ICCV 2015), from the files as they are published."""
+"""CelebA (Liu et al., ICCV 2015), from the files as they are published, as Kaggle has them, and as torchvision has."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import random
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
 
-from mdtranslate import Attribute, Dataset, Record, Split, Value
+from mdtranslate import Attribute, Crop, Dataset, Record, Split, Value
 from mdtranslate.errors import DataError, RecipeError, nearest
 
-WIDTH = 178  # Of the aligned pictures, in pixels; their height is 218.
-SPLITS = {Split.TRAIN: "0", Split.VAL: "1", Split.TEST: "2"}
+WIDTH: Final = 178  # Of the aligned pictures, in pixels; their height is 218.
+PARTITION: Final = {"0": Split.TRAIN, "1": Split.VAL, "2": Split.TEST}
+STARGAN_TEST, STARGAN_SEED = 1_999, 1234
+ATTGAN_TRAIN, ATTGAN_VAL = 182_000, 637
+
+# Where things lie below the root: as published in one folder or in three, and torchvision's folder of its own.
+PLACES: Final = ("", "celeba", "Anno", "Eval", "Img")
+IMAGES: Final = "img_align_celeba"
+LABELS: Final = ("list_attr_celeba.txt", "list_attr_celeba.csv")
+SPLITS: Final = ("list_eval_partition.txt", "list_eval_partition.csv")
 
 
 class CelebA(Dataset):
     """202,599 aligned faces with 40 yes/no attributes.
 
-    `root` holds `img_align_celeba/`, `list_attr_celeba.txt` and `list_eval_partition.txt` (the split).
+    `root` holds `img_align_celeba/`, `list_attr_celeba.txt` and `list_eval_partition.txt`, side by side or in `Img/`,
+    `Anno/` and `Eval/` as published; or the `.csv` files of Kaggle; or torchvision's folder `celeba/` with the three.
     """
 
     name = "celeba"
 
     class Config(Dataset.Config):
         root: Path = Field(Path("data/celeba"), description="folder that holds img_align_celeba/ and the two lists")
-        crop: int = Field(178, ge=16, le=WIDTH, description="side of the centred square that is used, in pixels")
+        crop: int = Field(WIDTH, ge=16, le=WIDTH, description="side of the centred square that is used, in pixels")
+        split: Literal["official", "stargan", "attgan"] = Field(
+            "official",
+            description="the published split; 1,999 test pictures drawn as StarGAN's released code draws them (no val "
+            "split); or AttGAN's, 182,000 to train on, then 637 and 19,962",
+        )
         exclusive: dict[str, Annotated[tuple[str, ...], Field(min_length=2)]] = Field(
             default_factory=dict,
             description='attributes joined into one of which at most one holds: {hair = ["Black_Hair", "Blond_Hair"]}',
@@ -36,7 +51,7 @@ class CelebA(Dataset):
 
     def __init__(self, config: Any) -> None:
         super().__init__(config)
-        self.crop = config.crop / WIDTH
+        self.crop = Crop(config.crop / WIDTH)
 
     @cached_property
     def attributes(self) -> tuple[Attribute, ...]:  # type: ignore[override]
@@ -52,49 +67,100 @@ class CelebA(Dataset):
         return groups + tuple(Attribute(name) for name in names if name not in taken)
 
     def records(self, split: Split) -> Iterable[Record]:
-        images = self.config.root / "img_align_celeba"
-        if not images.is_dir():
-            raise DataError(f"{images}: there is no such folder; the dataset's root should be the folder that holds it")
-        partition = dict(self._partition())
-        for number, file, values in self._rows():
-            if file not in partition:
-                raise DataError(f"{self._list}:{number}: {file} has no split in {self._splits}")
-            if partition[file] == SPLITS[split]:
+        images, home = self._images, self._home()
+        for place, (number, file, values) in enumerate(self._rows()):
+            if home(place, number, file) is split:
                 yield Record(file, images / file, self._joined(values))
 
-    @property
-    def _list(self) -> Path:
-        path: Path = self.config.root / "list_attr_celeba.txt"
-        return path
+    def _home(self) -> Callable[[int, int, str], Split]:
+        """The split of a picture by its place in the list, the number of its line, and its file's name."""
+        if self.config.split == "official":
+            partition = dict(self._partition())
 
-    @property
+            def official(place: int, number: int, file: str) -> Split:
+                if file not in partition:
+                    raise DataError(f"{self._list}:{number}: {file} has no split in {self._splits}")
+                return partition[file]
+
+            return official
+        count = self._count
+        least = STARGAN_TEST + 1 if self.config.split == "stargan" else ATTGAN_TRAIN + ATTGAN_VAL + 1
+        if count < least:
+            raise DataError(f"{self._list}: has {count} pictures; split={self.config.split} needs {least} at least")
+        if self.config.split == "attgan":
+            edge = ATTGAN_TRAIN + ATTGAN_VAL
+            return lambda place, *_: (
+                Split.TRAIN if place < ATTGAN_TRAIN else Split.VAL if place < edge else Split.TEST
+            )
+        # The released code shuffles the lines of the list after `random.seed(1234)`; the first 1,999 are its test set.
+        shuffled = list(range(count))
+        random.Random(STARGAN_SEED).shuffle(shuffled)
+        test = set(shuffled[:STARGAN_TEST])
+        return lambda place, *_: Split.TEST if place in test else Split.TRAIN
+
+    def _find(self, *names: str) -> Path:
+        """The first of `names` that is there, in any of the places where it may be; else where it should be."""
+        root: Path = self.config.root
+        found = (root / place / name for place in PLACES for name in names)
+        return next((each for each in found if each.exists()), root / names[0])
+
+    @cached_property
+    def _images(self) -> Path:
+        folder = self._find(IMAGES)
+        if not folder.is_dir():
+            raise DataError(f"{folder}: there is no such folder; the dataset's root should be the folder that holds it")
+        return folder / IMAGES if (folder / IMAGES).is_dir() else folder  # Kaggle's archive has it twice.
+
+    @cached_property
+    def _list(self) -> Path:
+        return self._find(*LABELS)
+
+    @cached_property
     def _splits(self) -> Path:
-        path: Path = self.config.root / "list_eval_partition.txt"
-        return path
+        return self._find(*SPLITS)
 
     @cached_property
     def _names(self) -> list[str]:
         lines = _lines(self._list)
-        if len(lines) < 2 or len(lines[0][1]) != 1 or not lines[0][1][0].isdigit():
+        _, first = next(lines)
+        if self._list.suffix == ".csv":
+            if len(first) < 2:
+                raise DataError(f"{self._list}:1: needs the names of the columns, the file's and each attribute's")
+            return first[1:]
+        _, second = next(lines, (0, []))
+        if len(first) != 1 or not first[0].isdecimal() or not second:
             raise DataError(f"{self._list}:1: needs the number of pictures, and the next line the attributes' names")
-        return lines[1][1]
+        return second
+
+    @property
+    def _count(self) -> int:
+        """The pictures in the list."""
+        lines = _lines(self._list)
+        _, first = next(lines)
+        return int(first[0]) if self._list.suffix != ".csv" else sum(1 for _ in lines)
 
     def _rows(self) -> Iterator[tuple[int, str, dict[str, bool]]]:
-        """Count line, header, then a file name and 1 or -1 per attribute, with irregular blanks between."""
-        names = self._names
-        (_, (count,)), _, *rows = _lines(self._list)
-        if int(count) != len(rows):
-            raise DataError(f"{self._list}:1: says {count} pictures, but {len(rows)} follow; is the file whole?")
-        for number, (file, *values) in rows:
+        """Number of the line, file and attributes: after the header, a file name and 1 or -1 per attribute."""
+        names, csv = self._names, self._list.suffix == ".csv"
+        lines, count = _lines(self._list), 0
+        for _ in range(1 if csv else 2):
+            next(lines)
+        for number, (file, *values) in lines:
             if len(values) != len(names) or not {*values} <= {"1", "-1"}:
                 raise DataError(f"{self._list}:{number}: needs a file name and {len(names)} times 1 or -1")
+            count += 1
             yield number, file, {name: value == "1" for name, value in zip(names, values, strict=True)}
+        if not csv and count != self._count:
+            raise DataError(f"{self._list}:1: says {self._count} pictures, but {count} follow; is the file whole?")
 
-    def _partition(self) -> Iterator[tuple[str, str]]:
-        for number, words in _lines(self._splits):
-            if len(words) != 2 or words[1] not in SPLITS.values():
+    def _partition(self) -> Iterator[tuple[str, Split]]:
+        lines = _lines(self._splits)
+        if self._splits.suffix == ".csv":
+            next(lines)
+        for number, words in lines:
+            if len(words) != 2 or words[1] not in PARTITION:
                 raise DataError(f"{self._splits}:{number}: needs a file name and 0, 1 or 2")
-            yield words[0], words[1]
+            yield words[0], PARTITION[words[1]]
 
     def _joined(self, values: Mapping[str, bool]) -> dict[str, Value]:
         """Groups hold their value, or none of these; a picture with two of a group is unknown in it."""
@@ -106,15 +172,19 @@ class CelebA(Dataset):
         return known
 
 
-def _lines(path: Path) -> list[tuple[int, list[str]]]:
-    """The words of every line that is not blank, with its number."""
+def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """The words of every line that is not blank, with its number. Raises `DataError` where there is none."""
+    comma = "," if path.suffix == ".csv" else None
+    empty = True
     try:
-        text = path.read_text("utf-8-sig")
+        with path.open(encoding="utf-8-sig") as file:
+            for number, line in enumerate(file, start=1):
+                if words := [word.strip() for word in line.strip().split(comma)] if line.strip() else []:
+                    empty = False
+                    yield number, words
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise DataError(f"{path}: is no text file") from None
-    lines = [(number, line.split()) for number, line in enumerate(text.splitlines(), start=1) if line.strip()]
-    if not lines:
+    if empty:
         raise DataError(f"{path}: is empty")
-    return lines

@@ -15,6 +15,7 @@ from PIL import Image
 from mdtranslate.data.images import IMAGE_SUFFIXES, decode, encode_png
 from mdtranslate.data.prepare import Preparation
 from mdtranslate.errors import DataError, StorageError
+from mdtranslate.interfaces import Crop
 
 UPRIGHT = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3) * 10
 
@@ -302,7 +303,7 @@ def test_preparation_cuts_and_scales_as_torchvision_does(height, width, crop, si
 
     published = transforms.Compose([transforms.CenterCrop(crop), transforms.Resize(size)])
     expected = np.asarray(published(Image.fromarray(pixels)))
-    prepared = Preparation(crop / min(height, width), size)(pixels)
+    prepared = Preparation(Crop(crop / min(height, width)), size)(pixels)
     assert prepared.dtype == np.uint8
     assert prepared.flags.c_contiguous
     assert np.array_equal(prepared, expected)
@@ -313,4 +314,4 @@ def test_preparation_cuts_and_scales_as_torchvision_does(height, width, crop, si
 def test_preparation_antialiases():
     stripes = np.zeros((64, 64, 3), np.uint8)
     stripes[:, ::2] = 255
-    assert np.abs(Preparation(1.0, 8)(stripes).astype(int) - 128).max() <= 24
+    assert np.abs(Preparation(Crop(), 8)(stripes).astype(int) - 128).max() <= 24

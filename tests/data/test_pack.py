@@ -23,7 +23,7 @@ from PIL import Image
 from mdtranslate.data.pack import Packed, cache_root, clear, list_packed, pack
 from mdtranslate.data.prepare import Preparation
 from mdtranslate.errors import DataError, StorageError
-from mdtranslate.interfaces import Dataset, Record
+from mdtranslate.interfaces import Crop, Dataset, Record
 from mdtranslate.registry import registry, use_files
 
 SIZE = 8
@@ -74,7 +74,7 @@ def left_in(cache: Path) -> list[str]:
 def test_pictures_hashes_and_description(tmp_path, cache):
     dataset, records, seen = Files(), pictures(tmp_path / "in", 70), []
     result = packed(dataset, records, progress=lambda done, total: seen.append((done, total)))
-    expected = np.stack([Preparation(1.0, SIZE)(Dataset.load(dataset, record)) for record in records])
+    expected = np.stack([Preparation(Crop(), SIZE)(Dataset.load(dataset, record)) for record in records])
     assert isinstance(result.pixels, np.memmap)
     assert result.pixels.dtype == np.uint8
     assert np.array_equal(result.pixels, expected)
@@ -90,7 +90,7 @@ def test_pictures_hashes_and_description(tmp_path, cache):
     meta = json.loads((result.path / "meta.json").read_text())
     assert (meta["dataset"], meta["instance"], meta["what"], meta["count"], meta["size"], meta["crop"]) == (
         *("files", "faces", "train", 70, SIZE),
-        1.0,
+        {"side": 1.0, "x": 0.5, "y": 0.5},
     )
 
 
@@ -149,7 +149,7 @@ def test_version_crop_size_name_keys_and_order_repack(tmp_path):
         name = "renamed"
 
     newer, cut = Files(), Files()
-    newer.version, cut.crop = "2", 0.9
+    newer.version, cut.crop = "2", Crop(0.9)
     results = [
         packed(Files(), records),
         packed(newer, records),
@@ -161,7 +161,7 @@ def test_version_crop_size_name_keys_and_order_repack(tmp_path):
         packed(Files(), [replace(records[0], key="new"), *records[1:]]),
     ]
     assert len({result.key for result in results}) == len(results)
-    assert np.array_equal(results[2].pixels[0], Preparation(0.9, SIZE)(Files().load(records[0])))
+    assert np.array_equal(results[2].pixels[0], Preparation(Crop(0.9), SIZE)(Files().load(records[0])))
     assert np.array_equal(results[5].pixels, results[0].pixels[::-1])
     assert len(list_packed()) == len(results)
 

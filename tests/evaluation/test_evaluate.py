@@ -20,7 +20,7 @@ from mdtranslate.evaluation import evaluate as evaluation
 from mdtranslate.evaluation.evaluate import evaluate
 from mdtranslate.evaluation.judge import Judge
 from mdtranslate.evaluation.report import show
-from mdtranslate.interfaces import Split
+from mdtranslate.interfaces import Crop, Split
 from mdtranslate.model import Model
 from mdtranslate.recipes import resolve
 from mdtranslate.runfolder import RunFolder
@@ -76,7 +76,7 @@ def run(tmp_path: Path, squares: Source) -> RunFolder:
     model = Model.build(
         recipe.encoder, recipe.generator, recipe.discriminator, attributes=attributes_of(sources), image_size=16
     )
-    Translator(model, image_size=16, crops={"squares": 1.0}).save(run.translator)
+    Translator(model, image_size=16, crops={"squares": Crop()}).save(run.translator)
     return run
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 from typing import Any
 
@@ -143,3 +144,73 @@ def test_groups_that_cannot_be(tmp_path: Path, exclusive: dict[str, tuple[str, .
 def test_a_group_has_two_members_or_more(tmp_path: Path) -> None:
     with pytest.raises(ValidationError, match="at least 2"):
         celeba(tmp_path, exclusive={"hair": ("Black_Hair",)})
+
+
+def published(root: Path) -> None:
+    """As it is published: pictures, labels and splits in folders of their own."""
+    places = {"img_align_celeba": "Img", "list_attr_celeba.txt": "Anno", "list_eval_partition.txt": "Eval"}
+    for file, folder in places.items():
+        (root / folder).mkdir()
+        (root / file).rename(root / folder / file)
+
+
+def torchvisions(root: Path) -> None:
+    (root / "celeba").mkdir()
+    for file in ("img_align_celeba", "list_attr_celeba.txt", "list_eval_partition.txt"):
+        (root / file).rename(root / "celeba" / file)
+
+
+def kaggles(root: Path) -> None:
+    (root / "img_align_celeba" / "img_align_celeba").mkdir()
+    _, *lines = (root / "list_attr_celeba.txt").read_text().splitlines()
+    names, *rows = (",".join(line.split()) for line in lines)
+    (root / "list_attr_celeba.csv").write_text("\n".join([f"image_id,{names}", *rows]) + "\n")
+    rows = [",".join(line.split()) for line in (root / "list_eval_partition.txt").read_text().splitlines()]
+    (root / "list_eval_partition.csv").write_text("\n".join(["image_id,partition", *rows]) + "\n")
+    for file in root.glob("*.txt"):
+        file.unlink()
+
+
+@pytest.mark.parametrize("layout", [published, torchvisions, kaggles])
+def test_every_layout_has_the_same_records(tmp_path: Path, layout: Any) -> None:
+    plain, other = celeba(write(tmp_path / "plain")), celeba(write(tmp_path / "other"))
+    layout(tmp_path / "other")
+    assert [each.name for each in other.attributes] == NAMES
+    for split in Split:
+        ours, theirs = list(plain.records(split)), list(other.records(split))
+        assert [(each.key, each.attributes) for each in ours] == [(each.key, each.attributes) for each in theirs]
+        assert all(each.image is not None and each.image.parent.is_dir() for each in theirs)
+
+
+def long_list(root: Path, count: int) -> Path:
+    (root / "img_align_celeba").mkdir(parents=True)
+    rows = "".join(f"{number:06d}.jpg  1\n" for number in range(1, count + 1))
+    (root / "list_attr_celeba.txt").write_text(f"{count}\nMale\n{rows}")
+    return root
+
+
+def test_the_split_of_the_released_stargan(tmp_path: Path) -> None:
+    root = long_list(tmp_path, 5000)
+    # What its preprocessing does, line by line.
+    lines = (root / "list_attr_celeba.txt").read_text().splitlines()[2:]
+    random.seed(1234)
+    random.shuffle(lines)
+    expected = {line.split()[0] for i, line in enumerate(lines) if i + 1 < 2000}
+    dataset = celeba(root, split="stargan")
+    found = {split: {each.key for each in dataset.records(split)} for split in Split}
+    assert found[Split.TEST] == expected
+    assert len(found[Split.TRAIN]) == 3001 and not found[Split.VAL]
+    assert not found[Split.TRAIN] & found[Split.TEST]
+
+
+def test_the_split_of_attgan(tmp_path: Path) -> None:
+    dataset = celeba(long_list(tmp_path, 202_599), split="attgan")
+    sizes = {split: len(list(dataset.records(split))) for split in Split}
+    assert sizes == {Split.TRAIN: 182_000, Split.VAL: 637, Split.TEST: 19_962}
+    assert next(iter(dataset.records(Split.VAL))).key == "182001.jpg"
+
+
+@pytest.mark.parametrize(("split", "needed"), [("stargan", 2000), ("attgan", 182_638)])
+def test_too_few_pictures_for_a_split_are_told(tmp_path: Path, split: str, needed: int) -> None:
+    with pytest.raises(DataError, match=f"split={split} needs {needed}"):
+        list(celeba(write(tmp_path), split=split).records(Split.TRAIN))
