@@ -1,10 +1,15 @@
-"""What every run can use: the metrics of an evaluation."""
+"""What every run can use: datasets of one's own pictures, and the metrics of an evaluation."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from mdtranslate import hookimpl
+
+
+@hookimpl
+def register_datasets() -> Mapping[str, str]:
+    return {"folder": "mdtranslate_basics.folder:Folder", "table": "mdtranslate_basics.table:Table"}
 
 
 @hookimpl

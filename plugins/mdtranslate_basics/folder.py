@@ -1,0 +1,105 @@
+"""The dataset `folder`: pictures in a folder per domain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import Field
+
+from mdtranslate import Attribute, Dataset, Record, Split
+from mdtranslate.data.images import IMAGE_SUFFIXES
+from mdtranslate.errors import DataError
+
+SPLITS: Final = {
+    **dict.fromkeys(("train", "training"), Split.TRAIN),
+    **dict.fromkeys(("val", "valid", "validation"), Split.VAL),
+    **dict.fromkeys(("test", "testing"), Split.TEST),
+}
+
+
+class Folder(Dataset):
+    """Pictures in a folder per domain, with or without folders for the splits above them::
+
+        pets/cat/*.jpg          pets/train/cat/*.jpg
+        pets/dog/*.jpg          pets/test/dog/*.jpg
+
+    A folder's name is the value of one exclusive attribute; pictures may lie in folders of their own below it. What
+    has no folder of its own, val or test, is drawn from the pictures to train on, each by its name alone: it stays
+    in its split when others are added.
+    """
+
+    name = "folder"
+
+    class Config(Dataset.Config):
+        root: Path = Field(description="folder that holds a folder per domain, or train/, val/ and test/ with those")
+        attribute: str = Field("domain", pattern=r"^\w+$", description="what the attribute is called")
+        val: float = Field(0.05, ge=0, le=0.4, description="share of the val split, where it has no folder")
+        test: float = Field(0.1, ge=0, le=0.4, description="share of the test split, where it has no folder")
+
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        self.root: Path = config.root
+
+    @cached_property
+    def attributes(self) -> tuple[Attribute, ...]:  # type: ignore[override]
+        domains = sorted({each.name for folder in self._folders.values() for each in _subfolders(folder)})
+        if len(domains) < 2:
+            raise DataError(f"{self.root}: has one domain, {domains[0]!r}; a translation needs two")
+        return (Attribute(self.config.attribute, tuple(domains)),)
+
+    def records(self, split: Split) -> Iterator[Record]:
+        (attribute,) = self.attributes
+        for own, folder in self._folders.items():
+            if own not in (split, Split.TRAIN):
+                continue
+            for domain in attribute.values:
+                for file in _pictures(folder / domain):
+                    key = file.relative_to(self.root).as_posix()
+                    if (self._drawn(key) if own is Split.TRAIN else own) is split:
+                        yield Record(key, file, {attribute.name: domain})
+
+    def _drawn(self, key: str) -> Split:
+        """The split of a picture to train on, where others have no folder."""
+        val = 0 if Split.VAL in self._folders else self.config.val
+        return Split.drawn(key, val=val, test=0 if Split.TEST in self._folders else self.config.test)
+
+    @cached_property
+    def _folders(self) -> Mapping[Split, Path]:
+        """The folders that hold those of the domains. Raises `DataError` that names what `root` should be instead."""
+        if not self.root.is_dir():
+            raise DataError(f"{self.root}: there is no such folder")
+        below = _subfolders(self.root)
+        named = [each for each in below if each.name.lower() in SPLITS and _subfolders(each)]
+        splits = {SPLITS[each.name.lower()]: each for each in named}
+        if splits:
+            if Split.TRAIN not in splits:
+                raise DataError(f"{self.root}: has {', '.join(each.name for each in splits.values())}/ but no train/")
+            return splits
+        if self.root.name.lower() in SPLITS and any(
+            each.name.lower() in SPLITS for each in _subfolders(self.root.parent) if each != self.root
+        ):
+            raise DataError(f"{self.root}: is one split of {self.root.parent}, which is the root to give")
+        if not below:
+            if next(_pictures(self.root), None):
+                raise DataError(
+                    f"{self.root}: is one level too low: it holds pictures, not a folder per domain; "
+                    f"{self.root.parent} may be the root to give"
+                )
+            raise DataError(f"{self.root}: holds no folder per domain")
+        if not any(next(_pictures(each, deep=False), None) for each in below):
+            for each in below:
+                if any(inner.name.lower() in SPLITS for inner in _subfolders(each)) or len(below) == 1:
+                    raise DataError(f"{self.root}: is one level too high: {each} looks like the root to give")
+        return {Split.TRAIN: self.root}
+
+
+def _subfolders(folder: Path) -> list[Path]:
+    return sorted(each for each in folder.iterdir() if each.is_dir() and not each.name.startswith("."))
+
+
+def _pictures(folder: Path, *, deep: bool = True) -> Iterator[Path]:
+    files = folder.rglob("*") if deep else folder.glob("*")
+    return iter(sorted(each for each in files if each.suffix.lower() in IMAGE_SUFFIXES and not each.is_dir()))

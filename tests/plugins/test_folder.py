@@ -1,0 +1,131 @@
+"""A folder per domain: every layout, and every way to point at the wrong one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mdtranslate_basics.folder import Folder
+
+from mdtranslate import Split
+from mdtranslate.errors import DataError
+
+
+def fill(folder: Path, count: int = 3, suffix: str = ".jpg") -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(count):
+        (folder / f"{number:04d}{suffix}").touch()
+
+
+def folder(root: Path, **settings: Any) -> Folder:
+    return Folder(Folder.Config(root=root, **settings))
+
+
+def split_up(dataset: Folder) -> dict[Split, list[Any]]:
+    return {split: list(dataset.records(split)) for split in Split}
+
+
+def test_a_folder_per_domain(tmp_path: Path) -> None:
+    fill(tmp_path / "cat", 200)
+    fill(tmp_path / "dog", 200, ".PNG")
+    (tmp_path / "cat" / "notes.txt").touch()
+    (tmp_path / ".git").mkdir()
+    dataset = folder(tmp_path, attribute="species")
+    (attribute,) = dataset.attributes
+    assert (attribute.name, attribute.values, attribute.optional) == ("species", ("cat", "dog"), False)
+    found = split_up(dataset)
+    keys = [each.key for own in found.values() for each in own]
+    assert len(keys) == len(set(keys)) == 400
+    assert 20 <= len(found[Split.TEST]) <= 60 and 8 <= len(found[Split.VAL]) <= 35
+    assert all(each.attributes == {"species": each.key.split("/")[0]} for own in found.values() for each in own)
+    assert found[Split.TRAIN][0].image == tmp_path / found[Split.TRAIN][0].key
+
+
+def test_pictures_stay_in_their_split_when_others_are_added(tmp_path: Path) -> None:
+    fill(tmp_path / "cat", 50)
+    fill(tmp_path / "dog", 50)
+    before = {each.key: split for split, own in split_up(folder(tmp_path)).items() for each in own}
+    fill(tmp_path / "cat", 99)
+    fill(tmp_path / "dog" / "puppies", 20)
+    after = {each.key: split for split, own in split_up(folder(tmp_path)).items() for each in own}
+    assert len(after) == 169 and before.items() <= after.items()
+
+
+def test_folders_for_the_splits(tmp_path: Path) -> None:
+    for split, count in [("train", 5), ("validation", 2), ("Test", 3)]:
+        for domain in ("cat", "dog", "wild"):
+            fill(tmp_path / split / domain, count)
+    found = split_up(folder(tmp_path))
+    assert {split: len(own) for split, own in found.items()} == {Split.TRAIN: 15, Split.VAL: 6, Split.TEST: 9}
+    assert all(each.key.startswith("Test/") for each in found[Split.TEST])
+
+
+def test_a_split_without_a_folder_is_drawn_from_those_to_train_on(tmp_path: Path) -> None:
+    for split, count in [("train", 100), ("test", 7)]:
+        for domain in ("cat", "dog"):
+            fill(tmp_path / split / domain, count)
+    found = split_up(folder(tmp_path, val=0.2))
+    assert len(found[Split.TEST]) == 14 and all(each.key.startswith("test/") for each in found[Split.TEST])
+    assert 20 <= len(found[Split.VAL]) <= 60 and len(found[Split.VAL]) + len(found[Split.TRAIN]) == 200
+
+
+def too_high(root: Path) -> Path:
+    for split in ("train", "test"):
+        for domain in ("cat", "dog"):
+            fill(root / "afhq" / split / domain)
+    return root
+
+
+def higher_still(root: Path) -> Path:
+    for domain in ("cat", "dog"):
+        fill(root / "pets" / domain)
+    return root
+
+
+def too_low(root: Path) -> Path:
+    fill(root / "cat")
+    fill(root / "dog")
+    return root / "cat"
+
+
+def one_split(root: Path) -> Path:
+    return too_high(root) / "afhq" / "train"
+
+
+def one_domain(root: Path) -> Path:
+    fill(root / "cat")
+    return root
+
+
+def no_train(root: Path) -> Path:
+    fill(root / "test" / "cat")
+    fill(root / "test" / "dog")
+    return root
+
+
+def empty(root: Path) -> Path:
+    return root
+
+
+def nowhere(root: Path) -> Path:
+    return root / "nowhere"
+
+
+@pytest.mark.parametrize(
+    ("layout", "message"),
+    [
+        (too_high, "is one level too high: .*afhq looks like the root"),
+        (higher_still, "is one level too high: .*pets looks like the root"),
+        (too_low, "is one level too low: it holds pictures, .* may be the root"),
+        (one_split, "is one split of .*afhq, which is the root to give"),
+        (one_domain, "has one domain, 'cat'"),
+        (no_train, "has test/ but no train/"),
+        (empty, "holds no folder per domain"),
+        (nowhere, "there is no such folder"),
+    ],
+)
+def test_a_wrong_root_is_told_apart(tmp_path: Path, layout: Any, message: str) -> None:
+    with pytest.raises(DataError, match=message) as caught:
+        list(folder(layout(tmp_path)).records(Split.TRAIN))
+    assert "\n" not in str(caught.value)

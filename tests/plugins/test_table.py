@@ -1,0 +1,142 @@
+"""Tables in every format, and every mistake in them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+import pytest
+from mdtranslate_basics.table import Table
+from pyarrow import parquet
+
+from mdtranslate import Split
+from mdtranslate.errors import DataError, MdtranslateError
+
+HEADER = ["path", "hair", "smiling", "split"]
+ROWS = [
+    ["a/1.jpg", "blond", "yes", "train"],
+    ["a/2.jpg", "", "no", "train"],
+    ["b/3.jpg", "black, dyed", "", "val"],
+    ["b/4.jpg", "blond", "yes", "test"],
+]
+KNOWN = {
+    "a/1.jpg": {"hair": "blond", "smiling": True},
+    "a/2.jpg": {"smiling": False},
+    "b/3.jpg": {"hair": "black, dyed"},
+    "b/4.jpg": {"hair": "blond", "smiling": True},
+}
+
+
+def objects() -> list[dict[str, Any]]:
+    words = {"yes": True, "no": False, "": None}
+    return [{**dict(zip(HEADER, row, strict=True)), "smiling": words[row[2]]} for row in ROWS]
+
+
+def write(root: Path, suffix: str) -> Path:
+    file = root / f"faces{suffix}"
+    if suffix == ".csv":
+        lines = [HEADER, *ROWS]
+        file.write_text(
+            "".join(",".join(f'"{cell}"' if "," in cell else cell for cell in row) + "\r\n" for row in lines)
+        )
+    elif suffix == ".tsv":
+        file.write_text("\ufeff" + "".join("\t".join(row) + "\n" for row in [HEADER, *ROWS]), "utf-8")
+    elif suffix == ".jsonl":
+        file.write_text("\n".join(map(json.dumps, objects())) + "\n\n")
+    else:
+        parquet.write_table(pyarrow.Table.from_pylist(objects()), file)
+    return file
+
+
+def table(file: Path, **settings: Any) -> Table:
+    return Table(Table.Config(file=file, **settings))
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".parquet"])
+def test_every_format_has_the_same_records(tmp_path: Path, suffix: str) -> None:
+    dataset = table(write(tmp_path, suffix))
+    assert {each.name: each.values for each in dataset.attributes} == {"hair": ("black, dyed", "blond"), "smiling": ()}
+    found = {split: list(dataset.records(split)) for split in Split}
+    assert {split: [each.key for each in own] for split, own in found.items()} == {
+        Split.TRAIN: ["a/1.jpg", "a/2.jpg"],
+        Split.VAL: ["b/3.jpg"],
+        Split.TEST: ["b/4.jpg"],
+    }
+    for each in (record for own in found.values() for record in own):
+        assert each.attributes == KNOWN[each.key], "an empty cell is unknown"
+        assert each.image == tmp_path / each.key
+
+
+def test_yes_and_no_in_every_spelling(tmp_path: Path) -> None:
+    file = tmp_path / "x.csv"
+    file.write_text("path,a,b,c\n1.png,1,TRUE,0.0\n2.png,-1,False,1.0\n3.png,0,true,\n")
+    dataset = table(file, test=0, val=0)
+    assert all(not each.values for each in dataset.attributes)
+    records = list(dataset.records(Split.TRAIN))
+    assert [each.attributes for each in records] == [
+        {"a": True, "b": True, "c": False},
+        {"a": False, "b": False, "c": True},
+        {"a": False, "b": True},
+    ]
+
+
+def test_settings_name_the_columns_and_the_folder(tmp_path: Path) -> None:
+    file = tmp_path / "x.csv"
+    file.write_text("id,image,mood,who\n7,1.png,sad,ann\n8,2.png,glad,bob\n")
+    dataset = table(file, path="image", ignore=["id", "who"], root=tmp_path / "pictures", test=0, val=0)
+    assert [each.name for each in dataset.attributes] == ["mood"]
+    assert [each.image for each in dataset.records(Split.TRAIN)] == [
+        tmp_path / "pictures" / "1.png",
+        tmp_path / "pictures" / "2.png",
+    ]
+
+
+def test_without_a_column_splits_are_drawn_by_path(tmp_path: Path) -> None:
+    file = tmp_path / "x.csv"
+    file.write_text("path,red\n" + "".join(f"{n}.png,{n % 2}\n" for n in range(400)))
+    found = {split: [each.key for each in table(file).records(split)] for split in Split}
+    assert sum(map(len, found.values())) == 400 and 20 <= len(found[Split.TEST]) <= 60
+    assert not set(found[Split.TEST]) & set(found[Split.TRAIN])
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "settings", "message"),
+    [
+        ("x.csv", "", {}, "x.csv: has no rows"),
+        ("x.csv", "path,a\n", {}, "x.csv: has no rows"),
+        ("x.csv", "path,a\n1.png,yes,no\n", {}, "x.csv:2: has not as many cells"),
+        ("x.csv", "path,a\n1.png\n", {}, "x.csv:2: has not as many cells"),
+        ("x.csv", 'path,a\n1.png,"yes\n', {}, r"x.csv:\d: "),
+        ("x.csv", "path,a\n,yes\n", {}, "row 1 has no path"),
+        ("x.csv", "path,a\n1.png,yes\n1.png,no\n", {}, "row 2: 1.png is there already"),
+        ("x.csv", "path\n1.png\n", {}, "has no column besides path"),
+        ("x.csv", "pth,a\n1.png,yes\n", {}, "path=path: .* no such column; did you mean 'pth'"),
+        ("x.csv", "path,a\n1.png,yes\n", {"ignore": ["b"]}, "ignore=b: .* no such column"),
+        ("x.csv", "path,a,split\n1.png,yes,tset\n", {}, "row 1: split is 'tset'; train, val or test"),
+        ("x.csv", "path,a\n1.png,red\n2.png,red\n", {}, r"column 'a' holds 1 .* ignore=\[\"a\"\]"),
+        ("x.csv", "path,a\n" + "".join(f"{n}.png,v{n}\n" for n in range(99)), {}, "column 'a' holds 99 different"),
+        ("x.jsonl", '{"path": "1.png", "a": true\n', {}, "x.jsonl:1: is not JSON"),
+        ("x.jsonl", "[1]\n", {}, "x.jsonl:1: is no object"),
+        ("x.jsonl", '{"path": "1.png", "a": [1]}\n', {}, "x.jsonl:1: a: is a list"),
+        ("x.parquet", "PAR1", {}, "x.parquet: cannot be read"),
+        ("x.xlsx", "", {}, "x.xlsx: .xlsx is none of .csv, .tsv"),
+    ],
+)
+def test_a_mistake_is_named(tmp_path: Path, name: str, content: str, settings: Any, message: str) -> None:
+    file = tmp_path / name
+    file.write_text(content)
+    with pytest.raises(MdtranslateError, match=message) as caught:
+        dataset = table(file, **{"test": 0, "val": 0, **settings})
+        _ = dataset.attributes
+        list(dataset.records(Split.TRAIN))
+    assert "\n" not in str(caught.value)
+
+
+def test_no_file_and_no_text(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"x\.csv: cannot be read: No such file"):
+        list(table(tmp_path / "x.csv").records(Split.TRAIN))
+    (tmp_path / "x.csv").write_bytes(b"path,a\n\xff.png,yes\n")
+    with pytest.raises(DataError, match=r"x\.csv: is not UTF-8"):
+        list(table(tmp_path / "x.csv").records(Split.TRAIN))
