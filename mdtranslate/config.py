@@ -112,6 +112,9 @@ class Data(Settings):
     )
     batch_size: int = Field(16, ge=1, le=65_536, description="pictures per step")
     flip: bool = Field(True, description="mirror half of the training pictures left to right")
+    balance: Literal["none", "dataset", "domain"] = Field(
+        "none", description="draw every picture equally often, or pictures of every dataset, or of every domain"
+    )
     targets: Literal["permute", "one-edit", "other"] = Field(
         "permute",
         description="target labels: the batch's own, permuted (StarGAN; with several datasets, those of other pictures "

@@ -16,7 +16,7 @@ from mdtranslate.errors import RecipeError
 from mdtranslate.interfaces import LabelEncoder
 from mdtranslate.translation import NOISE, Batch
 
-ORDER, DRAWS = 0, 1  # What a random stream is for: its second word, after the seed.
+ORDER, DRAWS, TURNS = 0, 1, 2  # What a random stream is for: its second word, after the seed.
 
 
 class Batches:
@@ -39,7 +39,8 @@ class Batches:
         self.pixels, self.labels = pixels, torch.cat(list(labels))
         self.encoder, self.settings, self.seed, self.device = encoder, settings, seed, device
         self.starts = np.cumsum([0, *(len(each) for each in pixels)])
-        self._epoch, self._order = -1, np.empty(0, np.int64)
+        self._groups = self._grouped()
+        self._orders: dict[tuple[int, ...], tuple[int, NDArray[np.int64]]] = {}
         if settings.targets == "other":
             try:
                 self.domains = encoder.domains
@@ -68,17 +69,40 @@ class Batches:
         rest = (to_device(each, self.device) for each in (source, target, noise, uniform))
         return Batch(real, *rest)
 
+    def _grouped(self) -> list[NDArray[np.int64]]:
+        """The pictures of each group that is drawn from equally often (`data.balance`)."""
+        everything = np.arange(len(self))
+        if self.settings.balance == "none":
+            return [everything]
+        datasets = self.encoder.dataset(self.labels)
+        group = datasets
+        if self.settings.balance == "domain":  # What is unknown in part is a group of its own, in each dataset.
+            domains = self.encoder.domain(self.labels)
+            group = torch.where(domains < 0, -1 - datasets, domains)
+        return [everything[(group == each).numpy()] for each in torch.unique(group)]
+
     def _indices(self, step: int) -> NDArray[np.int64]:
-        """Positions of the pictures of a step: epochs are permutations laid end to end, batches cut across them."""
-        positions = np.arange(step * self.settings.batch_size, (step + 1) * self.settings.batch_size)
-        indices = np.empty(len(positions), np.int64)
-        for epoch in np.unique(positions // len(self)):
-            if epoch != self._epoch:
-                self._epoch = int(epoch)
-                self._order = np.random.default_rng([self.seed, ORDER, self._epoch]).permutation(len(self))
-            inside = positions // len(self) == epoch
-            indices[inside] = self._order[positions[inside] % len(self)]
-        return indices
+        """Positions of the pictures of a step.
+
+        Groups take turns, in an order that is drawn for each round. Each group's epochs are permutations laid end to
+        end, and batches are cut across them.
+        """
+        first, count = step * self.settings.batch_size, len(self._groups)
+        found = np.empty(self.settings.batch_size, np.int64)
+        for place in range(len(found)):
+            turn, which = divmod(first + place, count)
+            number = int(self._order((TURNS,), turn, count)[which]) if count > 1 else 0
+            own = self._groups[number]
+            epoch, inside = divmod(turn, len(own))
+            found[place] = own[self._order((ORDER, number) if number else (ORDER,), epoch, len(own))[inside]]
+        return found
+
+    def _order(self, stream: tuple[int, ...], epoch: int, count: int) -> NDArray[np.int64]:
+        """A permutation of `count`, drawn for `stream` and `epoch`; the last one of each stream is kept."""
+        if stream not in self._orders or self._orders[stream][0] != epoch:
+            kind, *rest = stream
+            self._orders[stream] = epoch, np.random.default_rng([self.seed, kind, epoch, *rest]).permutation(count)
+        return self._orders[stream][1]
 
     def _gather(self, index: NDArray[np.int64]) -> NDArray[np.uint8]:
         if len(self.pixels) == 1:

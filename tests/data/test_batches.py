@@ -66,6 +66,25 @@ def test_every_picture_comes_once_an_epoch_and_labels_stay_with_their_pictures()
     assert seen[:12] != seen[12:]
 
 
+def test_balance_draws_datasets_or_domains_equally_often():
+    moods = [{"mood": value} for value in MOOD.values]
+    toy = [{"colour": "red", "Round": True}] * 20 + [{"colour": "blue", "Round": False}] * 2 + [{"colour": "blue"}]
+    shares = {}
+    for balance in ("none", "dataset", "domain"):
+        made = batches([toy, moods], balance=balance)
+        drawn = torch.cat([made(step).source for step in range(100)])
+        shares[balance] = [float((drawn == label).all(1).float().mean()) for label in torch.unique(made.labels, dim=0)]
+        assert all(
+            torch.equal(made(step).source, batches([toy, moods], balance=balance)(step).source) for step in (7, 3)
+        )
+    # Unique labels: round red toys, blue toys of unknown shape and not round, and two moods.
+    blue, unclear = 2, 1
+    assert sorted(shares["none"]) == pytest.approx(sorted([20 / 25, blue / 25, unclear / 25, 1 / 25, 1 / 25]), abs=0.02)
+    expected = [20 / 46, blue / 46, unclear / 46, 1 / 4, 1 / 4]
+    assert sorted(shares["dataset"]) == pytest.approx(sorted(expected), abs=0.02)
+    assert shares["domain"] == pytest.approx([1 / 5] * 5, abs=0.01)
+
+
 def test_a_step_is_the_same_whenever_it_is_asked_for_and_another_seed_is_another():
     first, second = batches([toys(12)]), batches([toys(12)])
     later = first(5)
