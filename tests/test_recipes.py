@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import mdtranslate_stargan
 import pytest
 from pydantic import Field
 
@@ -345,7 +346,9 @@ def test_where_each_value_came_from(tmp_path: Path) -> None:
     assert plain["generator.depth"] == "default"
 
 
-@pytest.mark.parametrize("name", ["stargan", "stargan-avatars", "stargan-celeba"])
+@pytest.mark.parametrize(
+    "name", [path.stem for path in sorted(Path(mdtranslate_stargan.__file__).parent.glob("recipes/*"))]
+)
 def test_shipped_recipes_say_all_they_are_and_read_back(name: str) -> None:
     assert name in registry().names("recipe")
     resolved = resolve(name)
@@ -389,7 +392,8 @@ def test_the_paper_is_the_default_of_stargan_celeba() -> None:
         True,
         "permute",
     )
-    assert (recipe.train.steps, recipe.train.critic_steps) == (200_000, 5)
+    # 20 epochs of all but 2,000 pictures, of which the released code keeps back 1,999.
+    assert (recipe.train.steps, recipe.train.critic_steps) == (20 * (202_599 - 1_999) // 16, 5)
     for optimizer in (recipe.optimizers.generator, recipe.optimizers.discriminator):
         assert (optimizer.learning_rate, optimizer.betas) == (1e-4, (0.5, 0.999))
         assert optimizer.rate(0, 200_000) == optimizer.rate(100_000, 200_000) == 1e-4
@@ -397,6 +401,22 @@ def test_the_paper_is_the_default_of_stargan_celeba() -> None:
         assert optimizer.rate(199_999, 200_000) == pytest.approx(1e-9) and optimizer.rate(200_000, 200_000) == 0
     weights = {name: choice.config.weight for name, choice in recipe.losses.items()}  # type: ignore[attr-defined]
     assert weights == {"wgan-gp": 1.0, "domain-classification": 1.0, "cycle-reconstruction": 10.0}
+
+
+def test_what_the_released_code_does_otherwise() -> None:
+    paper, released = resolve("stargan-celeba"), resolve("stargan-celeba-released")
+    ours, theirs = dict(flat(paper.tree)), dict(flat(released.tree))
+    assert {key: value for key, value in theirs.items() if ours.get(key) != value} == {
+        "losses.wgan-gp.penalised": "sum",
+        "train.steps": 200_000,
+        "optimizers.generator.decay_from": 1.0,
+        "optimizers.discriminator.decay_from": 1.0,
+    }
+    assert released.recipe.optimizers.generator.rate(199_999, 200_000) == 1e-4
+
+
+def test_the_papers_length_on_rafd() -> None:
+    assert resolve("stargan-rafd").recipe.train.steps == 200 * 4_824 * 9 // 10 // 16
 
 
 def test_a_component_that_refuses_its_settings_is_a_mistake_of_the_recipe() -> None:

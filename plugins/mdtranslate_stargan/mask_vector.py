@@ -34,8 +34,9 @@ class MaskVector(LabelEncoder):
     class Config(Settings):
         exclusive: Literal["softmax", "binary"] = Field(
             "softmax",
-            description="loss of an exclusive attribute: cross-entropy over its values (none of these has logit 0), or "
-            "a binary cross-entropy per value, as the released code has it for CelebA's hair colours",
+            description="loss of an exclusive attribute that may be none of its values: cross-entropy, in which none "
+            "has the logit 0, or a binary cross-entropy per value, as the released code has it for CelebA's hair colours; "
+            "without none it is cross-entropy",
         )
 
     def __init__(self, config: Any, *, attributes: Mapping[str, Sequence[Attribute]]) -> None:
@@ -88,7 +89,7 @@ class MaskVector(LabelEncoder):
         total = torch.zeros(len(logits), device=logits.device)
         truths = self._truth(label)
         for attribute, code, (own, truth) in self._each(label, logits, truths):
-            if attribute.values and self.config.exclusive == "softmax":
+            if attribute.values and (self.config.exclusive == "softmax" or not attribute.optional):
                 # An unknown code would be out of range; the mask below takes its term out.
                 position = (code - len(attribute.choices) + len(attribute.allowed)).clamp(min=0).long()
                 term = F.cross_entropy(_with_none(attribute, own), position, reduction="none")

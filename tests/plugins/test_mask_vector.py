@@ -86,7 +86,7 @@ def test_the_loss_by_hand(attributes: Mapping[str, Sequence[Attribute]], exclusi
                 total = total + F.softplus(-row[columns[attribute.name]] if value else row[columns[attribute.name]])
                 continue
             own = {each: row[columns[f"{attribute.name}={each}"]] for each in attribute.values}
-            if exclusive == "binary":
+            if exclusive == "binary" and (attribute.optional or not attribute.values):
                 total = total + sum(F.softplus(-logit if each == value else logit) for each, logit in own.items())
             else:
                 scores = {**own, **({None: torch.zeros(())} if attribute.optional else {})}
