@@ -35,7 +35,7 @@ class MaskVector(LabelEncoder):
         exclusive: Literal["softmax", "binary"] = Field(
             "softmax",
             description="loss of an exclusive attribute that may be none of its values: cross-entropy, in which none "
-            "has the logit 0, or a binary cross-entropy per value, as the released code has it for CelebA's hair colours; "
+            "has the logit 0, or a binary cross-entropy per value, as the released code has it for hair colours; "
             "without none it is cross-entropy",
         )
 
