@@ -19,6 +19,7 @@ COMMANDS = {
     "run": "Train a recipe, or go on with a run.",
     "translate": "Translate pictures with a trained run.",
     "evaluate": "Measure a trained run on its test pictures.",
+    "import": "Make a translator of a published checkpoint.",
     "plugins": "List plugins, or print one component's settings.",
     "data": "List or clear the cache of packed pictures.",
 }
@@ -33,7 +34,8 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        command: click.Command = import_module(f"mdtranslate.commands.{name}").command
+        module = "importing" if name == "import" else name  # A keyword names no module.
+        command: click.Command = import_module(f"mdtranslate.commands.{module}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -28,7 +28,9 @@ class Trainer:
 
     def __init__(self, recipe: Recipe, model: Model, losses: Mapping[str, Loss], device: torch.device) -> None:
         self.recipe, self.model, self.losses, self.device = recipe, model, dict(losses), device
-        self.networks: dict[str, nn.Module] = {"generator": model.generator, "discriminator": model.discriminator}
+        assert model.discriminator is not None, "a recipe always has one"
+        self.discriminator = model.discriminator
+        self.networks: dict[str, nn.Module] = {**model.networks}
         self.average = deepcopy(model.generator).requires_grad_(False) if recipe.train.ema is not None else None
         # Parameters of losses train with the generator.
         trained = {
@@ -45,7 +47,7 @@ class Trainer:
     def step(self, step: int, batch: Batch) -> None:
         """One batch: the discriminator's update, and every `critic_steps` the generator's on the same batch."""
         both = (step + 1) % self.recipe.train.critic_steps == 0
-        t = Translation(batch, self.model.generator, self.model.discriminator, self.model.encoder, carry_graph=both)
+        t = Translation(batch, self.model.generator, self.discriminator, self.model.encoder, carry_graph=both)
         self.update("discriminator", t, step)
         if both:
             self.update("generator", t.then_generator(), step)

@@ -51,6 +51,12 @@ def register_metrics() -> Components:
 
 
 @hookspec
+def register_importers() -> Components:
+    """Importers of published checkpoints: subclasses of `mdtranslate.Importer`."""
+    return []
+
+
+@hookspec
 def register_recipes() -> Iterable[Path]:
     """Recipes: TOML files, each known by its file name without `.toml`."""
     return []

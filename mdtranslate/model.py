@@ -15,24 +15,33 @@ from mdtranslate.interfaces import Attribute, Discriminator, Generator, LabelEnc
 
 @dataclass(frozen=True)
 class Model:
-    """An encoder, a generator and a discriminator that fit each other."""
+    """An encoder, a generator and a discriminator that fit each other. To translate, there need be no discriminator."""
 
     encoder: LabelEncoder
     generator: Generator
-    discriminator: Discriminator
+    discriminator: Discriminator | None
+
+    @property
+    def networks(self) -> dict[str, Generator | Discriminator]:
+        """Those that there are, by their role."""
+        found: dict[str, Generator | Discriminator | None] = {
+            "generator": self.generator,
+            "discriminator": self.discriminator,
+        }
+        return {role: network for role, network in found.items() if network is not None}
 
     @classmethod
     def build(
         cls,
         encoder: Choice[LabelEncoder],
         generator: Choice[Generator],
-        discriminator: Choice[Discriminator],
+        discriminator: Choice[Discriminator] | None,
         *,
         attributes: Mapping[str, Sequence[Attribute]],
         image_size: int,
         seed: int = 0,
     ) -> Model:
-        """Builds all three; weights are drawn from `seed`, each network's own stream.
+        """Builds all that are chosen; weights are drawn from `seed`, each network's own stream.
 
         Raises `RecipeError` for settings or a size that do not go together.
         """
@@ -40,7 +49,7 @@ class Model:
         torch.manual_seed(seed)
         first = generator.build(encoder=built, image_size=image_size)
         torch.manual_seed(seed + 1)
-        second = discriminator.build(encoder=built, image_size=image_size)
+        second = None if discriminator is None else discriminator.build(encoder=built, image_size=image_size)
         if image_size % first.multiple:
             raise RecipeError(
                 f"data.image_size={image_size}: must be a multiple of {first.multiple} for generator {first.name!r}"
@@ -49,6 +58,6 @@ class Model:
 
     def to(self, device: torch.device) -> Model:
         """Moves both networks, in the layout that the device prefers."""
-        for network in (self.generator, self.discriminator):
+        for network in self.networks.values():
             network.to(device, memory_format=layout(device))  # type: ignore[call-overload]
         return self

@@ -30,6 +30,7 @@ KINDS = {
     "backbone": "register_backbones",
     "loss": "register_losses",
     "metric": "register_metrics",
+    "importer": "register_importers",
 }
 RECIPES = "register_recipes"
 

@@ -27,7 +27,7 @@ class Facts(BaseModel):
 
     encoder: Choice[LabelEncoder]
     generator: Choice[Generator]
-    discriminator: Choice[Discriminator]
+    discriminator: Choice[Discriminator] | None = None
     plugins: list[str]
     attributes: dict[str, list[Attribute]]
     layout: list[str]
@@ -39,14 +39,13 @@ class Facts(BaseModel):
 
 def write(folder: Path, model: Model, facts: Mapping[str, Any]) -> None:
     """Writes a model, and what else `Facts` has."""
-    networks = {"generator": model.generator, "discriminator": model.discriminator}
-    parts: dict[str, Any] = {"encoder": model.encoder, **networks}
+    parts: dict[str, Any] = {"encoder": model.encoder, **model.networks}
     weights: dict[str, torch.Tensor] = {}
-    for role, network in networks.items():
+    for role, network in model.networks.items():
         weights |= checkpoint.gather(role, network.state_dict())
     body = {
         **{role: {"name": each.name, **each.config.model_dump(mode="json")} for role, each in parts.items()},
-        "plugins": sorted({_owner(kind, parts[role].name) for role, kind in KINDS.items()}),
+        "plugins": sorted({_owner(KINDS[role], part.name) for role, part in parts.items()}),
         "attributes": {
             name: [{"name": each.name, "values": each.values, "optional": each.optional} for each in own]
             for name, own in zip(model.encoder.datasets, model.encoder.attributes, strict=True)
@@ -89,7 +88,7 @@ def read(path: Path) -> tuple[Model, Facts]:
             f"{file}: encoder {facts.encoder.name!r} lays labels out otherwise than when it was trained "
             f"(with {_plugins(saved)})"
         )
-    for role, network in (("generator", model.generator), ("discriminator", model.discriminator)):
+    for role, network in model.networks.items():
         checkpoint.fill(network, checkpoint.part(role, tensors.get("weights", {})), f"{folder}: {role}")
         network.eval().requires_grad_(False)
     return model, facts

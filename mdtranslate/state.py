@@ -17,10 +17,9 @@ from mdtranslate.runfolder import RunFolder
 
 def save(run: RunFolder, trainer: Trainer, step: int, identity: Mapping[str, str]) -> None:
     """Writes the checkpoint of `step` and removes the oldest beyond `train.keep`."""
-    networks: dict[str, torch.Tensor] = checkpoint.gather("generator", trainer.model.generator.state_dict())
-    networks |= checkpoint.gather("discriminator", trainer.model.discriminator.state_dict())
-    if trainer.average is not None:
-        networks |= checkpoint.gather("average", trainer.average.state_dict())
+    networks: dict[str, torch.Tensor] = {}
+    for name, module in _modules(trainer).items():
+        networks |= checkpoint.gather(name, module.state_dict())
     for name, loss in trainer.losses.items():
         frozen = {key for key, each in loss.named_parameters() if not each.requires_grad}
         kept = {key: value for key, value in loss.state_dict().items() if key not in frozen}
@@ -92,12 +91,14 @@ def restore(run: RunFolder, trainer: Trainer, identity: Mapping[str, str], say: 
     return 0
 
 
+def _modules(trainer: Trainer) -> dict[str, torch.nn.Module]:
+    """The networks, and the average where there is one."""
+    return {**trainer.networks, **({"average": trainer.average} if trainer.average is not None else {})}
+
+
 def _fill(trainer: Trainer, tensors: Mapping[str, Mapping[str, torch.Tensor]]) -> None:
     networks = tensors["networks"]
-    modules = {"generator": trainer.model.generator, "discriminator": trainer.model.discriminator}
-    if trainer.average is not None:
-        modules["average"] = trainer.average
-    for name, module in modules.items():
+    for name, module in _modules(trainer).items():
         checkpoint.fill(module, checkpoint.part(name, networks), name)
     for name, loss in trainer.losses.items():
         loss.load_state_dict(checkpoint.part(f"losses.{name}", networks), strict=False)

@@ -155,6 +155,8 @@ class _Job:
         if folder is None:
             return
         other = Translator.load(Path(folder), self.device).model
+        if other.discriminator is None:
+            raise CheckpointError(f"train.init={folder}: has no discriminator to go on with")
         before, own = list(other.encoder.layout), list(self.model.encoder.layout)
         if before != own:
             raise CheckpointError(

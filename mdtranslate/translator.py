@@ -126,13 +126,17 @@ class Translator:
         real = real.to(self.device)
         if real.shape[2:] != side:
             real = F.interpolate(real, side, mode="bilinear", antialias=True).clamp(-1, 1)
-        with _evaluating(self.model.discriminator):
-            logits = self.model.discriminator(real, label).logits
+        discriminator, logits = self.model.discriminator, None
+        if discriminator is not None:
+            with _evaluating(discriminator):
+                logits = discriminator(real, label).logits
         if logits is None:
+            why = "no network tells"
+            if discriminator is not None:
+                why = f"the discriminator {discriminator.name!r} classifies nothing"
             raise RecipeError(
-                f"{', '.join(unknown)}: unknown of the picture, and the discriminator "
-                f"{self.model.discriminator.name!r} classifies nothing; give {'it' if len(unknown) == 1 else 'them'} "
-                f"(--from {unknown[0]}=..., in Python source={{...}})"
+                f"{', '.join(unknown)}: unknown of the picture, and {why}; give "
+                f"{'it' if len(unknown) == 1 else 'them'} (--from {unknown[0]}=..., in Python source={{...}})"
             )
         return self.encoder.infer(logits, label)
 

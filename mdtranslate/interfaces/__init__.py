@@ -1,4 +1,4 @@
-"""The contract between the core and its plugins: five kinds of component, and the words they share.
+"""The contract between the core and its plugins: six kinds of component, and the words they share.
 
 What needs torch is imported when it is first asked for: a dataset plugin never pays for it.
 """
@@ -12,6 +12,7 @@ from mdtranslate.interfaces.component import Component, Settings
 from mdtranslate.interfaces.dataset import Attribute, Crop, Dataset, Record, Split, Value, spell
 
 if TYPE_CHECKING:
+    from mdtranslate.interfaces.importer import Importer, Published
     from mdtranslate.interfaces.labels import LabelEncoder
     from mdtranslate.interfaces.loss import Loss, Ramp, Terms
     from mdtranslate.interfaces.metric import Edited, Metric
@@ -26,9 +27,11 @@ __all__ = [
     "Discriminator",
     "Edited",
     "Generator",
+    "Importer",
     "LabelEncoder",
     "Loss",
     "Metric",
+    "Published",
     "Ramp",
     "Record",
     "Settings",
@@ -44,6 +47,8 @@ _HOMES = {
     "Loss": "loss",
     "Ramp": "loss",
     "Terms": "loss",
+    "Importer": "importer",
+    "Published": "importer",
     "Edited": "metric",
     "Metric": "metric",
     "Backbone": "networks",

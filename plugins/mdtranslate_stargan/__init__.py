@@ -36,5 +36,10 @@ def register_losses() -> Mapping[str, str]:
 
 
 @hookimpl
+def register_importers() -> Mapping[str, str]:
+    return {"stargan": "mdtranslate_stargan.published:StarGANFiles"}
+
+
+@hookimpl
 def register_recipes() -> Iterable[Path]:
     return sorted((Path(__file__).parent / "recipes").glob("*.toml"))

@@ -1,0 +1,104 @@
+"""Published checkpoints of other code as translators: read without running anything, checked, and saved as ours."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from pydantic import TypeAdapter, ValidationError
+from torch import Tensor
+
+from mdtranslate import checkpoint
+from mdtranslate.config import Choice
+from mdtranslate.errors import CheckpointError, RecipeError
+from mdtranslate.files import sha256
+from mdtranslate.interfaces import Attribute, Crop, Discriminator, Generator, Importer, LabelEncoder
+from mdtranslate.model import Model
+from mdtranslate.registry import registry
+from mdtranslate.translator import Translator
+
+
+def import_published(
+    name: str, files: Sequence[Path], attributes: Mapping[str, Sequence[Attribute]], settings: Mapping[str, Any]
+) -> Translator:
+    """The translator that importer `name` makes of `files`.
+
+    Raises `CheckpointError` for a file that is no such checkpoint, `RecipeError` for attributes or settings that do not
+    fit it.
+    """
+    component = registry().component("importer", name)
+    try:
+        config = component.Config.model_validate(dict(settings))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise RecipeError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    importer = cast(Importer, Choice(component, config).build())
+    published = importer.read({file: read_state(file) for file in files}, attributes)
+    one = published.discriminator
+    with torch.random.fork_rng(devices=[]):
+        model = Model.build(
+            TypeAdapter(Choice[LabelEncoder]).validate_python(published.encoder),
+            TypeAdapter(Choice[Generator]).validate_python(published.generator),
+            None if one is None else TypeAdapter(Choice[Discriminator]).validate_python(one),
+            attributes=attributes,
+            image_size=published.image_size,
+        )
+    for role, network in model.networks.items():
+        checkpoint.fill(network, published.weights[role], f"{', '.join(map(str, files))}: {role}")
+        network.eval().requires_grad_(False)
+    return Translator(
+        model,
+        image_size=published.image_size,
+        crops=dict.fromkeys(attributes, Crop()),
+        trained={"imported": name, "files": {file.name: sha256(file) for file in files}},
+    )
+
+
+def read_state(file: Path) -> dict[str, Tensor]:
+    """The tensors of a file that `torch.save` wrote, by name. No code of it is run.
+
+    Raises `CheckpointError` that names the file where it is none, is damaged, or holds anything else.
+    """
+    try:
+        state = torch.load(file, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise CheckpointError(f"{file}: there is no such file") from None
+    except pickle.UnpicklingError:
+        raise CheckpointError(
+            f"{file}: holds more than weights, or is damaged; such a file could run code, so it is not read"
+        ) from None
+    except Exception as error:  # torch.load raises anything on damaged files.
+        raise CheckpointError(f"{file}: cannot be read as a checkpoint of PyTorch: {_first_line(error)}") from None
+    if not isinstance(state, dict) or not all(isinstance(each, Tensor) for each in state.values()):
+        raise CheckpointError(f"{file}: is no table of weights by name, as a network's state_dict is")
+    return {str(name): value for name, value in state.items()}
+
+
+def read_attributes(given: Sequence[str]) -> dict[str, tuple[Attribute, ...]]:
+    """`Male,Young` as yes/no attributes, `hair=Black_Hair|Blond_Hair` as an exclusive one; a dataset for each text.
+
+    Datasets are called `a`, `b`, ... where there are several, for want of other names. Raises `RecipeError`.
+    """
+    found: dict[str, tuple[Attribute, ...]] = {}
+    for number, text in enumerate(given):
+        own = tuple(_attribute(word.strip()) for word in text.split(","))
+        names = [each.name for each in own]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise RecipeError(f"--attributes {text}: {twice[0]} is there twice")
+        found["pictures" if len(given) == 1 else "abcdefghijklmnopqrstuvwxyz"[number]] = own
+    return found
+
+
+def _attribute(word: str) -> Attribute:
+    name, equals, values = word.partition("=")
+    choices = tuple(value.strip() for value in values.split("|")) if equals else ()
+    if not name or not all(choices) or len(choices) == 1 or len({*choices}) < len(choices):
+        raise RecipeError(f"--attributes {word!r}: write a name, or name=value|value|... for an exclusive one")
+    return Attribute(name, choices, optional=bool(choices))
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

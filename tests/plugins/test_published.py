@@ -1,0 +1,213 @@
+"""Checkpoints as the released StarGAN writes them, against a plain transcription of its generator."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from runs import mdtranslate
+from torch import nn
+
+from mdtranslate import Translator
+
+FIVE = "Black_Hair,Blond_Hair,Brown_Hair,Male,Young"
+MOODS = "expression=angry|contemptuous|disgusted|fearful|happy|neutral|sad|surprised"
+
+
+def norm(channels: int) -> nn.Module:
+    return nn.InstanceNorm2d(channels, affine=True, track_running_stats=True)
+
+
+class Block(nn.Module):
+    def __init__(self, wide: int) -> None:
+        super().__init__()
+        self.main = nn.Sequential(
+            nn.Conv2d(wide, wide, 3, 1, 1, bias=False),
+            norm(wide),
+            nn.ReLU(),
+            nn.Conv2d(wide, wide, 3, 1, 1, bias=False),
+            norm(wide),
+        )
+
+    def forward(self, x: Any) -> Any:
+        return x + self.main(x)
+
+
+def generator(wide: int, labels: int, blocks: int) -> nn.Sequential:
+    """Table 4 of the paper's appendix; names and places of the weights as in the released files."""
+    layers: list[nn.Module] = [nn.Conv2d(3 + labels, wide, 7, 1, 3, bias=False), norm(wide), nn.ReLU()]
+    for times in (1, 2):
+        layers += [nn.Conv2d(wide * times, wide * times * 2, 4, 2, 1, bias=False), norm(wide * times * 2), nn.ReLU()]
+    layers += [Block(wide * 4) for _ in range(blocks)]
+    for times in (4, 2):
+        half = wide * times // 2
+        layers += [nn.ConvTranspose2d(wide * times, half, 4, 2, 1, bias=False), norm(half), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Conv2d(wide, 3, 7, 1, 3, bias=False), nn.Tanh())
+
+
+def discriminator(wide: int, labels: int, layers: int, size: int) -> nn.ModuleDict:
+    """Table 5."""
+    main: list[nn.Module] = [nn.Conv2d(3, wide, 4, 2, 1), nn.LeakyReLU(0.01)]
+    for _ in range(layers - 1):
+        main += [nn.Conv2d(wide, wide * 2, 4, 2, 1), nn.LeakyReLU(0.01)]
+        wide *= 2
+    heads = {"conv1": nn.Conv2d(wide, 1, 3, 1, 1, bias=False)}
+    heads["conv2"] = nn.Conv2d(wide, labels, size // 2**layers, bias=False)
+    return nn.ModuleDict({"main": nn.Sequential(*main), **heads})
+
+
+def trained(network: nn.Module) -> nn.Module:
+    """Weights and running statistics as no initialisation has them."""
+    torch.manual_seed(1)
+    for each in network.state_dict().values():
+        if each.dtype.is_floating_point:
+            each.copy_(torch.randn_like(each) * 0.2 + (each.ndim == 1))
+    return network
+
+
+def save(folder: Path, labels: int, *, wide: int = 6, blocks: int = 2, layers: int = 3, size: int = 32) -> nn.Module:
+    made = trained(generator(wide, labels, blocks))
+    torch.save({f"main.{key}": value for key, value in made.state_dict().items()}, folder / "G.ckpt")
+    known = labels - 2 if labels > 5 else labels
+    torch.save(trained(discriminator(4, known, layers, size)).state_dict(), folder / "D.ckpt")
+    return made
+
+
+def run(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return mdtranslate("import", "stargan", *arguments, cwd=home)
+
+
+def published(made: nn.Module, pixels: Any, label: list[float]) -> Any:
+    """What the released code makes of a picture: never in evaluation mode, so by the statistics of the picture."""
+    image = torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 127.5 - 1
+    planes = torch.tensor(label)[None, :, None, None].expand(-1, -1, *image.shape[2:])
+    with torch.no_grad():
+        out = made.train()(torch.cat([image, planes], 1))
+    return ((out[0].permute(1, 2, 0) + 1) * 127.5).round().clamp(0, 255).numpy()
+
+
+@pytest.mark.parametrize(("wide", "blocks", "size"), [(6, 2, 32), (4, 0, 16), (8, 3, 64)])
+def test_pictures_are_those_of_the_released_generator(tmp_path: Path, wide: int, blocks: int, size: int) -> None:
+    made = save(tmp_path, 5, wide=wide, blocks=blocks, size=size)
+    done = run(tmp_path, "G.ckpt", "D.ckpt", "--attributes", FIVE, "--out", "out")
+    assert done.returncode == 0, done.stderr
+    translator = Translator.load(tmp_path / "out")
+    assert translator.image_size == size
+    pixels = np.random.default_rng(0).integers(0, 256, (size, size, 3), np.uint8)
+    before = {"Black_Hair": True, "Blond_Hair": False, "Brown_Hair": False, "Male": True, "Young": False}
+    ours = translator(pixels, source=before, edits={"Black_Hair": False, "Blond_Hair": True, "Young": True})
+    theirs = published(made, pixels, [0, 1, 0, 1, 1])
+    assert np.abs(np.asarray(ours, float) - theirs).max() <= 1
+    assert theirs.std() > 5
+    large = np.random.default_rng(1).integers(0, 256, (size + 8, size + 20, 3), np.uint8)
+    ours = translator(large, source=before, edits={"Young": True}, size="native")
+    assert np.abs(np.asarray(ours, float) - published(made, large, [1, 0, 0, 1, 1])).max() <= 1
+    assert not [key for key in translator.model.generator.state_dict() if "running" in key]
+
+
+def test_a_joint_model_has_its_mask(tmp_path: Path) -> None:
+    made = save(tmp_path, 15)
+    done = run(tmp_path, "G.ckpt", "D.ckpt", "--attributes", FIVE, "--attributes", MOODS, "--out", "out")
+    assert done.returncode == 0, done.stderr
+    translator = Translator.load(tmp_path / "out")
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+    ours = translator(pixels, source={"expression": "sad"}, expression="happy")
+    label = [0.0] * 5 + [0, 0, 0, 0, 1, 0, 0, 0] + [0, 1]
+    assert np.abs(np.asarray(ours, float) - published(made, pixels, label)).max() <= 1
+
+
+def test_without_a_discriminator_what_is_unknown_is_asked_for(tmp_path: Path) -> None:
+    save(tmp_path, 5)
+    done = run(tmp_path, "G.ckpt", "--attributes", FIVE, "--set", "image_size=32", "--out", "out")
+    assert done.returncode == 0, done.stderr
+    Image.new("RGB", (40, 40), "red").save(tmp_path / "red.png")
+    known = [word for name in FIVE.split(",")[:4] for word in ("--from", f"{name}=no")]
+    refused = mdtranslate("translate", "out", "red.png", "--set", "Male=yes", *known, cwd=tmp_path)
+    assert refused.returncode == 2 and "Young" in refused.stderr and "--from Young=" in refused.stderr
+    known += ["--from", "Young=yes"]
+    assert mdtranslate("translate", "out", "red.png", "--set", "Male=yes", *known, cwd=tmp_path).returncode == 0
+
+
+def test_with_and_without_the_count_of_batches_and_in_the_old_format(tmp_path: Path) -> None:
+    made = save(tmp_path, 5)
+    old = {f"main.{key}": each for key, each in made.state_dict().items() if not key.endswith("num_batches_tracked")}
+    torch.save(old, tmp_path / "G.ckpt", _use_new_zipfile_serialization=False)
+    done = run(tmp_path, "G.ckpt", "--attributes", FIVE, "--out", "out")
+    assert done.returncode == 0, done.stderr
+
+
+class Evil:
+    def __reduce__(self) -> Any:
+        return (print, ("code ran",))
+
+
+def cut(folder: Path) -> None:
+    content = (folder / "G.ckpt").read_bytes()
+    (folder / "G.ckpt").write_bytes(content[: len(content) // 2])
+
+
+def evil(folder: Path) -> None:
+    torch.save({"main.0.weight": Evil()}, folder / "G.ckpt")
+
+
+def other(folder: Path) -> None:
+    torch.save({"model.1.weight": torch.zeros(3)}, folder / "G.ckpt")
+
+
+def nested(folder: Path) -> None:
+    torch.save({"state": {"main.0.weight": torch.zeros(3)}}, folder / "G.ckpt")
+
+
+def garbage(folder: Path) -> None:
+    (folder / "G.ckpt").write_bytes(b"no checkpoint at all")
+
+
+def lacking(folder: Path) -> None:
+    state = torch.load(folder / "G.ckpt", weights_only=True)
+    del state["main.4.weight"]
+    torch.save(state, folder / "G.ckpt")
+
+
+def gone(folder: Path) -> None:
+    (folder / "G.ckpt").unlink()
+
+
+@pytest.mark.parametrize("damage", [cut, evil, other, nested, garbage, lacking, gone])
+def test_what_is_no_such_file_is_refused_in_one_line(tmp_path: Path, damage: Any) -> None:
+    save(tmp_path, 5)
+    damage(tmp_path)
+    done = run(tmp_path, "G.ckpt", "D.ckpt", "--attributes", FIVE, "--out", "out")
+    assert done.returncode == 65, done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1 and "G.ckpt" in done.stderr
+    assert "code ran" not in done.stdout + done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["G.ckpt", "D.ckpt", "--attributes", "Male,Young"], "told 5 labels; --attributes makes 2"),
+        (["G.ckpt", "--attributes", FIVE, "--attributes", MOODS], "--attributes makes 13 and 2 of the mask"),
+        (["G.ckpt", "--attributes", "Male,Male"], "Male is there twice"),
+        (["G.ckpt", "--attributes", "hair=Black"], "name=value|value"),
+        (["G.ckpt", "--attributes", FIVE, "--set", "image_size=big"], "image_size: Input should be a valid integer"),
+        (["G.ckpt", "--attributes", FIVE, "--set", "size"], "write --set KEY=VALUE"),
+    ],
+)
+def test_what_does_not_fit_is_told(tmp_path: Path, arguments: list[str], message: str) -> None:
+    save(tmp_path, 5)
+    done = run(tmp_path, *arguments, "--out", "out")
+    assert done.returncode == 2, done.stderr
+    assert message in done.stderr and len(done.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_pair_is_one_of_each(tmp_path: Path) -> None:
+    save(tmp_path, 5)
+    done = run(tmp_path, "D.ckpt", "--attributes", FIVE, "--out", "out")
+    assert done.returncode == 65 and "the generator's file is missing" in done.stderr
