@@ -58,15 +58,11 @@ class Edits:
             own[attribute.name] = meant
         return found
 
-    def read_one(self, given: Mapping[str, Value], dataset: str | None = None) -> tuple[int, dict[str, Value]]:
-        """As `read`, for a change: something, and of a single dataset."""
-        found = self.read(given, dataset)
-        if not found:
-            raise RecipeError(f"nothing to change; what can be set: {self}")
-        if len(found) > 1:
-            names = " and ".join(self.encoder.datasets[number] for number in sorted(found))
-            raise RecipeError(f"{', '.join(given)}: are of {names}; one translation changes attributes of one dataset")
-        return next(iter(found.items()))
+    def read_some(self, given: Mapping[str, Value], dataset: str | None = None) -> dict[int, dict[str, Value]]:
+        """As `read`, for changes: at least one."""
+        if found := self.read(given, dataset):
+            return found
+        raise RecipeError(f"nothing to change; what can be set: {self}")
 
     def number(self, dataset: str) -> int:
         """The number of a dataset. Raises `RecipeError`."""

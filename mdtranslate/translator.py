@@ -152,14 +152,19 @@ class Translator:
     ) -> Image.Image:
         """`image` with every attribute of `edits` changed, all at once; keywords are edits too: `hair="Blond_Hair"`.
 
+        Edits that belong to several datasets are made one after the other, in the order in which they are given.
         `image`: a file, a Pillow image, or uint8 [H, W, 3]. `source`: what is known of it; the rest is inferred.
         `dataset` says whose attributes are meant where several have them (or `edits={"celeba.Male": True}`).
         By default prepared as in training and `image_size` pixels square; `size="native"` keeps the picture's size.
         Raises `RecipeError` for what cannot be set, `DataError` for a picture that cannot be read.
         """
-        number, change = self.words.read_one({**(edits or {}), **more}, dataset)
-        known = self.words.read(source or {}, self.encoder.datasets[number]).get(number, {})
-        (picture,) = self._translated(_pixels(image), number, known, change, size).values()
+        changes = self.words.read_some({**(edits or {}), **more}, dataset)
+        only = self.encoder.datasets[next(iter(changes))] if len(changes) == 1 else dataset
+        known, pixels = self.words.read(source or {}, only), _pixels(image)
+        for place, (number, change) in enumerate(changes.items()):
+            cut = place == 0 or size is not None  # What was prepared once is not cut again.
+            (picture,) = self._translated(pixels, number, known.get(number, {}), change, size, cut=cut).values()
+            pixels = np.asarray(picture)
         return picture
 
     def all_edits(
@@ -196,10 +201,13 @@ class Translator:
         known: Mapping[str, Value],
         change: dict[str, Value] | None,
         size: Size,
+        *,
+        cut: bool = True,
     ) -> dict[str, Image.Image]:
-        """One change of a picture of a dataset, or (None) each change of one attribute."""
+        """One change of a picture of a dataset, or (None) each change of one attribute. `cut`: prepare it first."""
         dataset = self.encoder.datasets[number]
-        view = normalise(torch.from_numpy(self.prepare(pixels, dataset=dataset, size=size).copy())[None])
+        shown = self.prepare(pixels, dataset=dataset, size=size) if cut else pixels
+        view = normalise(torch.from_numpy(shown.copy())[None])
         # The classifier is asked about what it was trained on, whatever the size of the translation.
         trained = view if size is None else normalise(torch.from_numpy(self.prepare(pixels, dataset=dataset))[None])
         source = self.infer(trained, self.encoder.encode(known, number)[None])

@@ -348,6 +348,17 @@ def test_a_wrong_size_word_is_refused(translator):
         translator(picture(), size="huge", Male=True)
 
 
+@pytest.mark.parametrize("size", [None, "native"])
+def test_edits_of_two_datasets_are_made_one_after_the_other(joint, size):
+    known = {"hair": None, "Eyeglasses": False, "celeba.Male": True, "mood": "angry", "rafd.Male": True}
+    both = joint(picture(24, 24), source=known, size=size, edits={"mood": "sad", "hair": "Blond_Hair"})
+    rest = {name: value for name, value in known.items() if name not in ("mood", "rafd.Male")}
+    first = joint(picture(24, 24), source={"mood": "angry", "rafd.Male": True}, size=size, mood="sad")
+    then = joint(np.asarray(first), source=rest, size="native", hair="Blond_Hair")
+    assert both.size == ((16, 16) if size is None else (24, 24))
+    assert np.array_equal(np.asarray(both), np.asarray(then))
+
+
 def test_datasets_are_told_apart(joint):
     assert joint.edits() == {
         "hair": ("none", "Black_Hair", "Blond_Hair"),
@@ -360,7 +371,6 @@ def test_datasets_are_told_apart(joint):
     assert joint.words.read({"rafd.Male": "yes"}) == joint.words.read({"Male": True}, "rafd") == {1: {"Male": True}}
     for call, message in [
         (lambda: joint(picture(), Male=True), r"celeba\.Male and rafd\.Male"),
-        (lambda: joint(picture(), hair=None, mood="sad"), "celeba and rafd"),
         (lambda: joint(picture(), dataset="rafd", hair=None), "no attribute of rafd is called 'hair'"),
         (lambda: joint(picture(), dataset="raft", hair=None), "did you mean 'rafd'"),
         (lambda: joint(picture(), dataset="rafd", edits={"celeba.Male": True}), r"celeba\.Male: is not of rafd"),

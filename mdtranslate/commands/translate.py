@@ -68,9 +68,9 @@ def command(
         edits = [f"{name}={value}" for name, values in translator.edits().items() for value in values] + ["all"]
         translator.words.read(known, dataset)  # Mistakes show before any work.
     else:
-        number, change = translator.words.read_one(wanted, dataset)
-        translator.words.read(known, translator.encoder.datasets[number])
-        edits = [translator.words.write(number, change)]
+        by_dataset = translator.words.read_some(wanted, dataset)
+        translator.words.read(known, dataset)
+        edits = [",".join(translator.words.write(*each) for each in by_dataset.items())]
     jobs = plan(list_pictures(pictures))
     there = [path for stem in jobs for edit in edits if (path := out / safe(stem, edit)).exists()]
     if there and not overwrite:
