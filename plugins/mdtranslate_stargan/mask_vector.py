@@ -38,6 +38,16 @@ class MaskVector(LabelEncoder):
             "has the logit 0, or a binary cross-entropy per value, as the released code has it for hair colours; "
             "without none it is cross-entropy",
         )
+        masks: Literal["dataset", "attribute", "none"] = Field(
+            "dataset",
+            description="channels that say what is known: one per dataset where there are several (the paper), one per "
+            "attribute, or none at all",
+        )
+        unknown: Literal["left-out", "no"] = Field(
+            "left-out",
+            description="what the classification makes of an unknown attribute: nothing (the paper), or no, "
+            "which the mask vector is there to avoid",
+        )
 
     def __init__(self, config: Any, *, attributes: Mapping[str, Sequence[Attribute]]) -> None:
         super().__init__(config, attributes=attributes)
@@ -52,7 +62,13 @@ class MaskVector(LabelEncoder):
             ]
             channels += [(column, code) for code in range(1, len(attribute.choices))]
         self.classes = len(layout)
-        self.layout = layout + ([f"{name}?" for name in self.datasets] if several else [])
+        masks: list[str] = []
+        if config.masks == "dataset" and several:
+            masks = [f"{name}?" for name in self.datasets]
+        elif config.masks == "attribute":
+            prefixes = [f"{self.datasets[number]}." if several else "" for number, _ in self._slots]
+            masks = [f"{prefix}{each.name}?" for prefix, (_, each) in zip(prefixes, self._slots, strict=True)]
+        self.layout = layout + masks
         self.size = len(self.layout)
         channels_ = torch.tensor(channels, dtype=torch.long).reshape(-1, 2)
         self._channels = {channels_.device: channels_}  # By device, so that each condition costs no copy.
@@ -80,10 +96,12 @@ class MaskVector(LabelEncoder):
 
     def condition(self, label: Tensor) -> Tensor:
         channels = self._truth(label)
-        if len(self.datasets) > 1:
-            numbers = torch.arange(len(self.datasets), device=label.device)
-            channels = torch.cat([channels, (label[:, :1] == numbers).float()], 1)
-        return channels
+        if self.size == self.classes:
+            return channels
+        if self.config.masks == "attribute":
+            return torch.cat([channels, (label[:, 1:] != UNKNOWN).float()], 1)
+        numbers = torch.arange(len(self.datasets), device=label.device)
+        return torch.cat([channels, (label[:, :1] == numbers).float()], 1)
 
     def loss(self, logits: Tensor, label: Tensor) -> Tensor:
         total = torch.zeros(len(logits), device=logits.device)
@@ -95,7 +113,10 @@ class MaskVector(LabelEncoder):
                 term = F.cross_entropy(_with_none(attribute, own), position, reduction="none")
             else:
                 term = F.binary_cross_entropy_with_logits(own, truth, reduction="none").sum(1)
-            total = total + term * (code != UNKNOWN)
+            known = code != UNKNOWN
+            total = total + term * known
+            if self.config.unknown == "no":
+                total = total + F.softplus(own).sum(1) * ~known
         return total
 
     def infer(self, logits: Tensor, label: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 import torch
+from mdtranslate_stargan.mask_vector import MaskVector
 from mdtranslate_stargan.networks import StarGANGenerator
 from stargan_parts import FIVE, HAIR, ONE, TWO, encoder, pictures
 from torch.nn import functional as F
@@ -154,3 +155,29 @@ def test_domains_are_numbered_as_they_stand(attributes: Mapping[str, Sequence[At
 def test_too_many_domains() -> None:
     with pytest.raises(ValueError, match="more than 4096"):
         _ = encoder({"many": [Attribute(str(number)) for number in range(13)]}).domains
+
+
+def test_a_mask_per_attribute_tells_unknown_from_no() -> None:
+    mask = MaskVector(MaskVector.Config(masks="attribute"), attributes=TWO)
+    assert list(mask.layout[mask.classes :]) == ["faces.hair?", "faces.Male?", "moods.mood?", "moods.Young?"]
+    known, unknown = mask.encode({"hair": None, "Male": False}, 0), mask.encode({}, 0)
+    assert mask.condition(known[None])[0, mask.classes :].tolist() == [1, 1, 0, 0]
+    assert mask.condition(unknown[None])[0].tolist() == [0.0] * mask.size
+    single = MaskVector(MaskVector.Config(masks="attribute"), attributes=ONE)
+    assert single.size == single.classes + 3
+
+
+def test_without_masks_there_is_none() -> None:
+    mask = MaskVector(MaskVector.Config(masks="none"), attributes=TWO)
+    assert mask.size == mask.classes == len(mask.layout)
+    assert mask.condition(mask.encode({"mood": "sad", "Young": True}, 1)[None]).shape == (1, mask.size)
+
+
+def test_unknown_as_no_by_hand() -> None:
+    plain, naive = (MaskVector(MaskVector.Config(unknown=each), attributes=TWO) for each in ("left-out", "no"))
+    label = plain.encode({"Male": True}, 0)[None]
+    logits = torch.randn(1, plain.classes)
+    male = list(plain.layout).index("faces.Male")
+    others = [place for place in range(plain.classes) if place != male]
+    extra = F.softplus(logits[:, others]).sum(1)
+    torch.testing.assert_close(naive.loss(logits, label), plain.loss(logits, label) + extra)
