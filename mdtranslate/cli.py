@@ -21,7 +21,7 @@ COMMANDS = {
     "evaluate": "Measure a trained run on its test pictures.",
     "import": "Make a translator of a published checkpoint.",
     "plugins": "List plugins, or print one component's settings.",
-    "data": "List or clear the cache of packed pictures.",
+    "data": "List, verify or clear the cache of packed pictures.",
 }
 
 

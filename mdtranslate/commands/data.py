@@ -11,14 +11,15 @@ import click
 
 @click.group("data")
 def command() -> None:
-    """List or clear the cache of packed pictures."""
+    """List, verify or clear the cache of packed pictures."""
 
 
 @command.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_(as_json: bool) -> None:
     """What is cached, where, and how large it is."""
-    from mdtranslate.data.pack import cache_root, list_packed
+    from mdtranslate.data.cache import list_packed
+    from mdtranslate.data.pack import cache_root
 
     found = list_packed()
     if as_json:
@@ -38,12 +39,30 @@ def list_(as_json: bool) -> None:
         click.echo(f"{len(judges)} judges of evaluations, {mb:.1f} MB in {judges[0].parent}")
 
 
+@command.command("verify")
+def verify_() -> None:
+    """Compare every cached picture with the hash that it had when it was packed."""
+    from mdtranslate.data.cache import list_packed, verify
+    from mdtranslate.errors import DataError
+
+    found, damaged = list_packed(), []
+    for each in found:
+        wrong = verify(each)
+        if wrong:
+            damaged.append(each.path.name[:12])
+        said = f"{len(wrong)} damaged" if wrong and wrong != [-1] else "cannot be read" if wrong else "sound"
+        click.echo(f"{each.path.name[:12]}  {each.instance:<14} {each.what:<16} {each.count:>8} pictures  {said}")
+    if damaged:
+        rid = f"mdtranslate data clear {' '.join(damaged)}"
+        raise DataError(f"{len(damaged)} of {len(found)} entries are damaged; {rid} removes them")
+
+
 @command.command("clear")
 @click.argument("keys", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="Remove all of it, and the judges that evaluations trained.")
 def clear_(keys: tuple[str, ...], everything: bool) -> None:
     """Remove entries by KEY (as `data list` shows them), or by a dataset's name; it is packed again when needed."""
-    from mdtranslate.data.pack import clear, list_packed
+    from mdtranslate.data.cache import clear, list_packed
     from mdtranslate.errors import RecipeError
     from mdtranslate.files import disk
 

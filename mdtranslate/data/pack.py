@@ -17,7 +17,7 @@ import json
 import multiprocessing
 import os
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from dataclasses import asdict, astuple, dataclass
 from datetime import UTC, datetime
@@ -63,21 +63,6 @@ class Packed:
         return blake2b(self.hashes.tobytes(), digest_size=HASH).hexdigest()
 
 
-@dataclass(frozen=True)
-class PackedInfo:
-    """One entry of the cache. `dataset` is "?" where its description cannot be read."""
-
-    path: Path
-    dataset: str
-    instance: str
-    what: str
-    count: int
-    size: int
-    bytes: int
-    created: datetime
-    used: datetime
-
-
 def cache_root() -> Path:
     """The directory of all packed pictures; it need not exist. `XDG_CACHE_HOME` moves it on every platform."""
     chosen = Path(os.environ.get("XDG_CACHE_HOME", ""))
@@ -117,10 +102,10 @@ def pack(
     needed = len(records) * (size * size * 3 + HASH)
     try:
         root.mkdir(parents=True, exist_ok=True)
-        with _lock(path):
+        with lock(path):
             if found := _open(path, keys, size):
                 return found
-            _sweep(root, key)
+            sweep(root, key)
             if (free := shutil.disk_usage(root).free) < needed:
                 raise StorageError(f"{root}: {instance} ({what}) needs {needed:,} bytes, and {free:,} are free")
             temporary = root / f"{key}.tmp-{os.getpid()}"
@@ -143,38 +128,6 @@ def pack(
     if packed is None:
         raise StorageError(f"{path}: cannot be read back")
     return packed
-
-
-def list_packed() -> list[PackedInfo]:
-    """Every entry of the cache, the last used first."""
-    root = cache_root()
-    entries = [entry for entry in root.iterdir() if entry.is_dir() and "." not in entry.name] if root.is_dir() else []
-    found = []
-    for entry in entries:
-        with suppress(FileNotFoundError):  # Another process removes it just now.
-            found.append(_info(entry))
-    return sorted(found, key=lambda info: info.used, reverse=True)
-
-
-def clear(selected: Iterable[PackedInfo]) -> int:
-    """Removes entries of the cache and gives the bytes freed. Who has an entry open keeps its pictures."""
-    root = cache_root()
-    freed = 0
-    for info in selected:
-        if info.path.parent != root or "." in info.path.name:
-            raise ValueError(f"{info.path} is not in {root}")
-        try:
-            with _lock(info.path), suppress(FileNotFoundError):
-                _sweep(root, info.path.name)
-                # Renamed first, so that nobody opens an entry of which half is gone.
-                doomed = info.path.rename(root / f"{info.path.name}.tmp-{os.getpid()}")
-                shutil.rmtree(doomed)
-                freed += info.bytes
-        except OSError as error:
-            raise StorageError(f"{info.path}: cannot be removed: {error.strerror or error}") from error
-    if root.is_dir():
-        _sweep(root)
-    return freed
 
 
 def _key(dataset: Dataset, records: Sequence[Record], size: int) -> str:
@@ -256,33 +209,19 @@ def _describe(directory: Path, dataset: Dataset, instance: str, what: str, count
         _sync(each)
 
 
-def _info(entry: Path) -> PackedInfo:
-    used = datetime.fromtimestamp(entry.stat().st_mtime, UTC)
-    total = sum(file.stat().st_size for file in entry.iterdir())
-    try:
-        described = entry / "meta.json"
-        meta = json.loads(described.read_text(encoding="utf-8"))
-        dataset, instance, what = str(meta["dataset"]), str(meta["instance"]), str(meta["what"])
-        count, size = int(meta["count"]), int(meta["size"])
-        created = datetime.fromisoformat(meta["created"])
-        used = datetime.fromtimestamp(described.stat().st_mtime, UTC)
-    except (OSError, ValueError, KeyError, TypeError):
-        return PackedInfo(entry, "?", "?", "?", 0, 0, total, used, used)
-    return PackedInfo(entry, dataset, instance, what, count, size, total, created, used)
-
-
-def _lock(path: Path) -> FileLock:
+def lock(path: Path) -> FileLock:
+    """Of an entry: who holds it is the only one to write or remove it."""
     return FileLock(path.with_name(f"{path.name}.lock"))
 
 
-def _sweep(root: Path, held: str | None = None) -> None:
+def sweep(root: Path, held: str | None = None) -> None:
     """Removes what killed processes left. Who holds the lock of a key is the only one to write it."""
     for leftover in root.glob("*.tmp-*"):
         key = leftover.name.partition(".")[0]
         if key == held:
             shutil.rmtree(leftover, ignore_errors=True)
             continue
-        with suppress(Timeout), _lock(root / key).acquire(timeout=0):
+        with suppress(Timeout), lock(root / key).acquire(timeout=0):
             shutil.rmtree(leftover, ignore_errors=True)
 
 

@@ -20,7 +20,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mdtranslate.data.pack import Packed, cache_root, clear, list_packed, pack
+from mdtranslate.data.cache import clear, list_packed, verify
+from mdtranslate.data.pack import Packed, cache_root, pack
 from mdtranslate.data.prepare import Preparation
 from mdtranslate.errors import DataError, StorageError
 from mdtranslate.interfaces import Crop, Dataset, Record
@@ -321,6 +322,19 @@ def test_cache_root(monkeypatch, tmp_path, cache):
         monkeypatch.setenv("XDG_CACHE_HOME", unusable)
         assert cache_root().is_absolute()
         assert cache_root().parts[-2:] == ("mdtranslate", "packed")
+
+
+def test_verify_finds_what_changed_on_the_disk(tmp_path, cache):
+    entry = packed(Files(), pictures(tmp_path / "in", 5))
+    (info,) = list_packed()
+    assert verify(info) == []
+    file = entry.path / "pixels.npy"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    assert verify(info) == [4]
+    (entry.path / "hashes.npy").write_bytes(b"")
+    assert verify(info) == [-1]
 
 
 def test_list_and_clear(tmp_path, cache):
