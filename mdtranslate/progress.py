@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -101,6 +102,7 @@ def _heard() -> Iterator[None]:
 
 
 def typed(command: str, *arguments: object) -> str:
-    """A command as a person types it next: with the same plugin files as this one."""
+    """A command as a person types it next: found in the same way, and with the same plugin files, as this one."""
+    program = "mdtranslate" if shutil.which("mdtranslate") or not sys.argv[0].endswith("mdtranslate") else sys.argv[0]
     files = (word for file in registry().files for word in ("--plugin", str(file)))
-    return shlex.join(["mdtranslate", *files, command]) + "".join(f" {each}" for each in arguments)
+    return shlex.join([program, *files, command]) + "".join(f" {each}" for each in arguments)

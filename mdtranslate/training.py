@@ -21,7 +21,7 @@ from mdtranslate.data.images import encode_png
 from mdtranslate.data.sources import attributes_of, build_sources, fingerprint
 from mdtranslate.device import describe, hardware
 from mdtranslate.engine import Trainer, learn
-from mdtranslate.errors import CheckpointError, MdtranslateError, PluginError, Stopped, StorageError
+from mdtranslate.errors import CheckpointError, MdtranslateError, PluginError, RecipeError, Stopped, StorageError
 from mdtranslate.files import disk, held
 from mdtranslate.grid import sample_grid
 from mdtranslate.interfaces import Split
@@ -55,6 +55,8 @@ def go_on(run: RunFolder, resolved: Resolved, device: torch.device) -> None:
         job = _Job(resolved, device, watch)
         job.open_data()
         step = restore(run, job.trainer, job.identity, watch.say)
+        if step > resolved.recipe.train.steps:
+            raise RecipeError(f"train.steps={resolved.recipe.train.steps}: {run.path} is at step {step} already")
         run.write_recipe(resolved)
         if step == 0:
             job.take_over()

@@ -84,6 +84,14 @@ def test_going_on_longer_takes_steps_and_refuses_the_rest_by_name(home: Path, tm
     assert (run / "checkpoints" / "000025").is_dir()
 
 
+def test_a_run_does_not_get_shorter_than_it_is(home: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(home / "whole", tmp_path / "run")
+    refused = mdtranslate("run", str(run), "train.steps=15", cwd=home)
+    assert refused.returncode == 2
+    assert "is at step 20 already" in refused.stderr
+    assert "steps = 20" in (run / "recipe.toml").read_text()
+
+
 def test_changed_data_is_refused(home: Path, tmp_path: Path) -> None:
     run = shutil.copytree(home / "whole", tmp_path / "run")
     recipe = run / "recipe.toml"
