@@ -120,6 +120,13 @@ class Data(Settings):
         description="target labels: the batch's own, permuted (StarGAN; with several datasets, those of other pictures "
         "of the same one); the source with one attribute changed; or any domain but the picture's own",
     )
+    across: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="share of pictures whose target is a label of another dataset, where there are several; StarGAN's "
+        "authors kept to the picture's own",
+    )
     workers: int | None = Field(None, ge=0, description="processes that fill the cache; one per core if left out")
 
     @model_validator(mode="after")
@@ -218,6 +225,12 @@ class Recipe(Settings):
             if not re.fullmatch(r"[\w-]+", key):
                 raise ValueError(f"{key!r}: an instance is called by letters, digits, _ and -")
         return instances
+
+    @model_validator(mode="after")
+    def _others_to_take_targets_from(self) -> Recipe:
+        if self.data.across and len(self.datasets) == 1:
+            raise ValueError(f"data.across={self.data.across}: there is no other dataset to take targets from")
+        return self
 
     @field_validator("losses", mode="after")
     @classmethod

@@ -67,7 +67,7 @@ def test_a_plugin_imports_no_other_plugin(file: Path) -> None:
 
 
 # The judge of an evaluation is a classifier of its own, which it trains itself: that is no part of any run.
-TRAINS = {"mdtranslate/engine.py", "mdtranslate/evaluation/judge.py"}
+TRAINS = {"mdtranslate/engine.py", "mdtranslate/evaluation/classifier.py"}
 
 
 def updates(file: Path) -> list[str]:

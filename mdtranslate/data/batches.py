@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mdtranslate.config import Data
+from mdtranslate.data.pictures import Pictures
 from mdtranslate.device import layout
 from mdtranslate.errors import RecipeError
 from mdtranslate.interfaces import LabelEncoder
@@ -36,9 +37,8 @@ class Batches:
         device: torch.device,
     ) -> None:
         """`pixels`: per dataset, [N, S, S, 3]; `labels`: per dataset, [N, L]."""
-        self.pixels, self.labels = pixels, torch.cat(list(labels))
+        self.pictures, self.labels = Pictures(pixels), torch.cat(list(labels))
         self.encoder, self.settings, self.seed, self.device = encoder, settings, seed, device
-        self.starts = np.cumsum([0, *(len(each) for each in pixels)])
         self._groups = self._grouped()
         self._orders: dict[tuple[int, ...], tuple[int, NDArray[np.int64]]] = {}
         if settings.targets == "other":
@@ -49,7 +49,7 @@ class Batches:
 
     def __len__(self) -> int:
         """Pictures in an epoch."""
-        return int(self.starts[-1])
+        return len(self.pictures)
 
     def __call__(self, step: int) -> Batch:
         """The batch of `step`, counted from 0."""
@@ -60,11 +60,11 @@ class Batches:
         top, left = rng.integers(0, room + 1, (2, count))
         flip = rng.random(count) < (0.5 if self.settings.flip else 0.0)
         source = self.labels[index]
-        target = self._targets(source, rng)
+        target = self._from_others(self._targets(source, rng), rng)
         noise = rng.standard_normal((count, NOISE), np.float32)
         uniform = rng.random(count, np.float32)
 
-        pictures = to_device(self._gather(index), self.device)
+        pictures = to_device(self.pictures[index], self.device)
         real = normalise(_cut(pictures, top, left, flip, size, self.device))
         rest = (to_device(each, self.device) for each in (source, target, noise, uniform))
         return Batch(real, *rest)
@@ -104,18 +104,8 @@ class Batches:
             self._orders[stream] = epoch, np.random.default_rng([self.seed, kind, epoch, *rest]).permutation(count)
         return self._orders[stream][1]
 
-    def _gather(self, index: NDArray[np.int64]) -> NDArray[np.uint8]:
-        if len(self.pixels) == 1:
-            return self.pixels[0][index]
-        out = np.empty((len(index), *self.pixels[0].shape[1:]), np.uint8)
-        home = np.searchsorted(self.starts, index, side="right") - 1
-        for number in np.unique(home):
-            mine = home == number
-            out[mine] = self.pixels[number][index[mine] - self.starts[number]]
-        return out
-
     def _targets(self, source: Tensor, rng: np.random.Generator) -> Tensor:
-        """Target labels by the setting `data.targets`, always of the picture's own dataset."""
+        """Target labels by the setting `data.targets`, of the picture's own dataset."""
         datasets = self.encoder.dataset(source)
         if self.settings.targets == "permute":
             return self._permuted(source, datasets, rng)
@@ -130,13 +120,25 @@ class Batches:
             rows.append(self.encoder.encode({**known, **change}, number))
         return torch.stack(rows)
 
+    def _from_others(self, target: Tensor, rng: np.random.Generator) -> Tensor:
+        """Some targets, by the setting `data.across`, exchanged for the label of a picture of another dataset."""
+        if not self.settings.across:
+            return target
+        numbers, starts = self.encoder.dataset(target).numpy(), self.pictures.starts
+        chosen = rng.random(len(target)) < self.settings.across
+        # Everything but the own dataset's pictures, which lie in one piece: what would fall into it is beyond it.
+        first, last = starts[numbers], starts[numbers + 1]
+        drawn = rng.integers(0, len(self) - (last - first))
+        drawn += np.where(drawn >= first, last - first, 0)
+        return torch.where(torch.from_numpy(chosen)[:, None], self.labels[torch.from_numpy(drawn)], target)
+
     def _permuted(self, source: Tensor, datasets: Tensor, rng: np.random.Generator) -> Tensor:
         """The labels of other pictures of the same dataset; what is unknown of a picture stays as it is."""
-        if len(self.pixels) == 1:
+        if len(self.pictures.parts) == 1:
             target = source[torch.from_numpy(rng.permutation(len(source)))]
         else:  # From the whole dataset: a small one has too few pictures in a batch to exchange labels among.
-            numbers = datasets.numpy()
-            target = self.labels[torch.from_numpy(rng.integers(self.starts[numbers], self.starts[numbers + 1]))]
+            numbers, starts = datasets.numpy(), self.pictures.starts
+            target = self.labels[torch.from_numpy(rng.integers(starts[numbers], starts[numbers + 1]))]
         partly = (self.encoder.domain(source) < 0) | (self.encoder.domain(target) < 0)
         for row in torch.nonzero(partly)[:, 0].tolist():
             known, other = self.encoder.decode(source[row]), self.encoder.decode(target[row])

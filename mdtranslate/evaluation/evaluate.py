@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -11,32 +11,28 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from mdtranslate import __version__
 from mdtranslate.config import Choice, Recipe
-from mdtranslate.data.batches import normalise, to_device, to_pixels
+from mdtranslate.data.batches import to_pixels
 from mdtranslate.data.images import encode_png
-from mdtranslate.data.pack import Packed
 from mdtranslate.data.sources import Progress, Source, build_sources
 from mdtranslate.device import describe
-from mdtranslate.errors import DataError, RecipeError
+from mdtranslate.errors import RecipeError
+from mdtranslate.evaluation.classifier import Judged
 from mdtranslate.evaluation.judge import Judge, obtain_judge
+from mdtranslate.evaluation.tested import Tested, prepare, shown
 from mdtranslate.files import disk, write_json
 from mdtranslate.grid import draw_grid
-from mdtranslate.interfaces import Edited, Metric, Record, Split, Value
+from mdtranslate.interfaces import Edited, Metric, Split
 from mdtranslate.interfaces.dataset import spell
 from mdtranslate.recipes import read_toml, resolve_tree
 from mdtranslate.registry import registry
 from mdtranslate.runfolder import RunFolder
 from mdtranslate.translator import Translator
 
-BATCH = 64
 GRID_ROWS = 6
 JUDGE_SEED = 0  # Not the run's: every run on the same pictures has the same judge.
-
-Edit = tuple[str, Value]
-
 
 @dataclass(frozen=True)
 class Result:
@@ -47,9 +43,11 @@ class Result:
     digest: str
     """Of the test pictures: equal digests, equal pictures."""
     attributes: tuple[str, ...]
-    """Everything the dataset knows, which is what the judge judges."""
+    """Everything that any of the datasets knows, which is what the judge judges."""
     edited: tuple[str, ...]
-    """The attributes that the run labels."""
+    """The attributes that were edited: those that the run labels, of this dataset and of the others."""
+    transferred: Mapping[str, str]
+    """Of those, the attributes that only another dataset labels, and which."""
     judge: Mapping[str, Any]
     accuracy: Mapping[str, float]
     """The judge's, on real test pictures."""
@@ -68,6 +66,7 @@ class Result:
             "digest": self.digest,
             "attributes": list(self.attributes),
             "edited": list(self.edited),
+            "transferred": dict(self.transferred),
             "edits": dict(self.edits),
             "compared_with_truth": dict(self.compared),
             "figures": {name: dict(each) for name, each in self.figures.items()},
@@ -97,41 +96,29 @@ class Report:
         }
 
 
-@dataclass(frozen=True, eq=False)
-class _Tests:
-    """The test pictures of a dataset, their labels, their edits, and the true pictures after those."""
-
-    source: Source
-    records: list[Record]
-    packed: Packed
-    labels: Tensor
-    """What the run labels, the unknown filled in by the discriminator: [N, L]."""
-    edits: dict[Edit, list[int]]
-    """The pictures of each edit: those that are known to have another value."""
-    truths: NDArray[np.uint8]
-    truth: dict[tuple[Edit, int], int]
-    """Where in `truths` the true picture of an edit and a picture is."""
-
-
 def evaluate(run: RunFolder, device: torch.device, overrides: Sequence[str] = (), *, progress: Progress) -> Report:
     """Measures a run with the metrics of its recipe and writes `evaluation/` in its folder.
 
-    Of each dataset every test picture is translated to every other value of every attribute that the run labels.
+    Every test picture is translated to every other value of every attribute that the run labels, of its own dataset and
+    of the others.
     "None of these" is no target, and a picture of which the attribute is unknown is left out of its edits.
     `overrides` may change only `metrics`. Raises `RecipeError` for any other, `CheckpointError` for a run that has no
     translator or a damaged one, `DataError` for a test split without pictures.
     """
     recipe = _recipe(run, overrides)
     translator = Translator.load(run.path, device)
+    sources = build_sources(recipe)
+    judge, judged = obtain_judge(sources, recipe.data.image_size, JUDGE_SEED, device, progress), Judged(sources)
     results = []
-    for source in build_sources(recipe):
-        judge = obtain_judge(source, recipe.data.image_size, JUDGE_SEED, device, progress)
-        tests = _tests(source, recipe, translator, device, progress)
-        results.append(_measure(tests, recipe.metrics, translator, judge, device, progress))
-        name = "edits.png" if len(recipe.datasets) == 1 else f"edits-{source.name}.png"
+    for source in sources:
+        tested = prepare(source, sources, judged, recipe, translator, device, progress)
+        results.append(_measure(tested, recipe.metrics, translator, judge, device, progress))
         with disk(run.path / "evaluation"):
             (run.path / "evaluation").mkdir(exist_ok=True)
-        encode_png(_picture(tests, translator, device), run.path / "evaluation" / name)
+        for owner in dict.fromkeys(edit.source for edit in tested.edits):
+            names = ["edits"] if len(sources) == 1 else ["edits", source.name]
+            name = "-".join(names if owner is source else [*names, owner.name])
+            encode_png(_picture(tested, owner, translator, device), run.path / "evaluation" / f"{name}.png")
     report = Report(str(run.path), run.name, describe(device), tuple(results))
     write_json(run.path / "evaluation" / "report.json", report.json())
     return report
@@ -149,134 +136,76 @@ def _recipe(run: RunFolder, overrides: Sequence[str]) -> Recipe:
 
 
 @torch.inference_mode()
-def _tests(source: Source, recipe: Recipe, translator: Translator, device: torch.device, progress: Progress) -> _Tests:
-    data, encoder = recipe.data, translator.model.encoder
-    records = source.records(Split.TEST)
-    packed = source.pack(records, data.image_size, "test", data.workers, progress)
-    labels = source.labels(records, encoder)
-    for index in _chunks(list(range(len(records)))):
-        labels[index] = translator.infer(_real(packed.pixels[index], device), labels[index]).cpu()
-
-    edits: dict[Edit, list[int]] = {}
-    for attribute in source.attributes:
-        for value in attribute.allowed:
-            has = [record.attributes.get(attribute.name, value) for record in records]
-            chosen = [n for n, own in enumerate(has) if own != value]
-            if value is not None and chosen:
-                edits[attribute.name, value] = chosen
-    if not edits:
-        raise DataError(f"dataset {source.name}: no test picture has a known attribute that could be edited")
-
-    others: list[Record] = []
-    truth: dict[tuple[Edit, int], int] = {}
-    for edit, chosen in edits.items():
-        for n in chosen:
-            if (other := source.dataset.counterfactual(records[n], dict([edit]))) is not None:
-                truth[edit, n] = len(others)
-                others.append(other)
-    truths = source.pack(others, data.image_size, "test, edited", data.workers, progress) if others else packed
-    return _Tests(source, records, packed, labels, edits, truths.pixels, truth)
-
-
-@torch.inference_mode()
 def _measure(
-    tests: _Tests,
+    tested: Tested,
     choices: Mapping[str, Choice[Metric]],
     translator: Translator,
     judge: Judge,
     device: torch.device,
     progress: Progress,
 ) -> Result:
-    source = tests.source
-    metrics = {name: choice.build(attributes=source.dataset.attributes) for name, choice in choices.items()}
+    source = tested.source
+    metrics = {name: choice.build(attributes=judge.attributes) for name, choice in choices.items()}
     compared: Counter[str] = Counter()
-    done, total = 0, sum(map(len, tests.edits.values()))
-    for edit, index in _batches(tests):
-        real = _real(tests.packed.pixels[index], device)
-        before = tests.labels[index]
-        target = _targets(tests, translator, edit, index)
+    done, total = 0, sum(map(len, tested.edits.values()))
+    for edit, index in tested.batches():
+        real = shown(tested.packed.pixels[index], device)
+        before, target = tested.targets(translator, edit, index)
         # In 8 bits, as they are shipped: what hides below a grey level does not count.
-        fake = _real(to_pixels(translator.translate(real, before, target)), device)
-        places = [tests.truth[edit, n] for n in index if (edit, n) in tests.truth]
+        fake = shown(to_pixels(translator.translate(real, before, target)), device)
+        places = [tested.truth[edit, n] for n in index if (edit, n) in tested.truth]
         batch = Edited(
-            edit=dict([edit]),
+            edit=edit.change,
             real=real,
             fake=fake,
             reconstruction=translator.translate(fake, target, before),
-            truth=_real(tests.truths[places], device) if places else None,
-            before=[tests.records[n].attributes for n in index],
+            truth=shown(tested.truths[places], device) if places else None,
+            before=[tested.known[n] for n in index],
             judged=judge.predict(fake),
         )
         for metric in metrics.values():
             metric.update(batch)
-        compared[_spelt(edit)] += len(places)
+        compared[str(edit)] += len(places)
         done += len(index)
         progress(f"{source.name} edits", done, total)
+    edited = {edit.judged: edit.source for edit in tested.edits}
     return Result(
         dataset=source.name,
-        pictures=len(tests.records),
-        digest=tests.packed.digest,
-        attributes=tuple(each.name for each in source.dataset.attributes),
-        edited=tuple(each.name for each in source.attributes),
+        pictures=len(tested.known),
+        digest=tested.packed.digest,
+        attributes=tuple(each.name for each in judge.attributes),
+        edited=tuple(edited),
+        transferred={name: owner.name for name, owner in edited.items() if owner is not source},
         judge=judge.facts,
-        accuracy=judge.accuracy,
-        edits={_spelt(edit): len(chosen) for edit, chosen in tests.edits.items()},
+        accuracy=judge.accuracy.get(source.name, {}),
+        edits={str(edit): len(chosen) for edit, chosen in tested.edits.items()},
         compared={name: count for name, count in compared.items() if count},
         figures={name: metric.compute() for name, metric in metrics.items()},
     )
 
 
-def _batches(tests: _Tests) -> Iterator[tuple[Edit, list[int]]]:
-    """Pictures of one edit; of all or of none in a batch the truth is known."""
-    for edit, chosen in tests.edits.items():
-        for known in (True, False):
-            some = [n for n in chosen if ((edit, n) in tests.truth) == known]
-            for index in _chunks(some):
-                yield edit, index
-
-
-def _targets(tests: _Tests, translator: Translator, edit: Edit, index: Sequence[int]) -> Tensor:
-    encoder = translator.model.encoder
-    wanted = [{**encoder.decode(tests.labels[n]), **dict([edit])} for n in index]
-    return torch.stack([encoder.encode(each, tests.source.number) for each in wanted])
-
-
 @torch.inference_mode()
-def _picture(tests: _Tests, translator: Translator, device: torch.device) -> NDArray[np.uint8]:
-    """The first test pictures, and beside them each edit and, where it is known, the true picture after it.
+def _picture(tested: Tested, owner: Source, translator: Translator, device: torch.device) -> NDArray[np.uint8]:
+    """The first test pictures, and beside them each edit of `owner`'s and, where it is known, the true picture.
 
     A picture that has the value already shows what the translator makes of it then, beside itself.
     """
-    index = list(range(min(GRID_ROWS, len(tests.records))))
-    pixels = np.asarray(tests.packed.pixels[index])
-    real, before = _real(pixels, device), tests.labels[index]
+    index = list(range(min(GRID_ROWS, len(tested.known))))
+    pixels = np.asarray(tested.packed.pixels[index])
+    real = shown(pixels, device)
     columns, titles = [pixels], ["test picture"]
-    for edit in tests.edits:
-        target = _targets(tests, translator, edit, index)
-        columns.append(to_pixels(translator.translate(real, before, target)))
-        titles.append(spell(edit[1]) if isinstance(edit[1], str) else _spelt(edit))
-        if any(pair[0] == edit for pair in tests.truth):
+    for edit in (each for each in tested.edits if each.source is owner):
+        columns.append(to_pixels(translator.translate(real, *tested.targets(translator, edit, index))))
+        titles.append(spell(edit.value) if isinstance(edit.value, str) else str(edit))
+        if any(pair[0] == edit for pair in tested.truth):
             # Grey where the true picture is unknown.
             truth = np.full_like(pixels, 128)
             for row, n in enumerate(index):
-                if (edit, n) in tests.truth:
-                    truth[row] = tests.truths[tests.truth[edit, n]]
-                elif n not in tests.edits[edit] and edit[0] in tests.records[n].attributes:
+                if (edit, n) in tested.truth:
+                    truth[row] = tested.truths[tested.truth[edit, n]]
+                elif n not in tested.edits[edit] and edit.judged in tested.known[n]:
                     truth[row] = pixels[row]
             columns.append(truth)
             titles.append("true")
-    grid = draw_grid(np.stack(columns, axis=1), titles, footer=tests.source.dataset.credit)
+    grid = draw_grid(np.stack(columns, axis=1), titles, footer=tested.source.dataset.credit)
     return np.asarray(grid.convert("RGB"))
-
-
-def _chunks(index: list[int]) -> Iterator[list[int]]:
-    for start in range(0, len(index), BATCH):
-        yield index[start : start + BATCH]
-
-
-def _real(pixels: NDArray[np.uint8], device: torch.device) -> Tensor:
-    return normalise(to_device(pixels, device))
-
-
-def _spelt(edit: Edit) -> str:
-    return f"{edit[0]}={spell(edit[1])}"

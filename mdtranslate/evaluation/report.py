@@ -69,7 +69,7 @@ def _tables(result: Result, figures: Mapping[str, float]) -> Iterator[tuple[str,
                 for name, (_, form) in shown.items()
                 for end in ("", _IDLE, " gain")
             ]
-            likeness.add_row(edited, *cells)
+            likeness.add_row(_row(result, edited), *cells)
         yield "likeness to the true picture, beside that of doing nothing", likeness
 
 
@@ -83,8 +83,14 @@ def _matrix(result: Result, figures: Mapping[str, float]) -> Table:
             colour = "bold " if own else ""
             colour += "red" if value is not None and value < GOOD else "default"
             cells.append(f"[{colour}]{_percent(value)}[/]")
-        table.add_row(edited, *cells)
+        table.add_row(_row(result, edited), *cells)
     return table
+
+
+def _row(result: Result, edited: str) -> str:
+    """An edited attribute, with the dataset whose pictures taught it where those are not the ones that are edited."""
+    owner = result.transferred.get(edited)
+    return edited if owner is None else f"{edited} (of {owner})"
 
 
 def _confusion(result: Result, figures: Mapping[str, float]) -> Iterator[str]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from importlib.metadata import version
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from pydantic import Field
 
 from mdtranslate.interfaces.dataset import Dataset, Record, Split, Value, spell
 from mdtranslate_avatars import draw, parts
+from mdtranslate_avatars.looks import LOOKS
 
 # Where each split's pictures begin. No split can hold 10**8, so no picture is in two of them.
 _FIRST: Final = {split: number * 10**8 for number, split in enumerate(Split)}
@@ -40,11 +41,14 @@ class Avatars(Dataset):
         val: int = Field(256, ge=1, le=10_000_000, description="number of portraits for choosing between runs")
         test: int = Field(512, ge=1, le=10_000_000, description="number of portraits for the final evaluation")
         size: int = Field(128, ge=32, le=1024, description="side in pixels at which the portraits are drawn")
+        look: Literal["plain", "film"] = Field(
+            "plain", description="as they are drawn, or tinted, grained and before one ground, as another camera has it"
+        )
 
     def __init__(self, config: Any) -> None:
         super().__init__(config)
         art, rasteriser = (version(package) for package in ("python-avatars", "resvg-py"))
-        self.version = f"{draw.VERSION}-{art}-{rasteriser}-seed{config.seed}-size{config.size}"
+        self.version = f"{draw.VERSION}-{art}-{rasteriser}-seed{config.seed}-size{config.size}-{config.look}"
 
     def records(self, split: Split) -> Iterator[Record]:
         """The portraits of `split`. A portrait's key and picture do not depend on how many there are."""
@@ -57,9 +61,13 @@ class Avatars(Dataset):
 
         Raises `ValueError` for a key that is not ours, and for attributes that a portrait cannot have.
         """
-        portrait = draw.portrait(self.config.seed, _index(record.key))
-        wanted = _checked(record.attributes)
-        return draw.render(replace(portrait, attributes={**portrait.attributes, **wanted}), self.config.size)
+        index = _index(record.key)
+        portrait = draw.portrait(self.config.seed, index)
+        portrait = replace(portrait, attributes={**portrait.attributes, **_checked(record.attributes)})
+        look = LOOKS.get(self.config.look)
+        if look is None:
+            return draw.render(portrait, self.config.size)
+        return look.develop(draw.render(look.dress(portrait), self.config.size), self.config.seed, index)
 
     def counterfactual(self, record: Record, attributes: Mapping[str, Value]) -> Record:
         """The same portrait with `attributes`: nothing else of it differs.

@@ -43,7 +43,7 @@ def toys(count):
 def where(made: Batches, picture) -> tuple[int, int, int, int, bool]:
     """Dataset, number, top, left and whether mirrored of a picture of a batch."""
     pixels = to_pixels(picture[None])[0]
-    for dataset, own in enumerate(made.pixels):
+    for dataset, own in enumerate(made.pictures.parts):
         for number, whole in enumerate(own):
             for top in range(whole.shape[0] - 7):
                 for left in range(whole.shape[1] - 7):
@@ -126,6 +126,21 @@ def test_targets_stay_in_their_dataset_and_a_small_one_is_translated_too():
         same += int((batch.source[mine] == batch.target[mine]).all(1).sum())
     assert total > 20
     assert 0.2 < same / total < 0.8
+
+
+def test_across_takes_targets_from_every_other_dataset_and_from_none_else():
+    moods = [{"mood": MOOD.values[n % 2]} for n in range(6)]
+    known, attributes = [toys(12), moods, toys(5)], {"toys": (COLOUR, ROUND), "faces": (MOOD,), "more": (COLOUR, ROUND)}
+    made = batches(known, attributes=attributes, across=1.0)
+    drawn = [made(step) for step in range(40)]
+    homes = made.encoder.dataset
+    pairs = [zip(homes(each.source).tolist(), homes(each.target).tolist(), strict=True) for each in drawn]
+    assert {pair for each in pairs for pair in each} == {(a, b) for a in range(3) for b in range(3) if a != b}
+    own = {tuple(row) for row in made.labels.tolist()}
+    assert all(tuple(row) in own for each in drawn for row in each.target.tolist())
+    half = batches(known, attributes=attributes, across=0.5)
+    kept = torch.cat([homes(each.source) == homes(each.target) for each in map(half, range(40))])
+    assert 0.4 < kept.float().mean() < 0.6
 
 
 @pytest.mark.parametrize("targets", ["permute", "one-edit"])

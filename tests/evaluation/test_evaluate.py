@@ -17,6 +17,7 @@ from mdtranslate.commands.evaluate import command
 from mdtranslate.data.sources import Source, attributes_of, build_sources
 from mdtranslate.errors import CheckpointError, RecipeError
 from mdtranslate.evaluation import evaluate as evaluation
+from mdtranslate.evaluation.classifier import Judged
 from mdtranslate.evaluation.evaluate import evaluate
 from mdtranslate.evaluation.judge import Judge
 from mdtranslate.evaluation.report import show
@@ -96,10 +97,9 @@ def eyes(monkeypatch: pytest.MonkeyPatch) -> None:
                 for picture, colours in zip(real, inside, strict=True)
             ]
 
-    def obtain(source: Source, size: int, seed: int, device: torch.device, progress: object) -> Judge:
-        return Eyes(
-            tuple(source.dataset.attributes), torch.nn.Identity(), device, {"network": "eyes"}, {"colour": 0.75}
-        )
+    def obtain(sources: list[Source], size: int, seed: int, device: torch.device, progress: object) -> Judge:
+        accuracy = {source.name: {"colour": 0.75} for source in sources}
+        return Eyes(Judged(sources).attributes, torch.nn.Identity(), device, {"network": "eyes"}, accuracy)
 
     monkeypatch.setattr(evaluation, "obtain_judge", obtain)
 

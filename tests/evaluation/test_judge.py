@@ -11,10 +11,13 @@ import pytest
 import torch
 
 from mdtranslate.data.batches import normalise
+from mdtranslate.data.pictures import Pictures
 from mdtranslate.data.sources import Source
 from mdtranslate.errors import DataError
+from mdtranslate.evaluation import classifier
 from mdtranslate.evaluation import judge as judges
-from mdtranslate.evaluation.judge import Judge, Training, obtain_judge
+from mdtranslate.evaluation.classifier import Examples, Judged, Training
+from mdtranslate.evaluation.judge import Judge, obtain_judge
 from mdtranslate.interfaces import Attribute, Dataset, Record, Split, Value
 
 CPU = torch.device("cpu")
@@ -22,7 +25,7 @@ QUICK = Training(rounds=3, least=320, batch=16)
 
 
 def obtain(source: Source, training: Training = QUICK) -> Judge:
-    return obtain_judge(source, 16, 0, CPU, lambda what, done, total: None, training)
+    return obtain_judge([source], 16, 0, CPU, lambda what, done, total: None, training)
 
 
 def known(record: Record) -> list[tuple[str, Value]]:
@@ -38,8 +41,8 @@ def test_judge_learns_every_attribute_and_is_cached(squares: Source, cache: Path
     judge = obtain(squares)
     assert torch.equal(torch.random.get_rng_state(), state)
     # `bright` is not labelled in this run, and judged all the same.
-    assert set(judge.accuracy) == {"colour", "framed", "bright"}
-    assert min(judge.accuracy.values()) >= 0.9
+    assert set(judge.accuracy["squares"]) == {"colour", "framed", "bright"}
+    assert min(judge.accuracy["squares"].values()) >= 0.9
     records = list(squares.dataset.records(Split.TEST))[:7]
     real = normalise(torch.from_numpy(np.stack([squares.dataset.load(record) for record in records])))
     seen = judge.predict(real)
@@ -47,7 +50,7 @@ def test_judge_learns_every_attribute_and_is_cached(squares: Source, cache: Path
     assert sum(agree) >= 0.9 * len(agree)
     assert "framed" in seen[0] and "framed" not in records[0].attributes
 
-    monkeypatch.setattr(judges, "train_judge", no_training)
+    monkeypatch.setattr(judges, "train_classifier", no_training)
     again = obtain(squares)
     assert again.accuracy == judge.accuracy
     assert again.facts == judge.facts
@@ -79,7 +82,7 @@ def test_other_labels_are_another_judge(squares: Source, monkeypatch) -> None:
             yield replace(record, attributes={**record.attributes, "bright": True})
 
     monkeypatch.setattr(squares.dataset, "records", relabelled)
-    monkeypatch.setattr(judges, "train_judge", no_training)
+    monkeypatch.setattr(judges, "train_classifier", no_training)
     with pytest.raises(AssertionError, match="was trained"):
         obtain(squares, short)
 
@@ -94,8 +97,8 @@ def test_accuracy_leaves_unknown_labels_out() -> None:
             return torch.tensor([[0.0, 1, 1, 0, 0, 1]]).expand(len(pictures), -1)
 
     codes = torch.tensor([[1, -1, -1], [0, 0, -1], [1, 1, -1], [1, -1, -1]])
-    examples = judges._Examples(np.zeros((4, 8, 8, 3), np.uint8), codes, "")
-    assert judges._accuracy(Always(), examples, attributes, CPU) == {"colour": 0.75, "framed": 0.5}
+    examples = Examples(Pictures([np.zeros((4, 8, 8, 3), np.uint8)]), codes, "")
+    assert classifier.accuracy(Always(), examples, attributes, CPU) == {"colour": 0.75, "framed": 0.5}
     assert Judge(attributes, Always(), CPU, {}).predict(torch.zeros(1, 3, 8, 8)) == [
         {"colour": "blue", "framed": False, "bright": True}
     ]
@@ -109,10 +112,11 @@ def test_best_round_is_kept_not_the_last(squares: Source, monkeypatch) -> None:
         states.append({name: each.clone() for name, each in network.state_dict().items()})
         return {"colour": next(reached)}
 
-    monkeypatch.setattr(judges, "_accuracy", accuracy)
-    examples = judges._examples(squares, squares.records(Split.TRAIN), "train", 16, lambda what, done, total: None)
+    monkeypatch.setattr(classifier, "accuracy", accuracy)
+    parts = [(squares, squares.records(Split.TRAIN))]
+    examples = classifier.examples(Judged([squares]), parts, "train", 16, lambda what, done, total: None)
     training = Training(rounds=3, least=16, batch=16)
-    network, best = judges.train_judge(
+    network, best = classifier.train_classifier(
         examples, examples, squares.dataset.attributes, 0, CPU, lambda *args: None, training, "judge"
     )
     assert best == {"colour": 0.9}
@@ -130,17 +134,17 @@ def test_optional_attribute_has_none_as_a_class() -> None:
             yield Record("b", None, {"hair": "blond"})
 
     source = Source("bald", 0, Bald(Bald.Config()), Bald.attributes)
-    first, second = (judges._codes(record, source) for record in Bald(Bald.Config()).records(Split.TRAIN))
-    assert first == [0, 1]
-    assert second == [2, -1]
+    judged = Judged([source])
+    codes = judged.codes(list(Bald(Bald.Config()).records(Split.TRAIN)), source)
+    assert codes.tolist() == [[0, 1], [2, -1]]
     with pytest.raises(DataError, match=r"dataset bald, picture c: 'red' is no value of hair"):
-        judges._codes(Record("c", None, {"hair": "red"}), source)
+        judged.codes([Record("c", None, {"hair": "red"})], source)
 
 
 def test_moved_pictures_stay_within_reach() -> None:
     picture = np.zeros((64, 16, 16, 3), np.uint8)
     picture[:, 8, 8] = 255
-    moved = judges._moved(picture, 1 / 16, np.random.default_rng(0))
+    moved = classifier._moved(picture, 1 / 16, np.random.default_rng(0))
     _, rows, columns, _ = np.nonzero(moved)
     assert set(rows) == {7, 8, 9}
     assert set(columns) == {6, 7, 8, 9}  # mirrored, 8 becomes 7

@@ -12,6 +12,8 @@ from mdtranslate_stargan.rafd import EXPRESSIONS
 from PIL import Image
 from runs import mdtranslate
 
+from mdtranslate import Split
+
 SMALL = [
     *("generator.channels=4", "generator.blocks=1", "discriminator.channels=4", "discriminator.layers=4"),
     *("data.image_size=32", "data.batch_size=4", "data.workers=0", "train.steps=4", "train.critic_steps=2"),
@@ -24,6 +26,7 @@ RECIPES = {
     "stargan-celeba-released": CELEBA,
     "stargan-rafd": RAFD,
     "stargan-joint": [*CELEBA, *RAFD],
+    "stargan-avatars-joint": [f"datasets.{name}.{split}=8" for name in ("faces", "moods") for split in Split],
 }
 
 

@@ -1,0 +1,206 @@
+"""A classifier of what datasets know of their pictures, trained on real ones from random weights."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import timm
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mdtranslate.data.batches import normalise, to_device
+from mdtranslate.data.pictures import Pictures
+from mdtranslate.data.sources import Progress, Source
+from mdtranslate.device import layout
+from mdtranslate.errors import DataError
+from mdtranslate.interfaces import Attribute, Record, Value
+
+NETWORK = "resnet18"
+UNKNOWN = -1
+
+
+@dataclass(frozen=True)
+class Training:
+    """How long and how a classifier is trained. After each round it is tried on the val split; the best is kept."""
+
+    rounds: int = 4
+    least: int = 2_000
+    """Pictures in a round: all of the train split, but at least and at most so many."""
+    most: int = 20_000
+    batch: int = 32
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.05
+    shift: float = 1 / 16
+    """Pictures are moved by up to this part of their side, and half of them are mirrored."""
+
+
+class Judged:
+    """What is judged of pictures of several datasets: everything that any of them knows.
+
+    Attributes of the same name and values are one, seen in the pictures of all that have it. Where datasets mean
+    different things by a name, each has its dataset before it: `first.hair`.
+    """
+
+    def __init__(self, sources: Sequence[Source]) -> None:
+        named: dict[str, set[Attribute]] = {}
+        for source in sources:
+            for each in source.dataset.attributes:
+                named.setdefault(each.name, set()).add(each)
+        self.names: dict[int, dict[str, str]] = {}
+        """By the number of a dataset: the judge's name of each of its attributes."""
+        found: dict[str, Attribute] = {}
+        for source in sources:
+            own = self.names[source.number] = {}
+            for each in source.dataset.attributes:
+                name = each.name if len(named[each.name]) == 1 else f"{source.name}.{each.name}"
+                own[each.name] = name
+                found[name] = Attribute(name, each.values, each.optional)
+        self.attributes = tuple(found.values())
+
+    def known(self, record: Record, source: Source) -> dict[str, Value]:
+        """Everything that a dataset knows of one of its pictures."""
+        return {self.names[source.number][name]: value for name, value in record.attributes.items()}
+
+    def own(self, name: str, source: Source) -> str | None:
+        """What a dataset calls an attribute; None where it knows no such thing."""
+        return next((own for own, judged in self.names[source.number].items() if judged == name), None)
+
+    def codes(self, records: Sequence[Record], source: Source) -> Tensor:
+        """Positions of the values of records in `Attribute.allowed`, int64 [N, A]; -1 where unknown.
+
+        Raises `DataError` for a value that its attribute cannot have.
+        """
+        rows = []
+        for record in records:
+            known = self.known(record, source)
+            try:
+                rows.append([_code(each, known) for each in self.attributes])
+            except ValueError as error:
+                raise DataError(f"dataset {source.name}, picture {record.key}: {error}") from None
+        return torch.tensor(rows, dtype=torch.int64).reshape(-1, len(self.attributes))
+
+
+def _code(attribute: Attribute, known: Mapping[str, Value]) -> int:
+    if attribute.name not in known:
+        return UNKNOWN
+    return attribute.allowed.index(attribute.choices[attribute.code(known[attribute.name])])
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """Real pictures and their values, as `Judged.codes` has them."""
+
+    pictures: Pictures
+    codes: Tensor
+    digest: str
+    """Equal digests, equal pictures."""
+
+
+def examples(
+    judged: Judged, parts: Sequence[tuple[Source, list[Record]]], what: str, size: int, progress: Progress
+) -> Examples:
+    """Pictures of several datasets, from the cache."""
+    packed = [source.pack(records, size, what, None, progress) for source, records in parts]
+    codes = torch.cat([judged.codes(records, source) for source, records in parts])
+    return Examples(Pictures([each.pixels for each in packed]), codes, "".join(each.digest for each in packed))
+
+
+def train_classifier(
+    train: Examples,
+    val: Examples,
+    attributes: Sequence[Attribute],
+    seed: int,
+    device: torch.device,
+    progress: Progress,
+    training: Training,
+    what: str,
+) -> tuple[nn.Module, dict[str, float]]:
+    """A network trained from random weights, in the state that was best on `val`, and its accuracies there."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = build(attributes).to(device, memory_format=layout(device))  # type: ignore[call-overload]
+    rng = np.random.default_rng(seed)
+    per_round = -(-min(max(len(train.codes), training.least), training.most) // training.batch)
+    optimizer = torch.optim.AdamW(network.parameters(), training.learning_rate, weight_decay=training.weight_decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, training.learning_rate, training.rounds * per_round)
+    order = np.empty(0, np.int64)
+    best: tuple[float, dict[str, Tensor], dict[str, float]] | None = None
+    for turn in range(training.rounds):
+        network.train()
+        for step in range(per_round):
+            # Always whole batches, so that batch normalisation has something to average over.
+            while len(order) < training.batch:
+                order = np.concatenate([order, rng.permutation(len(train.codes))])
+            index, order = np.sort(order[: training.batch]), order[training.batch :]
+            pictures = normalise(to_device(_moved(train.pictures[index], training.shift, rng), device))
+            loss = _loss(network(pictures), to_device(train.codes[torch.from_numpy(index)], device), attributes)
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            schedule.step()
+            progress(what, turn * per_round + step + 1, training.rounds * per_round)
+        reached = accuracy(network, val, attributes, device)
+        mean = sum(reached.values()) / max(len(reached), 1)
+        if best is None or mean >= best[0]:
+            best = mean, copy.deepcopy(network.state_dict()), reached
+    assert best is not None
+    network.load_state_dict(best[1])
+    return network.eval(), best[2]
+
+
+def build(attributes: Sequence[Attribute]) -> nn.Module:
+    """Never with downloaded weights: a first run needs no network, and a result must not depend on one."""
+    count = sum(len(each.allowed) for each in attributes)
+    network: nn.Module = timm.create_model(NETWORK, pretrained=False, num_classes=count)
+    return network
+
+
+def seen(logits: Tensor, attributes: Sequence[Attribute]) -> Tensor:
+    """The likeliest value of each attribute: int64 [B, A], on the processor."""
+    return torch.stack([head.argmax(1) for head in _heads(logits, attributes)], dim=1).cpu()
+
+
+@torch.inference_mode()
+def accuracy(
+    network: nn.Module, examples: Examples, attributes: Sequence[Attribute], device: torch.device
+) -> dict[str, float]:
+    """Share of pictures that are seen as they are labelled, by attribute; unknown ones left out."""
+    network.eval()
+    found = []
+    for start in range(0, len(examples.codes), 256):
+        pictures = np.array(examples.pictures[start : start + 256])  # Torch wants an array that could be written to.
+        found.append(seen(network(normalise(to_device(pictures, device))), attributes))
+    known = examples.codes != UNKNOWN
+    right = ((torch.cat(found) == examples.codes) & known).sum(0) / known.sum(0)
+    return {each.name: float(share) for each, share, any_ in zip(attributes, right, known.any(0), strict=True) if any_}
+
+
+def _heads(logits: Tensor, attributes: Sequence[Attribute]) -> Iterator[Tensor]:
+    """The logits of each attribute, [B, number of its allowed values]."""
+    return iter(torch.split(logits, [len(each.allowed) for each in attributes], dim=1))
+
+
+def _loss(logits: Tensor, codes: Tensor, attributes: Sequence[Attribute]) -> Tensor:
+    """Cross-entropy, the mean over attributes of the mean over the pictures in which the attribute is known."""
+    total = logits.new_zeros(())
+    for head, code in zip(_heads(logits, attributes), codes.unbind(1), strict=True):
+        each = functional.cross_entropy(head, code, ignore_index=UNKNOWN, reduction="sum")
+        total = total + each / (code != UNKNOWN).sum().clamp(min=1)
+    return total / len(attributes)
+
+
+def _moved(pixels: NDArray[np.uint8], shift: float, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Each picture of [B, S, S, 3] moved a little, its edge repeated, and mirrored or not."""
+    count, size = pixels.shape[:2]
+    reach = round(size * shift)
+    down, right = rng.integers(-reach, reach + 1, (2, count, 1))
+    ahead = np.arange(size)
+    rows = np.clip(ahead + down, 0, size - 1)
+    columns = np.clip(np.where(rng.random((count, 1)) < 0.5, ahead[::-1], ahead) + right, 0, size - 1)
+    moved: NDArray[np.uint8] = pixels[np.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]]
+    return moved

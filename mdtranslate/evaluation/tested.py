@@ -1,0 +1,166 @@
+"""What an evaluation tries of one dataset: its test pictures, every edit of one attribute, and the truth after it.
+
+In a run over several datasets the edits are also those of the *other* datasets' attributes: a face of CelebA made happy
+as RaFD knows it. Those are transferred: the picture is taken for one of the other dataset, of which nothing is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mdtranslate.config import Recipe
+from mdtranslate.data.batches import normalise, to_device
+from mdtranslate.data.pack import Packed
+from mdtranslate.data.sources import Progress, Source
+from mdtranslate.errors import DataError, RecipeError
+from mdtranslate.evaluation.classifier import Judged
+from mdtranslate.interfaces import Record, Split, Value
+from mdtranslate.interfaces.dataset import spell
+from mdtranslate.translator import Translator
+
+BATCH = 64
+
+
+@dataclass(frozen=True)
+class Edit:
+    """A change of one attribute."""
+
+    source: Source
+    """The dataset that labels the attribute."""
+    attribute: str
+    """Its name there."""
+    judged: str
+    """Its name with the judge."""
+    value: Value
+
+    def __str__(self) -> str:
+        return f"{self.judged}={spell(self.value)}"
+
+    @property
+    def change(self) -> dict[str, Value]:
+        """As metrics are told it."""
+        return {self.judged: self.value}
+
+
+@dataclass(frozen=True, eq=False)
+class Tested:
+    """The test pictures of a dataset, what is known of them, their edits, and the true pictures after those."""
+
+    source: Source
+    packed: Packed
+    known: Sequence[Mapping[str, Value]]
+    """Everything the dataset knows of each picture, by the judge's names."""
+    labels: Mapping[int, Tensor]
+    """By the number of the dataset whose edits are made: labels there, the unknown inferred, [N, L]."""
+    edits: dict[Edit, list[int]]
+    """The pictures of each edit: those that are not known to have its value."""
+    truths: NDArray[np.uint8]
+    truth: Mapping[tuple[Edit, int], int]
+    """Where in `truths` the true picture of an edit and a picture is."""
+
+    def targets(self, translator: Translator, edit: Edit, index: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Labels of pictures before and after an edit, [B, L] each."""
+        encoder, number = translator.encoder, edit.source.number
+        before = self.labels[number][index]
+        wanted = [{**encoder.decode(each), edit.attribute: edit.value} for each in before]
+        return before, torch.stack([encoder.encode(each, number) for each in wanted])
+
+    def batches(self) -> Iterator[tuple[Edit, list[int]]]:
+        """Pictures of one edit; of all or of none in a batch the truth is known."""
+        for edit, chosen in self.edits.items():
+            for known in (True, False):
+                some = [n for n in chosen if ((edit, n) in self.truth) == known]
+                for index in chunks(some):
+                    yield edit, index
+
+
+@torch.inference_mode()
+def prepare(
+    source: Source,
+    sources: Sequence[Source],
+    judged: Judged,
+    recipe: Recipe,
+    translator: Translator,
+    device: torch.device,
+    progress: Progress,
+) -> Tested:
+    """The test pictures of `source`, one of the run's `sources`, ready to be edited.
+
+    Raises `DataError` for a test split without pictures, or of which nothing could be edited.
+    """
+    data = recipe.data
+    records = source.records(Split.TEST)
+    packed = source.pack(records, data.image_size, "test", data.workers, progress)
+    known = [judged.known(record, source) for record in records]
+
+    labels: dict[int, Tensor] = {}
+    edits: dict[Edit, list[int]] = {}
+    for other in (source, *(each for each in sources if each is not source)):
+        own = other is source
+        there = source.labels(records, translator.encoder) if own else _nothing(translator, other, len(records))
+        try:
+            labels[other.number] = _inferred(translator, packed, there, device)
+        except RecipeError:  # No network tells what a picture has. Its own dataset may know it all.
+            if own:
+                raise
+            continue
+        for edit in _edits(other, judged, {each.judged for each in edits}):
+            edits[edit] = [n for n, has in enumerate(known) if _changes(has, edit, own)]
+    edits = {edit: chosen for edit, chosen in edits.items() if chosen}
+    if not any(edit.source is source for edit in edits):
+        raise DataError(f"dataset {source.name}: no test picture has a known attribute that could be edited")
+
+    others: list[Record] = []
+    truth: dict[tuple[Edit, int], int] = {}
+    for edit, chosen in edits.items():
+        name = judged.own(edit.judged, source)
+        if name is None:
+            continue
+        for n in chosen:
+            if (after := source.dataset.counterfactual(records[n], {name: edit.value})) is not None:
+                truth[edit, n] = len(others)
+                others.append(after)
+    truths = source.pack(others, data.image_size, "test, edited", data.workers, progress) if others else packed
+    return Tested(source, packed, known, labels, edits, truths.pixels, truth)
+
+
+def chunks(index: list[int]) -> Iterator[list[int]]:
+    """Batches of an evaluation."""
+    for start in range(0, len(index), BATCH):
+        yield index[start : start + BATCH]
+
+
+def shown(pixels: NDArray[np.uint8], device: torch.device) -> Tensor:
+    """Pictures as networks see them."""
+    return normalise(to_device(pixels, device))
+
+
+def _edits(source: Source, judged: Judged, taken: set[str]) -> Iterator[Edit]:
+    """Every edit of a dataset's attributes; not of those in `taken`, which another dataset labels too."""
+    for attribute in source.attributes:
+        name = judged.names[source.number][attribute.name]
+        for value in attribute.allowed:
+            if value is not None and name not in taken:
+                yield Edit(source, attribute.name, name, value)
+
+
+def _changes(known: Mapping[str, Value], edit: Edit, own: bool) -> bool:
+    """Whether an edit is one. What is unknown of a picture is not asked of its own dataset, and nothing else is."""
+    return known[edit.judged] != edit.value if edit.judged in known else not own
+
+
+def _nothing(translator: Translator, source: Source, count: int) -> Tensor:
+    return translator.encoder.encode({}, source.number).repeat(count, 1)
+
+
+def _inferred(translator: Translator, packed: Packed, labels: Tensor, device: torch.device) -> Tensor:
+    labels = labels.clone()
+    for index in chunks(list(range(len(labels)))):
+        labels[index] = translator.infer(shown(packed.pixels[index], device), labels[index]).cpu()
+    return labels
