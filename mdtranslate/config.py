@@ -127,6 +127,11 @@ class Data(Settings):
         description="share of pictures whose target is a label of another dataset, where there are several; StarGAN's "
         "authors kept to the picture's own",
     )
+    unreadable: Literal["stop", "skip"] = Field(
+        "stop",
+        description="what a picture that cannot be read does: it stops the run, or is left out and listed in "
+        "left_out.txt, as long as such pictures are 5 % at most",
+    )
     workers: int | None = Field(None, ge=0, description="processes that fill the cache; one per core if left out")
 
     @model_validator(mode="after")

@@ -9,6 +9,7 @@
     samples/           grids: a row per picture, a column per target
     checkpoints/       what `mdtranslate run FOLDER` goes on from
     translator/        the trained model, what every other command reads
+    left_out.txt       where some are: pictures that cannot be read, and why
     status.json        running, done, stopped or failed, and at which step
 """
 
@@ -19,7 +20,7 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -40,6 +41,7 @@ FREE = (
     "train.keep",
     "train.tensorboard",
     "data.workers",
+    "data.unreadable",
 )
 
 
@@ -102,6 +104,14 @@ class RunFolder:
         except (OSError, ValueError):  # There is none yet, or somebody changed it: it is for people.
             before = []
         write_json(file, [*(before if isinstance(before, list) else []), environment(hardware)])
+
+    def list_left_out(self, reasons: Sequence[str]) -> Path | None:
+        """Writes which pictures are left out, and why; None where none is."""
+        file = self.path / "left_out.txt"
+        if not reasons:
+            return None
+        write_text(file, "".join(f"{each}\n" for each in reasons))
+        return file
 
     def resolve(self, overrides: tuple[str, ...]) -> Resolved:
         """The recipe of this run, to go on with. Raises `RecipeError` for a change that makes it another run."""

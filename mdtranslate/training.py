@@ -103,6 +103,8 @@ class _Job:
     def train(self, run: RunFolder, step: int) -> None:
         """The loop, with everything that a run keeps. Signals save first; whatever ends it, `status.json` says so."""
         steps = self.recipe.train.steps
+        if listed := run.list_left_out(self.left_out):
+            self.watch.say(f"{len(self.left_out)} pictures cannot be read and are left out; {listed} lists them")
         self.watch.say(f"training {self.name} in {run.path} on {describe(self.device)}, step {step} to {steps}")
         run.status("running", step, steps)
         try:
@@ -184,10 +186,12 @@ class _Job:
     def _data(self) -> tuple[Batches, dict[str, str]]:
         """The training pictures in the cache, and the identity of each dataset."""
         data, pixels, labels, identity = self.recipe.data, [], [], {}
+        self.left_out: list[str] = []
         for source in self.sources:
             records = source.records(Split.TRAIN)
-            packed = source.pack(records, data.cached_size, "train", data.workers, self.watch.packing)
-            own = source.labels(records, self.model.encoder)
+            packed = source.pack(records, data.cached_size, "train", self.watch.packing)
+            self.left_out += [f"{source.name}: {reason}" for reason in packed.left_out.values()]
+            own = source.labels(packed.of(records), self.model.encoder)
             pixels.append(packed.pixels)
             labels.append(own)
             identity[source.name] = fingerprint(packed, own)
@@ -199,9 +203,9 @@ class _Job:
         for number, source in enumerate(self.sources):
             share = rows // len(self.sources) + (number < rows % len(self.sources))
             records = source.held_out()[:share]
-            if records:
-                packed = source.pack(records, data.image_size, "samples", data.workers, self.watch.packing)
-                found.append((packed.pixels, source.labels(records, self.model.encoder)))
+            packed = source.pack(records, data.image_size, "samples", self.watch.packing)
+            if shown := packed.of(records):
+                found.append((packed.pixels, source.labels(shown, self.model.encoder)))
         return found
 
     def _draw(self, run: RunFolder, step: int, board: Any) -> None:

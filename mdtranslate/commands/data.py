@@ -31,7 +31,7 @@ def list_(as_json: bool) -> None:
         mb = each.bytes / 1e6
         click.echo(
             f"{each.path.name[:12]}  {each.instance:<14} {each.what:<16} {each.count:>8} pictures  {each.size:>4} px  "
-            f"{mb:>9.1f} MB  used {each.used:%Y-%m-%d}"
+            f"{mb:>9.1f} MB  used {each.used:%Y-%m-%d}{'' if each.finished else '  unfinished'}"
         )
     click.echo(f"{len(found)} entries, {sum(each.bytes for each in found) / 1e6:.1f} MB in {cache_root()}")
     if judges := _judges():
@@ -45,7 +45,7 @@ def verify_() -> None:
     from mdtranslate.data.cache import list_packed, verify
     from mdtranslate.errors import DataError
 
-    found, damaged = list_packed(), []
+    found, damaged = [each for each in list_packed() if each.finished], []
     for each in found:
         wrong = verify(each)
         if wrong:

@@ -33,11 +33,16 @@ class PackedInfo:
     created: datetime
     used: datetime
 
+    @property
+    def finished(self) -> bool:
+        """Whether all of it is there. What is not is gone on with when it is needed."""
+        return "." not in self.path.name
+
 
 def list_packed() -> list[PackedInfo]:
-    """Every entry of the cache, the last used first."""
+    """Every entry of the cache, the last used first; those that are not finished, too."""
     root = cache_root()
-    entries = [entry for entry in root.iterdir() if entry.is_dir() and "." not in entry.name] if root.is_dir() else []
+    entries = [entry for entry in root.iterdir() if entry.is_dir() and _is_entry(entry)] if root.is_dir() else []
     found = []
     for entry in entries:
         with suppress(FileNotFoundError):  # Another process removes it just now.
@@ -50,13 +55,13 @@ def clear(selected: Iterable[PackedInfo]) -> int:
     root = cache_root()
     freed = 0
     for info in selected:
-        if info.path.parent != root or "." in info.path.name:
+        if info.path.parent != root or not _is_entry(info.path):
             raise ValueError(f"{info.path} is not in {root}")
         try:
-            with lock(info.path), suppress(FileNotFoundError):
-                sweep(root, info.path.name)
+            key = info.path.name.partition(".")[0]
+            with lock(root / key), suppress(FileNotFoundError):
                 # Renamed first, so that nobody opens an entry of which half is gone.
-                doomed = info.path.rename(root / f"{info.path.name}.tmp-{os.getpid()}")
+                doomed = info.path.rename(root / f"{key}.tmp-{os.getpid()}")
                 shutil.rmtree(doomed)
                 freed += info.bytes
         except OSError as error:
@@ -80,6 +85,10 @@ def verify(info: PackedInfo) -> list[int]:
         for place, (picture, expected) in enumerate(zip(pixels, hashes, strict=True))
         if blake2b(picture.tobytes(), digest_size=HASH).digest() != expected.tobytes()
     ]
+
+
+def _is_entry(path: Path) -> bool:
+    return "." not in path.name or path.suffix == ".part"
 
 
 def _info(entry: Path) -> PackedInfo:

@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -46,21 +46,33 @@ class Target:
     prepare: Preparation
 
 
+@dataclass(frozen=True)
+class Part:
+    """What became of the records of one chunk."""
+
+    first: int
+    """The place of the first."""
+    hashes: bytes
+    """Of each picture, joined; all zero of one that could not be read."""
+    unreadable: Mapping[int, str]
+    """Places of those, and why: each reason names the file."""
+
+
 def fill(
-    dataset: Dataset, records: Sequence[Record], target: Target, workers: int | None
-) -> Generator[bytes, None, None]:
-    """Writes the pictures of `records`; yields their hashes, chunk by chunk and in order, each time joined.
+    dataset: Dataset, records: Sequence[Record], firsts: Sequence[int], target: Target, workers: int | None
+) -> Generator[Part, None, None]:
+    """Writes the pictures of `records`, of the chunks that begin at `firsts`; yields each chunk's part in that order.
 
     `workers` processes do it: None is one per core, 0 is this process, which also does it for few records or a
     dataset that no plugin registers. Close the generator before touching the file: then nobody writes any more.
 
-    Raises `DataError` for what cannot be loaded, `OSError` for what cannot be written.
+    Raises `DataError` where a dataset gives something else than a picture, `OSError` for what cannot be written.
     """
     if workers is None:
-        workers = (os.cpu_count() or 1) if len(records) >= FEW else 0
-    firsts = range(0, len(records), CHUNK)
+        count = sum(len(_chunk(records, first)) for first in firsts)
+        workers = (os.cpu_count() or 1) if count >= FEW else 0
     if workers and _registered(dataset):
-        yield from _in_workers(dataset, records, firsts, target, min(workers, len(firsts)))
+        yield from _in_workers(dataset, records, firsts, target, max(1, min(workers, len(firsts))))
         return
     for first in firsts:
         yield _write(dataset, target, first, _chunk(records, first))
@@ -75,28 +87,41 @@ def _chunk(records: Sequence[Record], first: int) -> list[Record]:
     return [records[index] for index in range(first, min(first + CHUNK, len(records)))]
 
 
-def _write(dataset: Dataset, target: Target, first: int, records: Iterable[Record]) -> bytes:
-    """Writes the pictures of `records` from place `first` on; gives their hashes, joined.
+def _write(dataset: Dataset, target: Target, first: int, records: Iterable[Record]) -> Part:
+    """Writes the pictures of `records` from place `first` on.
 
     Through plain writes: a full disk is an error here, where it kills the process that writes through a memory map.
     """
-    hashes = b""
+    hashes, unreadable, stride = b"", dict[int, str](), target.prepare.size**2 * 3
     with target.file.open("r+b") as file:
-        file.seek(target.offset + first * target.prepare.size**2 * 3)
-        for record in records:
-            picture = target.prepare(_load(dataset, record)).tobytes()
+        for place, record in enumerate(records, start=first):
+            try:
+                pixels = _load(dataset, record)
+            except _Unreadable as error:
+                unreadable[place] = str(error)
+                hashes += bytes(HASH)
+                continue
+            picture = target.prepare(pixels).tobytes()
+            file.seek(target.offset + place * stride)
             file.write(picture)
             hashes += blake2b(picture, digest_size=HASH).digest()
-    return hashes
+    return Part(first, hashes, unreadable)
+
+
+class _Unreadable(Exception):
+    """A picture cannot be read; the rest of the dataset may be sound."""
 
 
 def _load(dataset: Dataset, record: Record) -> NDArray[np.uint8]:
     try:
         pixels: Any = dataset.load(record)
-    except MdtranslateError:
+    except DataError as error:
+        raise _Unreadable(str(error)) from error
+    except (MdtranslateError, MemoryError):
         raise
     except Exception as error:
-        raise DataError(f"dataset {dataset.name!r} cannot load record {record.key!r}: {one_line(error)}") from error
+        said = f"dataset {dataset.name!r} cannot load record {record.key!r}: {one_line(error)}"
+        raise _Unreadable(said) from error
     came = f"{pixels.dtype} {list(pixels.shape)}" if isinstance(pixels, np.ndarray) else type(pixels).__name__
     match pixels:
         case np.ndarray(dtype=np.uint8, shape=(height, width, 3)) if height and width:
@@ -115,11 +140,11 @@ def _registered(dataset: Dataset) -> bool:
 
 def _in_workers(
     dataset: Dataset, records: Sequence[Record], firsts: Iterable[int], target: Target, workers: int
-) -> Generator[bytes, None, None]:
+) -> Generator[Part, None, None]:
     setup = (registry().files, dataset.name, dataset.config.model_dump(mode="json"), target)
     context = multiprocessing.get_context("spawn")  # fork does not go with the threads of torch
     pool = ProcessPoolExecutor(workers, context, _set_up, setup)
-    waiting: deque[Future[bytes]] = deque()
+    waiting: deque[Future[Part]] = deque()
     try:
         for first in firsts:
             # Plain dicts travel; a dataset's own mapping need not.
@@ -175,7 +200,7 @@ def _die_with_parent() -> None:
         os._exit(1)
 
 
-def _work(first: int, records: list[Record]) -> bytes:
+def _work(first: int, records: list[Record]) -> Part:
     if isinstance(_worker, DataError):
         raise _worker
     try:

@@ -6,6 +6,7 @@ import warnings
 from functools import cache
 from io import BytesIO
 from pathlib import Path
+from stat import S_ISREG
 from typing import IO, TYPE_CHECKING
 
 import numpy as np
@@ -48,10 +49,14 @@ def decode(source: Path | IO[bytes]) -> NDArray[np.uint8]:
     16 bits is scaled from 0..65535; floats are scaled from 0..1, or from 0..255 where a value is above 1. Colour
     profiles are not applied.
 
-    Raises `DataError`, one line that names the file, whatever is wrong with it.
+    Raises `DataError`, one line that names the file, whatever is wrong with it. A PNG is held against its checksums;
+    other formats have none, so that a flipped bit in the middle of a JPEG can pass as another picture.
     """
     name = source if isinstance(source, Path) else getattr(source, "name", None) or "picture"
     try:
+        if isinstance(source, Path) and not S_ISREG(source.stat().st_mode):
+            what = "is a directory" if source.is_dir() else "is no file"  # A pipe would be waited for, for ever.
+            raise DataError(f"{name}: {what}")
         # Whatever Pillow warns about either matters, and is an error here, or does not.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -61,6 +66,8 @@ def decode(source: Path | IO[bytes]) -> NDArray[np.uint8]:
                         f"{name}: {image.width} x {image.height} pixels are too many; {MAX_PIXELS:,} are allowed"
                     )
                 image.load()
+                if image.format == "PNG":
+                    _check(source)
                 return _rgb(_upright(image))
     except DataError:
         raise
@@ -81,6 +88,14 @@ def encode_png(pixels: NDArray[np.uint8], path: Path) -> None:
     buffer = BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
     write_bytes(path, buffer.getbuffer(), durable=False)  # It can be made again.
+
+
+def _check(source: Path | IO[bytes]) -> None:
+    """Raises where a part of a PNG is not what its checksum says. Decoding alone looks only at some of them."""
+    if not isinstance(source, Path):
+        source.seek(0)
+    with Image.open(source, formats=["PNG"]) as image:
+        image.verify()
 
 
 @cache

@@ -5,8 +5,9 @@ What lies there::
     packed/KEY/pixels.npy      uint8 [N, S, S, 3]
                hashes.npy      uint8 [N, 16], BLAKE2b of each picture
                meta.json       what `mdtranslate data list` shows
+               left_out.json   where some are: the pictures that cannot be read
     packed/KEY.lock            held while KEY is written or removed
-    packed/KEY.tmp-PID         being written
+    packed/KEY.part            not finished yet
 
 KEY stands for all that the pixels depend on, and labels are not among it.
 """
@@ -17,20 +18,20 @@ import json
 import multiprocessing
 import os
 import shutil
-from collections.abc import Callable, Sequence
-from contextlib import closing, suppress
-from dataclasses import asdict, astuple, dataclass
-from datetime import UTC, datetime
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import astuple, dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import platformdirs
 from filelock import FileLock, Timeout
 
-from mdtranslate.data.fill import HASH, Target, fill
-from mdtranslate.data.prepare import Preparation
+from mdtranslate.data.entry import FORMAT, INSTEAD, begun, close_ranks, describe, write
+from mdtranslate.data.fill import HASH
 from mdtranslate.errors import DataError, StorageError
 
 if TYPE_CHECKING:
@@ -38,20 +39,22 @@ if TYPE_CHECKING:
 
     from mdtranslate.interfaces import Dataset, Record
 
-FORMAT = 1
-"""Goes up whenever decoding, preparing or the files change: older caches are then left alone."""
+T = TypeVar("T")
+
+UNUSED = 7 * 24 * 3600.0
+"""Seconds after which an entry that nobody went on with is removed."""
 
 
 @dataclass(frozen=True, eq=False)
 class Packed:
-    """The prepared pictures of one list of records, in its order."""
+    """The prepared pictures of one list of records, in its order, but for those that cannot be read."""
 
     pixels: NDArray[np.uint8]
     """[N, S, S, 3], read-only and memory-mapped. N may be 0."""
-    keys: list[str]
-    """The records' keys, [N]."""
     hashes: NDArray[np.uint8]
     """[N, 16]: the BLAKE2b digest of each picture."""
+    left_out: Mapping[int, str]
+    """Places, among the records that were asked for, of those whose picture cannot be read, and why."""
     key: str
     """The cache key, hex."""
     path: Path
@@ -61,6 +64,10 @@ class Packed:
     def digest(self) -> str:
         """One hex digest of all pictures in their order: equal digests, equal data."""
         return blake2b(self.hashes.tobytes(), digest_size=HASH).hexdigest()
+
+    def of(self, items: Sequence[T]) -> list[T]:
+        """Of what there is one of for each record that was asked for: those whose picture is there."""
+        return [item for place, item in enumerate(items) if place not in self.left_out]
 
 
 def cache_root() -> Path:
@@ -78,23 +85,24 @@ def pack(
     instance: str,
     what: str,
     workers: int | None = None,
+    skip: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Packed:
     """The pictures of `records` at `size` x `size`, from the cache, which is filled first where it has to be.
 
     `instance` and `what` ("train") are for `data list` alone. `workers` processes fill the cache: None is one per
-    core, 0 is this process, which also does it for few records or a dataset that no plugin registers. `progress` gets
-    the number of pictures done and of all. Of several processes that want the same pictures, one packs and the others
-    wait.
+    core, 0 is this process, which also does it for few records or a dataset that no plugin registers. `skip` leaves out
+    pictures that cannot be read, as long as they are few. `progress` gets the number of pictures done and of all. Of
+    several processes that want the same pictures, one packs and the others wait. Whatever stops it, it goes on where it
+    was; only a full disk leaves nothing.
 
-    Raises `DataError` for a picture that is missing or cannot be read, `StorageError` where the cache cannot be
-    written. Whatever happens, no half-written entry stays.
+    Raises `DataError` for a picture that is missing or cannot be read, or for too many of them, `StorageError` where
+    the cache cannot be written.
     """
-    key = _key(dataset, records, size)
+    key = _key(dataset, records, size, skip)
     root = cache_root()
     path = root / key
-    keys = [record.key for record in records]
-    if found := _open(path, keys, size):
+    if found := _open(path, len(records), size, skip):
         return found
     if getattr(multiprocessing.current_process(), "_inheriting", False):
         # This is a worker of ours that imports a script again. Its parent holds the lock and waits for it.
@@ -103,34 +111,39 @@ def pack(
     try:
         root.mkdir(parents=True, exist_ok=True)
         with lock(path):
-            if found := _open(path, keys, size):
+            if found := _open(path, len(records), size, skip):
                 return found
-            sweep(root, key)
-            if (free := shutil.disk_usage(root).free) < needed:
+            sweep(root)
+            part = unfinished(path)
+            if (free := shutil.disk_usage(root).free + _size(part)) < needed:
                 raise StorageError(f"{root}: {instance} ({what}) needs {needed:,} bytes, and {free:,} are free")
-            temporary = root / f"{key}.tmp-{os.getpid()}"
-            temporary.mkdir()
+            part.mkdir(exist_ok=True)
             try:
-                _write(temporary, dataset, records, size, workers, progress)
-                _describe(temporary, dataset, instance, what, len(records), size, needed)
+                describe(part, dataset, instance, what, len(records), size)
+                if left_out := write(part, dataset, records, size, workers, skip, progress):
+                    close_ranks(part, left_out, len(records))
+                    describe(part, dataset, instance, what, len(records) - len(left_out), size)
+                for each in (*part.iterdir(), part):
+                    _sync(each)
                 if path.exists():  # damaged, or it would have been opened
                     shutil.rmtree(path)
-                temporary.rename(path)
+                part.rename(path)
                 _sync(root)
-            except BaseException:
-                shutil.rmtree(temporary, ignore_errors=True)
+            except BaseException as error:
+                if isinstance(error, OSError) or not begun(part):
+                    shutil.rmtree(part, ignore_errors=True)
                 raise
     except OSError as error:
         raise StorageError(
             f"{root}: {needed:,} bytes for {instance} ({what}) cannot be written: {error.strerror or error}"
         ) from error
-    packed = _open(path, keys, size)
+    packed = _open(path, len(records), size, skip)
     if packed is None:
         raise StorageError(f"{path}: cannot be read back")
     return packed
 
 
-def _key(dataset: Dataset, records: Sequence[Record], size: int) -> str:
+def _key(dataset: Dataset, records: Sequence[Record], size: int, skip: bool) -> str:
     digest = blake2b(digest_size=HASH)
 
     def add(*fields: Any) -> None:
@@ -144,69 +157,45 @@ def _key(dataset: Dataset, records: Sequence[Record], size: int) -> str:
         try:
             status = record.image.stat()
         except OSError as error:
+            if skip:
+                add(record.key, "missing")
+                continue
             reason = error.strerror or str(error)
-            raise DataError(f"{record.image}: {reason.lower()} (record {record.key!r} of {dataset.name})") from error
+            raise DataError(
+                f"{record.image}: {reason.lower()} (record {record.key!r} of {dataset.name}); {INSTEAD}"
+            ) from error
         add(record.key, status.st_size, status.st_mtime_ns)
     return digest.hexdigest()
 
 
-def _open(path: Path, keys: list[str], size: int) -> Packed | None:
-    """The entry at `path`; None where there is none, or a damaged one."""
+def _open(path: Path, count: int, size: int, skip: bool) -> Packed | None:
+    """The entry of `count` records at `path`; None where there is none, or a damaged one.
+
+    Raises `DataError` where pictures were left out, and that is not wanted.
+    """
     try:
-        pixels = np.load(path / "pixels.npy", mmap_mode="r" if keys else None)
+        listed = path / "left_out.json"
+        left_out = json.loads(listed.read_text("utf-8")) if listed.exists() else {}
+        there = count - len(left_out)
+        pixels = np.load(path / "pixels.npy", mmap_mode="r" if there else None)
         hashes = np.load(path / "hashes.npy")
     except (OSError, ValueError, EOFError):
         return None
-    if pixels.shape != (len(keys), size, size, 3) or hashes.shape != (len(keys), HASH):
+    if pixels.shape != (there, size, size, 3) or hashes.shape != (there, HASH):
         return None
     if pixels.dtype != np.uint8 or hashes.dtype != np.uint8:
         return None
+    if left_out and not skip:
+        raise DataError(f"{next(iter(left_out.values()))}; {INSTEAD}")
     with suppress(OSError):
         os.utime(path / "meta.json")  # says when it was last used
     pixels.flags.writeable = False
-    return Packed(pixels, keys, hashes, path.name, path)
+    return Packed(pixels, hashes, {int(place): reason for place, reason in left_out.items()}, path.name, path)
 
 
-def _write(
-    directory: Path,
-    dataset: Dataset,
-    records: Sequence[Record],
-    size: int,
-    workers: int | None,
-    progress: Callable[[int, int], None] | None,
-) -> None:
-    """Writes the pictures of `records`, and their hashes, into `directory`."""
-    count = len(records)
-    with (directory / "pixels.npy").open("wb") as file:
-        header = {"descr": "|u1", "fortran_order": False, "shape": (count, size, size, 3)}
-        np.lib.format.write_array_header_1_0(file, header)
-        target = Target(directory / "pixels.npy", file.tell(), Preparation(dataset.crop, size))
-    hashes = bytearray()
-    with closing(fill(dataset, records, target, workers)) as parts:
-        for part in parts:
-            hashes += part
-            if progress:
-                progress(len(hashes) // HASH, count)
-    np.save(directory / "hashes.npy", np.frombuffer(hashes, np.uint8).reshape(count, HASH))
-
-
-def _describe(directory: Path, dataset: Dataset, instance: str, what: str, count: int, size: int, total: int) -> None:
-    """Writes meta.json, and brings all of `directory` to the disk."""
-    meta = {
-        "format": FORMAT,
-        "dataset": dataset.name,
-        "version": dataset.version,
-        "crop": asdict(dataset.crop),
-        "instance": instance,
-        "what": what,
-        "count": count,
-        "size": size,
-        "bytes": total,
-        "created": datetime.now(UTC).isoformat(),
-    }
-    (directory / "meta.json").write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")
-    for each in (*directory.iterdir(), directory):
-        _sync(each)
+def unfinished(path: Path) -> Path:
+    """Where an entry lies while it is packed."""
+    return path.with_name(f"{path.name}.part")
 
 
 def lock(path: Path) -> FileLock:
@@ -214,15 +203,16 @@ def lock(path: Path) -> FileLock:
     return FileLock(path.with_name(f"{path.name}.lock"))
 
 
-def sweep(root: Path, held: str | None = None) -> None:
-    """Removes what killed processes left. Who holds the lock of a key is the only one to write it."""
-    for leftover in root.glob("*.tmp-*"):
-        key = leftover.name.partition(".")[0]
-        if key == held:
-            shutil.rmtree(leftover, ignore_errors=True)
-            continue
-        with suppress(Timeout), lock(root / key).acquire(timeout=0):
-            shutil.rmtree(leftover, ignore_errors=True)
+def sweep(root: Path) -> None:
+    """Removes what nobody finished for a week, and what was being removed. Who holds a lock works on that entry."""
+    for leftover in (*root.glob("*.part"), *root.glob("*.tmp-*")):
+        with suppress(OSError, Timeout), lock(root / leftover.name.partition(".")[0]).acquire(timeout=0):
+            if leftover.suffix != ".part" or time.time() - (leftover / "hashes.npy").stat().st_mtime > UNUSED:
+                shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _size(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.iterdir()) if folder.exists() else 0
 
 
 def _sync(path: Path) -> None:

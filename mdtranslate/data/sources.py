@@ -25,6 +25,10 @@ class Source:
     number: int
     dataset: Dataset
     attributes: tuple[Attribute, ...]
+    workers: int | None = None
+    """Processes that fill the cache, as `data.workers`."""
+    skip: bool = False
+    """Whether pictures that cannot be read are left out."""
 
     def records(self, split: Split) -> list[Record]:
         """The records of a split. Raises `DataError` where there are none."""
@@ -59,15 +63,23 @@ class Source:
                 raise DataError(f"dataset {self.name}, picture {record.key}: {error}") from None
         return torch.stack(rows)
 
-    def pack(self, records: Sequence[Record], size: int, what: str, workers: int | None, progress: Progress) -> Packed:
-        """The pictures of records in the cache, at `size` pixels."""
-        report = lambda done, total: progress(f"{self.name} {what}", done, total)  # noqa: E731
-        return pack(self.dataset, records, size, instance=self.name, what=what, workers=workers, progress=report)
+    def pack(self, records: Sequence[Record], size: int, what: str, progress: Progress) -> Packed:
+        """The pictures of records in the cache, at `size` pixels. Raises `DataError` for what cannot be read."""
+        return pack(
+            self.dataset,
+            records,
+            size,
+            instance=self.name,
+            what=what,
+            workers=self.workers,
+            skip=self.skip,
+            progress=lambda done, total: progress(f"{self.name} {what}", done, total),
+        )
 
 
 def build_sources(recipe: Recipe) -> list[Source]:
     """The datasets of a recipe. Raises `RecipeError` for an attribute that a dataset does not know."""
-    sources = []
+    sources, data = [], recipe.data
     for number, (name, choice) in enumerate(recipe.datasets.items()):
         dataset = choice.build()
         known = {attribute.name: attribute for attribute in dataset.attributes}
@@ -84,7 +96,7 @@ def build_sources(recipe: Recipe) -> list[Source]:
         labelled = tuple(known.values()) if wanted is None else tuple(known[each] for each in wanted)
         if not labelled:
             raise RecipeError(f"datasets.{name}.attributes: is empty; name at least one of {', '.join(known)}")
-        sources.append(Source(name, number, dataset, labelled))
+        sources.append(Source(name, number, dataset, labelled, data.workers, data.unreadable == "skip"))
     return sources
 
 

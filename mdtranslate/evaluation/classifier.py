@@ -105,9 +105,10 @@ def examples(
     judged: Judged, parts: Sequence[tuple[Source, list[Record]]], what: str, size: int, progress: Progress
 ) -> Examples:
     """Pictures of several datasets, from the cache."""
-    packed = [source.pack(records, size, what, None, progress) for source, records in parts]
-    codes = torch.cat([judged.codes(records, source) for source, records in parts])
-    return Examples(Pictures([each.pixels for each in packed]), codes, "".join(each.digest for each in packed))
+    packed = [source.pack(records, size, what, progress) for source, records in parts]
+    codes = [judged.codes(own.of(records), source) for own, (source, records) in zip(packed, parts, strict=True)]
+    pictures, digest = Pictures([each.pixels for each in packed]), "".join(each.digest for each in packed)
+    return Examples(pictures, torch.cat(codes), digest)
 
 
 def train_classifier(

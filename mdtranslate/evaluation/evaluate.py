@@ -34,12 +34,15 @@ from mdtranslate.translator import Translator
 GRID_ROWS = 6
 JUDGE_SEED = 0  # Not the run's: every run on the same pictures has the same judge.
 
+
 @dataclass(frozen=True)
 class Result:
     """What was measured on one dataset."""
 
     dataset: str
     pictures: int
+    left_out: tuple[str, ...]
+    """Why test pictures are not among them: each reason names the file."""
     digest: str
     """Of the test pictures: equal digests, equal pictures."""
     attributes: tuple[str, ...]
@@ -63,6 +66,7 @@ class Result:
         return {
             "judge": {"accuracy_on_real_pictures": dict(self.accuracy), **self.judge},
             "pictures": self.pictures,
+            "left_out": list(self.left_out),
             "digest": self.digest,
             "attributes": list(self.attributes),
             "edited": list(self.edited),
@@ -111,7 +115,7 @@ def evaluate(run: RunFolder, device: torch.device, overrides: Sequence[str] = ()
     judge, judged = obtain_judge(sources, recipe.data.image_size, JUDGE_SEED, device, progress), Judged(sources)
     results = []
     for source in sources:
-        tested = prepare(source, sources, judged, recipe, translator, device, progress)
+        tested = prepare(source, sources, judged, recipe.data.image_size, translator, device, progress)
         results.append(_measure(tested, recipe.metrics, translator, judge, device, progress))
         with disk(run.path / "evaluation"):
             (run.path / "evaluation").mkdir(exist_ok=True)
@@ -172,6 +176,7 @@ def _measure(
     return Result(
         dataset=source.name,
         pictures=len(tested.known),
+        left_out=tuple(tested.packed.left_out.values()),
         digest=tested.packed.digest,
         attributes=tuple(each.name for each in judge.attributes),
         edited=tuple(edited),

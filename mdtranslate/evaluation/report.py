@@ -29,7 +29,8 @@ def show(report: Report, console: Console) -> None:
     for result in report.results:
         figures = {name: value for each in result.figures.values() for name, value in each.items()}
         edits = sum(result.edits.values())
-        console.print(f"\n{result.dataset}: {result.pictures} test pictures, {edits} edits", style="bold")
+        missing = f" ({len(result.left_out)} cannot be read and are left out)" if result.left_out else ""
+        console.print(f"\n{result.dataset}: {result.pictures} test pictures{missing}, {edits} edits", style="bold")
         for title, table in _tables(result, figures):
             # Not the table's own title, which wraps at the table's width.
             console.print(f"\n{title}", markup=False, soft_wrap=True)

@@ -14,7 +14,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mdtranslate.config import Recipe
 from mdtranslate.data.batches import normalise, to_device
 from mdtranslate.data.pack import Packed
 from mdtranslate.data.sources import Progress, Source
@@ -85,18 +84,18 @@ def prepare(
     source: Source,
     sources: Sequence[Source],
     judged: Judged,
-    recipe: Recipe,
+    size: int,
     translator: Translator,
     device: torch.device,
     progress: Progress,
 ) -> Tested:
-    """The test pictures of `source`, one of the run's `sources`, ready to be edited.
+    """The test pictures of `source`, one of the run's `sources`, at `size` pixels, ready to be edited.
 
     Raises `DataError` for a test split without pictures, or of which nothing could be edited.
     """
-    data = recipe.data
     records = source.records(Split.TEST)
-    packed = source.pack(records, data.image_size, "test", data.workers, progress)
+    packed = source.pack(records, size, "test", progress)
+    records = packed.of(records)
     known = [judged.known(record, source) for record in records]
 
     labels: dict[int, Tensor] = {}
@@ -116,17 +115,18 @@ def prepare(
     if not any(edit.source is source for edit in edits):
         raise DataError(f"dataset {source.name}: no test picture has a known attribute that could be edited")
 
+    pairs: list[tuple[Edit, int]] = []
     others: list[Record] = []
-    truth: dict[tuple[Edit, int], int] = {}
     for edit, chosen in edits.items():
         name = judged.own(edit.judged, source)
         if name is None:
             continue
         for n in chosen:
             if (after := source.dataset.counterfactual(records[n], {name: edit.value})) is not None:
-                truth[edit, n] = len(others)
+                pairs.append((edit, n))
                 others.append(after)
-    truths = source.pack(others, data.image_size, "test, edited", data.workers, progress) if others else packed
+    truths = source.pack(others, size, "test, edited", progress)
+    truth = {pair: place for place, pair in enumerate(truths.of(pairs))}
     return Tested(source, packed, known, labels, edits, truths.pixels, truth)
 
 

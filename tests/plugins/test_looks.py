@@ -30,7 +30,7 @@ def test_a_look_changes_the_picture_and_not_the_person() -> None:
         # The face stays where it is: what is dark in the one is dark in the other.
         face = np.s_[48:96, 40:88]
         grey = [each[face].mean(2).ravel() for each in (drawn, developed)]
-        assert np.corrcoef(*grey)[0, 1] > 0.9
+        assert np.corrcoef(*grey)[0, 1] > 0.8
         blue.append([each[face][..., 2].mean() / each[face].mean() for each in (drawn, developed)])
     assert np.subtract(*np.mean(blue, 0)) > 0.05  # Tinted: less blue.
     assert len(grounds) < 4  # One ground, seen through the hair here and there.

@@ -1,0 +1,144 @@
+"""One entry of the cache while it is written: what is there already, what is missing, what cannot be read.
+
+An entry that was interrupted is gone on with. Its hashes are its journal: a picture is there if it is as its hash says.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import asdict
+from datetime import UTC, datetime
+from hashlib import blake2b
+from io import BytesIO
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mdtranslate.data.fill import CHUNK, HASH, Target, fill
+from mdtranslate.data.prepare import Preparation
+from mdtranslate.errors import DataError
+
+if TYPE_CHECKING:
+    from mdtranslate.interfaces import Dataset, Record
+
+FORMAT = 1
+"""Goes up whenever decoding, preparing or the files change: older caches are then left alone."""
+
+MOST_UNREADABLE = 0.05
+"""Share of the pictures that may be left out; one always may."""
+
+INSTEAD = "data.unreadable=skip leaves out such pictures"
+
+
+def write(
+    part: Path,
+    dataset: Dataset,
+    records: Sequence[Record],
+    size: int,
+    workers: int | None,
+    skip: bool,
+    progress: Callable[[int, int], None] | None,
+) -> dict[int, str]:
+    """Writes the pictures of `records` that are not there yet, and their hashes; gives the unreadable and why."""
+    count, unreadable, pixels = len(records), dict[int, str](), part / "pixels.npy"
+    target = Target(pixels, _array(pixels, (count, size, size, 3)), Preparation(dataset.crop, size))
+    journal = part / "hashes.npy"
+    start = _array(journal, (count, HASH))
+    todo = _missing(target, journal, start, count)
+    with journal.open("r+b") as file, closing(fill(dataset, records, todo, target, workers)) as parts:
+        done = count - sum(min(CHUNK, count - first) for first in todo)
+        for each in parts:
+            file.seek(start + each.first * HASH)
+            file.write(each.hashes)
+            file.flush()
+            unreadable |= each.unreadable
+            if unreadable and not skip:
+                raise DataError(f"{next(iter(unreadable.values()))}; {INSTEAD}")
+            if len(unreadable) > max(1, MOST_UNREADABLE * count) or len(unreadable) == count > 0:
+                raise DataError(
+                    f"{len(unreadable)} of {count} pictures cannot be read, and that is too many to go on; "
+                    f"the first: {next(iter(unreadable.values()))}"
+                )
+            done += len(each.hashes) // HASH
+            if progress:
+                progress(done, count)
+    return unreadable
+
+
+def begun(part: Path) -> bool:
+    """Whether there is anything to go on with."""
+    try:
+        return bool(np.load(part / "hashes.npy").any())
+    except (OSError, ValueError):
+        return False
+
+
+def _array(path: Path, shape: tuple[int, ...]) -> int:
+    """The offset of the first byte of an array of bytes; all zero, without taking room, where it is not there yet."""
+    buffer = BytesIO()
+    np.lib.format.write_array_header_1_0(buffer, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    header = buffer.getvalue()
+    with path.open("r+b" if path.exists() else "w+b") as file:
+        if file.read(len(header)) != header:
+            file.truncate(0)
+            file.seek(0)
+            file.write(header)
+        file.truncate(len(header) + prod(shape))
+    return len(header)
+
+
+def _missing(target: Target, journal: Path, start: int, count: int) -> list[int]:
+    """Firsts of the chunks that are not wholly there, each picture as its hash says: a crash may lose what it wrote."""
+    hashes, stride = journal.read_bytes()[start:], target.prepare.size**2 * 3
+    todo = []
+    with target.file.open("rb") as file:
+        for first in range(0, count, CHUNK):
+            for place in range(first, min(first + CHUNK, count)):
+                expected = hashes[place * HASH : (place + 1) * HASH]
+                if not any(expected):
+                    break
+                file.seek(target.offset + place * stride)
+                if blake2b(file.read(stride), digest_size=HASH).digest() != expected:
+                    break
+            else:
+                continue
+            todo.append(first)
+    return todo
+
+
+def close_ranks(part: Path, left_out: Mapping[int, str], count: int) -> None:
+    """Takes the places of unreadable pictures out, and lists those in `left_out.json`."""
+    kept = [place for place in range(count) if place not in left_out]
+    pixels, hashes = np.load(part / "pixels.npy", mmap_mode="r"), np.load(part / "hashes.npy")
+    closed = part / "closed.npy"
+    start = _array(closed, (len(kept), *pixels.shape[1:]))
+    with closed.open("r+b") as file:
+        file.seek(start)
+        for place in kept:
+            file.write(pixels[place].tobytes())
+    del pixels
+    closed.replace(part / "pixels.npy")
+    np.save(part / "hashes.npy", hashes[kept])
+    listed = {str(place): left_out[place] for place in sorted(left_out)}
+    (part / "left_out.json").write_text(json.dumps(listed, indent=2) + "\n", encoding="utf-8")
+
+
+def describe(part: Path, dataset: Dataset, instance: str, what: str, count: int, size: int) -> None:
+    """Writes meta.json."""
+    meta = {
+        "format": FORMAT,
+        "dataset": dataset.name,
+        "version": dataset.version,
+        "crop": asdict(dataset.crop),
+        "instance": instance,
+        "what": what,
+        "count": count,
+        "size": size,
+        "bytes": count * (size * size * 3 + HASH),
+        "created": datetime.now(UTC).isoformat(),
+    }
+    (part / "meta.json").write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")
