@@ -157,6 +157,12 @@ class Train(Settings):
     )
     init: str | None = Field(None, description="a run whose weights to start from")
     log_every: PositiveInt = Field(100, description="steps from one line of log.jsonl to the next")
+    check_every: int = Field(
+        500,
+        ge=0,
+        description="steps from one look at held-out pictures to the next: whether edits are seen, whether the output "
+        "depends on the target; 0: never",
+    )
     sample_every: PositiveInt = Field(1_000, description="steps from one sample grid to the next")
     save_every: PositiveInt = Field(1_000, description="steps from one checkpoint to the next")
     keep: int = Field(2, ge=1, description="checkpoints that are kept, the newest")

@@ -41,6 +41,7 @@ class Watch:
         self._began = 0.0
         self._first = 0
         self._said = 0.0
+        self._seen: list[str] = []
 
     def __enter__(self) -> Watch:
         self._bar.start()
@@ -49,10 +50,10 @@ class Watch:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._bar.stop()
 
-    def say(self, line: str) -> None:
+    def say(self, line: str, style: str | None = None) -> None:
         """A line that stays."""
         with _heard():
-            self.console.print(line, markup=False, soft_wrap=True)
+            self.console.print(line, style=style, markup=False, soft_wrap=True)
 
     def packing(self, what: str, done: int, total: int) -> None:
         """Progress of filling the cache."""
@@ -70,10 +71,16 @@ class Watch:
             f"{name.replace('discriminator/', 'D ').replace('generator/', 'G ')} {losses[name]:.3g}" for name in losses
         ]
         if self._task is not None:
-            self._bar.update(self._task, losses="  ".join(parts))
+            self._bar.update(self._task, losses="  ".join([*self._seen, *parts]))
         if not self.live:
             left = self._seconds_left(step, steps)
             self.say(f"step {step}/{steps}  {self.speed(step):.2f} it/s  {left:.0f} s left  {'  '.join(parts)}")
+
+    def looked(self, step: int, steps: int, seen: str) -> None:
+        """What was last seen of held-out pictures: on the bar before the losses, or a line."""
+        self._seen = [seen]
+        if not self.live:
+            self.say(f"step {step}/{steps}  {seen}")
 
     def speed(self, step: int) -> float:
         """Steps per second since training began in this process."""

@@ -36,6 +36,7 @@ from mdtranslate.recipes import Resolved, flat, plain, read_toml, resolve_tree, 
 FREE = (
     "train.steps",
     "train.log_every",
+    "train.check_every",
     "train.sample_every",
     "train.save_every",
     "train.keep",

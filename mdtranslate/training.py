@@ -22,6 +22,7 @@ from mdtranslate.data.sources import attributes_of, build_sources, fingerprint
 from mdtranslate.device import describe, hardware
 from mdtranslate.engine import Trainer, learn
 from mdtranslate.errors import CheckpointError, MdtranslateError, PluginError, RecipeError, Stopped, StorageError
+from mdtranslate.evaluation.monitor import Monitor
 from mdtranslate.files import disk, held
 from mdtranslate.grid import sample_grid
 from mdtranslate.interfaces import Split
@@ -99,6 +100,7 @@ class _Job:
         """Brings the pictures into the cache, which may take long, and opens it."""
         self.batches, self.identity = self._data()
         self.samples = self._sample_pictures()
+        self.monitor = Monitor(self.sources, self.model.encoder, self.recipe, self.device, self.watch.packing)
 
     def train(self, run: RunFolder, step: int) -> None:
         """The loop, with everything that a run keeps. Signals save first; whatever ends it, `status.json` says so."""
@@ -111,6 +113,7 @@ class _Job:
             with _signals() as caught, _board(run, step, self.recipe.train.tensorboard) as board:
                 if step == 0:
                     self._draw(run, 0, board)
+                self.monitor.recall(run.log)
                 self._stamp = time.monotonic()
                 self.watch.training(step, steps, {})
                 learn(self.trainer, self.batches, step, lambda done: self._keep(run, done, board, caught))
@@ -138,6 +141,8 @@ class _Job:
                 for name, value in losses.items():
                     board.add_scalar(name, value, done)
         self.watch.training(done, train.steps, losses)
+        if train.check_every and done % train.check_every == 0:
+            self._check(run, done, board)
         if done % train.save_every == 0 or last or caught:
             self._save(run, done)
         if done % train.sample_every == 0 or last:
@@ -146,6 +151,20 @@ class _Job:
             name = signal.Signals(caught[0]).name
             said = f"stopped by {name} and saved at step {done}. To go on: {typed('run', run.path)}"
             raise Stopped(said, caught[0])
+
+    def _check(self, run: RunFolder, step: int, board: Any) -> None:
+        """A look at held-out pictures, in the log and on the bar."""
+        began = time.monotonic()
+        self.trainer.check_finite(step)
+        look = self.monitor.look(self.translator(step), step)
+        run.append(run.log, look.line())
+        run.append(run.timing, {"step": step, "check_seconds": round(time.monotonic() - began, 4)})
+        self.watch.looked(step, self.recipe.train.steps, look.text())
+        if look.warning:
+            self.watch.say(f"warning: {look.warning}", style="yellow")
+        for name, value in look.line().items() if board else ():
+            if isinstance(value, float):
+                board.add_scalar(name, value, step)
 
     def finish(self, run: RunFolder, step: int) -> None:
         """The translator, the last grid and the status of a run whose last step is saved."""

@@ -143,6 +143,11 @@ def pack(
     return packed
 
 
+def is_packed(dataset: Dataset, records: Sequence[Record], size: int, skip: bool = False) -> bool:
+    """Whether `pack` would find everything in the cache. Raises as `pack` does."""
+    return _open(cache_root() / _key(dataset, records, size, skip), len(records), size, skip) is not None
+
+
 def _key(dataset: Dataset, records: Sequence[Record], size: int, skip: bool) -> str:
     digest = blake2b(digest_size=HASH)
 

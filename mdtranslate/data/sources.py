@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from mdtranslate.config import Recipe
-from mdtranslate.data.pack import Packed, pack
+from mdtranslate.data.pack import Packed, is_packed, pack
 from mdtranslate.errors import DataError, PluginError, RecipeError, nearest
 from mdtranslate.interfaces import Attribute, Dataset, LabelEncoder, Record, Split, Value
 
@@ -62,6 +62,10 @@ class Source:
             except ValueError as error:
                 raise DataError(f"dataset {self.name}, picture {record.key}: {error}") from None
         return torch.stack(rows)
+
+    def is_packed(self, records: Sequence[Record], size: int) -> bool:
+        """Whether the pictures of records are in the cache."""
+        return is_packed(self.dataset, records, size, self.skip)
 
     def pack(self, records: Sequence[Record], size: int, what: str, progress: Progress) -> Packed:
         """The pictures of records in the cache, at `size` pixels. Raises `DataError` for what cannot be read."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import timm
@@ -100,6 +101,13 @@ class Examples:
     digest: str
     """Equal digests, equal pictures."""
 
+    def cut(self, size: int) -> Examples:
+        """The middle of each picture, `size` pixels square."""
+        side = self.pictures.parts[0].shape[1]
+        start = (side - size) // 2
+        middle = slice(start, start + size)
+        return Examples(Pictures([each[:, middle, middle] for each in self.pictures.parts]), self.codes, self.digest)
+
 
 def examples(
     judged: Judged, parts: Sequence[tuple[Source, list[Record]]], what: str, size: int, progress: Progress
@@ -113,18 +121,22 @@ def examples(
 
 def train_classifier(
     train: Examples,
-    val: Examples,
+    val: Examples | None,
     attributes: Sequence[Attribute],
     seed: int,
     device: torch.device,
     progress: Progress,
     training: Training,
     what: str,
+    make: Callable[[Sequence[Attribute]], nn.Module] | None = None,
 ) -> tuple[nn.Module, dict[str, float]]:
-    """A network trained from random weights, in the state that was best on `val`, and its accuracies there."""
+    """A network (`make`, by default the judge's) trained from random weights, and its accuracies on `val`.
+
+    It is the state that was best on `val`; without one, the last.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = build(attributes).to(device, memory_format=layout(device))  # type: ignore[call-overload]
+        network = (make or build)(attributes).to(device, memory_format=layout(device))  # type: ignore[call-overload]
     rng = np.random.default_rng(seed)
     per_round = -(-min(max(len(train.codes), training.least), training.most) // training.batch)
     optimizer = torch.optim.AdamW(network.parameters(), training.learning_rate, weight_decay=training.weight_decay)
@@ -145,11 +157,14 @@ def train_classifier(
             optimizer.step()
             schedule.step()
             progress(what, turn * per_round + step + 1, training.rounds * per_round)
+        if val is None:
+            continue
         reached = accuracy(network, val, attributes, device)
         mean = sum(reached.values()) / max(len(reached), 1)
         if best is None or mean >= best[0]:
             best = mean, copy.deepcopy(network.state_dict()), reached
-    assert best is not None
+    if best is None:
+        return network.eval(), {}
     network.load_state_dict(best[1])
     return network.eval(), best[2]
 
@@ -159,6 +174,15 @@ def build(attributes: Sequence[Attribute]) -> nn.Module:
     count = sum(len(each.allowed) for each in attributes)
     network: nn.Module = timm.create_model(NETWORK, pretrained=False, num_classes=count)
     return network
+
+
+def small(attributes: Sequence[Attribute]) -> nn.Module:
+    """A network that is trained in seconds: four halvings, then the mean over what is left."""
+    layers: list[nn.Module] = []
+    for inputs, outputs in pairwise((3, 32, 64, 96, 128)):
+        layers += [nn.Conv2d(inputs, outputs, 3, 2, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)]
+    count = sum(len(each.allowed) for each in attributes)
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(128, count))
 
 
 def seen(logits: Tensor, attributes: Sequence[Attribute]) -> Tensor:

@@ -32,7 +32,6 @@ from mdtranslate.runfolder import RunFolder
 from mdtranslate.translator import Translator
 
 GRID_ROWS = 6
-JUDGE_SEED = 0  # Not the run's: every run on the same pictures has the same judge.
 
 
 @dataclass(frozen=True)
@@ -112,7 +111,7 @@ def evaluate(run: RunFolder, device: torch.device, overrides: Sequence[str] = ()
     recipe = _recipe(run, overrides)
     translator = Translator.load(run.path, device)
     sources = build_sources(recipe)
-    judge, judged = obtain_judge(sources, recipe.data.image_size, JUDGE_SEED, device, progress), Judged(sources)
+    judge, judged = obtain_judge(sources, recipe.data.image_size, device, progress), Judged(sources)
     results = []
     for source in sources:
         tested = prepare(source, sources, judged, recipe.data.image_size, translator, device, progress)

@@ -43,6 +43,7 @@ from mdtranslate.evaluation.classifier import (
 from mdtranslate.files import disk
 from mdtranslate.interfaces import Attribute, Split, Value
 
+SEED = 0  # Not the run's: every run on the same pictures has the same judge.
 VERSION = 1
 """Goes up with every change here or in `classifier` that would make another judge."""
 
@@ -72,10 +73,10 @@ class Judge:
 def obtain_judge(
     sources: Sequence[Source],
     size: int,
-    seed: int,
     device: torch.device,
     progress: Progress,
     training: Training | None = None,
+    seed: int = SEED,
 ) -> Judge:
     """The judge of datasets at `size` pixels, from the cache, or trained first where it has to be.
 
@@ -120,6 +121,17 @@ def obtain_judge(
             lock.release()
     reached_by = {name: accuracy(judge.network, test, judged.attributes, device) for name, test in tests.items()}
     return Judge(judge.attributes, judge.network, device, judge.facts, reached_by)
+
+
+def find_judge(sources: Sequence[Source], size: int, device: torch.device) -> Judge | None:
+    """The judge of an evaluation of these datasets, where the cache has it and all pictures that it was trained on."""
+    judged = Judged(sources)
+    wanted = ([(each, each.records(Split.TRAIN)) for each in sources], [(each, each.held_out()) for each in sources])
+    if not all(source.is_packed(records, size) for part in wanted for source, records in part):
+        return None
+    parts = [examples(judged, part, "", size, lambda what, done, total: None) for part in wanted]
+    key = _key(judged.attributes, parts, size, SEED, Training())
+    return _load(cache_root().parent / "judges" / key, judged.attributes, device)
 
 
 def _key(

@@ -25,7 +25,7 @@ QUICK = Training(rounds=3, least=320, batch=16)
 
 
 def obtain(source: Source, training: Training = QUICK) -> Judge:
-    return obtain_judge([source], 16, 0, CPU, lambda what, done, total: None, training)
+    return obtain_judge([source], 16, CPU, lambda what, done, total: None, training)
 
 
 def known(record: Record) -> list[tuple[str, Value]]:

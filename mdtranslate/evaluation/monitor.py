@@ -1,0 +1,220 @@
+"""Looks at held-out pictures while a run trains, and says so when it does not work."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+from statistics import fmean
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+
+from mdtranslate.config import Recipe
+from mdtranslate.data.batches import normalise, to_pixels
+from mdtranslate.data.sources import Progress, Source
+from mdtranslate.evaluation.classifier import Judged, Training, examples, small, train_classifier
+from mdtranslate.evaluation.judge import Judge, find_judge
+from mdtranslate.interfaces import LabelEncoder, Split, Value
+from mdtranslate.translator import Translator
+
+PICTURES, TARGETS, AT_ONCE = 32, 3, 32
+GREY: Final = 127.5  # Grey levels of a step of 1 on the scale of [-1, 1].
+
+# Trained before the first look of a run: a few hundred small batches, which is seconds.
+QUICK: Final = Training(rounds=1, least=6_400, most=6_400)
+
+SAME_TARGETS: Final = "translations to different targets are nearly the same"
+SAME: Final = 1.0
+"""Mean difference, in grey levels of 255, below which they are."""
+PATIENCE: Final = 1_000
+"""Updates of the generator before that is held against it."""
+
+RECONSTRUCTION: Final = "the reconstruction grows worse"
+RISES: Final = 3
+GROWN: Final = 2.0
+"""Times the least error so far, after so many rises in a row, is too much;"""
+MUCH: Final = 0.1
+"""below this it never is."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was seen of held-out pictures at a step."""
+
+    step: int
+    label_dependence: float
+    """How far translations of one picture to different targets differ: mean over pixels and pairs, 0 to 255."""
+    change: float
+    """How far translations differ from the picture itself, likewise."""
+    reconstruction: float
+    """Mean absolute error of a picture after an edit and back, on the scale of [-1, 1]."""
+    edit_accuracy: float
+    """Share of edits in which the wanted value is seen, 0 to 1."""
+    judged_by: str
+    """By whom: `judge`, or `classifier`, a small one, trained on the run's own pictures before the first look."""
+    real_accuracy: float
+    """What that one sees right in the same pictures as they are, 0 to 1: edits cannot be seen better than this."""
+    warning: str | None = None
+
+    def line(self) -> dict[str, Any]:
+        """As it stands in log.jsonl."""
+        figures = {f"check/{name}": value for name, value in vars(self).items() if name != "step" and value is not None}
+        return {"step": self.step, **figures}
+
+    def text(self) -> str:
+        """In a few words."""
+        return (
+            f"edits right {self.edit_accuracy:.0%} (real pictures {self.real_accuracy:.0%}), "
+            f"targets {self.label_dependence:.1f} grey levels apart, reconstruction {self.reconstruction:.3f}"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class _Trials:
+    """Edits of held-out pictures, T of them, those of one picture in a row."""
+
+    real: Tensor
+    """[T, 3, S, S] in [-1, 1]."""
+    before: Tensor
+    """Labels, [T, L]."""
+    after: Tensor
+    """Labels, [T, L]."""
+    again: list[int]
+    """Places of those whose picture is that of the place before."""
+    wanted: list[Mapping[str, Value]]
+    """What is to be seen, by the judge's names: [T]."""
+    known: list[Mapping[str, Value]]
+    """What the run labels of the pictures as they are, likewise."""
+
+
+class Monitor:
+    """Every look of a run."""
+
+    def __init__(
+        self, sources: Sequence[Source], encoder: LabelEncoder, recipe: Recipe, device: torch.device, progress: Progress
+    ) -> None:
+        self.sources, self.encoder, self.recipe = sources, encoder, recipe
+        self.device, self.progress = device, progress
+        self.judged = Judged(sources)
+        self.looks: list[Look] = []
+
+    def recall(self, log: Path) -> None:
+        """Takes in the looks of before a run was interrupted, from its log."""
+        self.looks.clear()
+        for text in log.read_text("utf-8").splitlines() if log.exists() else ():
+            line = json.loads(text)
+            if "check/judged_by" in line:
+                self.looks.append(Look(**{name.removeprefix("check/"): value for name, value in line.items()}))
+
+    @torch.inference_mode()
+    def look(self, translator: Translator, step: int) -> Look:
+        """Translates the held-out pictures to some targets each, and back."""
+        trials, classifier = self._trials, self._classifier
+        fakes, errors, right = list[Tensor](), list[float](), list[bool]()
+        for start in range(0, len(trials.real), AT_ONCE):
+            some = slice(start, start + AT_ONCE)
+            real, before, after = trials.real[some], trials.before[some], trials.after[some]
+            fake = translator.translate(real, before, after)
+            fakes.append(fake.cpu())
+            errors += _distances(translator.translate(fake, after, before).cpu(), real)
+            seen = classifier.predict(normalise(torch.from_numpy(to_pixels(fake))))  # In 8 bits, as they are shipped.
+            right += _agree(seen, trials.wanted[some])
+        fake = torch.cat(fakes)
+        look = Look(
+            step=step,
+            label_dependence=_mean(_distances(fake[trials.again], fake[[n - 1 for n in trials.again]]), GREY),
+            change=_mean(_distances(fake, trials.real), GREY),
+            reconstruction=_mean(errors),
+            edit_accuracy=_mean(right),
+            judged_by="judge" if classifier.facts else "classifier",
+            real_accuracy=self._real_accuracy,
+        )
+        look = replace(look, warning=self._warning(look))
+        self.looks.append(look)
+        return look
+
+    def _warning(self, now: Look) -> str | None:
+        """What is wrong, each thing once in a run."""
+        said = " ".join(look.warning for look in self.looks if look.warning)
+        patient = now.step // self.recipe.train.critic_steps >= PATIENCE
+        if (
+            SAME_TARGETS not in said
+            and patient
+            and max(each.label_dependence for each in [*self.looks[-1:], now]) < SAME
+        ):
+            what = "the pictures come back as they were" if now.change < SAME else "the label is not heeded"
+            return (
+                f"{SAME_TARGETS}, {now.label_dependence:.2f} of 255 grey levels apart: {what}. Likely causes: the loss "
+                "that classifies domains weighs too little beside the cycle's, labels that do not fit the pictures "
+                "(mdtranslate doctor tells), or a learning rate that is too low"
+            )
+        errors = [each.reconstruction for each in [*self.looks, now]]
+        rising = len(errors) > RISES and all(a < b for a, b in pairwise(errors[-RISES - 1 :]))
+        if RECONSTRUCTION not in said and rising and errors[-1] > max(MUCH, GROWN * min(errors)):
+            return (
+                f"{RECONSTRUCTION}: {errors[-1]:.3f}, and it was {min(errors):.3f}. Likely causes: a learning rate "
+                "that is too high, the loss of the cycle weighing too little, or a discriminator that is far ahead"
+            )
+        return None
+
+    @cached_property
+    def _classifier(self) -> Judge:
+        """The judge, where there is one already, else a small classifier: after an interruption the same as before."""
+        data = self.recipe.data
+        if not self.looks or self.looks[0].judged_by == "judge":
+            found = find_judge(self.sources, data.image_size, self.device)
+            if found is not None:
+                return found
+        parts = [(source, source.records(Split.TRAIN)) for source in self.sources]
+        train = examples(self.judged, parts, "train", data.cached_size, self.progress).cut(data.image_size)
+        with torch.inference_mode(False):
+            network, _ = train_classifier(
+                train, None, self.judged.attributes, 0, self.device, self.progress, QUICK, "a small classifier", small
+            )
+        return Judge(self.judged.attributes, network, self.device, {})
+
+    @cached_property
+    def _trials(self) -> _Trials:
+        real, before, after, again = list[Tensor](), list[Tensor](), list[Tensor](), list[int]()
+        wanted, known = list[Mapping[str, Value]](), list[Mapping[str, Value]]()
+        for source in self.sources:
+            records = source.held_out()[: -(-PICTURES // len(self.sources))]
+            packed = source.pack(records, self.recipe.data.image_size, "checks", self.progress)
+            names = self.judged.names[source.number]
+            for place, record in enumerate(packed.of(records)):
+                has = source.labelled(record)
+                edits = self.encoder.edits(has, source.number)
+                # Others for each picture; and the picture's own label, where there is too little else to compare with.
+                turned = [edits[(place + n) % len(edits)] for n in range(min(TARGETS, len(edits)))]
+                for n, edit in enumerate([*turned, {}][: max(len(turned), 2)]):
+                    if n:
+                        again.append(len(real))
+                    real.append(normalise(torch.from_numpy(packed.pixels[place : place + 1].copy()))[0])
+                    before.append(self.encoder.encode(has, source.number))
+                    after.append(self.encoder.encode({**has, **edit}, source.number))
+                    wanted.append({names[name]: value for name, value in edit.items()})
+                    known.append({names[name]: value for name, value in has.items()})
+        return _Trials(torch.stack(real), torch.stack(before), torch.stack(after), again, wanted, known)
+
+    @cached_property
+    def _real_accuracy(self) -> float:
+        return _mean(_agree(self._classifier.predict(self._trials.real), self._trials.known))
+
+
+def _distances(one: Tensor, other: Tensor) -> list[float]:
+    """Mean absolute difference of each picture from its counterpart."""
+    distances: list[float] = (one.float() - other.float()).abs().mean((1, 2, 3)).tolist()
+    return distances
+
+
+def _agree(seen: Sequence[Mapping[str, Value]], expected: Sequence[Mapping[str, Value]]) -> list[bool]:
+    return [sees[name] == value for sees, each in zip(seen, expected, strict=True) for name, value in each.items()]
+
+
+def _mean(values: Sequence[float], scale: float = 1.0) -> float:
+    return round(fmean(values) * scale, 5) if values else 0.0

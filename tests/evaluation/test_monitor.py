@@ -1,0 +1,130 @@
+"""What a run is told of itself: figures of translators whose answers are known, and warnings when it does not work."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from mdtranslate.data.sources import Source, attributes_of, build_sources
+from mdtranslate.evaluation import monitor as monitoring
+from mdtranslate.evaluation.judge import Judge
+from mdtranslate.evaluation.monitor import Look, Monitor
+from mdtranslate.model import Model
+from mdtranslate.recipes import resolve
+
+CPU = torch.device("cpu")
+RECIPE = """
+datasets.squares = { attributes = ["colour", "framed"] }
+encoder = "mask-vector"
+generator = { name = "stargan-generator", channels = 4, blocks = 1 }
+discriminator = { name = "stargan-discriminator", channels = 4, layers = 2 }
+losses.wgan-gp = {}
+data.image_size = 16
+train.critic_steps = 2
+"""
+
+
+@pytest.fixture
+def monitor(tmp_path: Path, squares: Source) -> Monitor:
+    (tmp_path / "toy.toml").write_text(RECIPE)
+    recipe = resolve(str(tmp_path / "toy.toml")).recipe
+    sources = build_sources(recipe)
+    model = Model.build(
+        recipe.encoder, recipe.generator, recipe.discriminator, attributes=attributes_of(sources), image_size=16
+    )
+    return Monitor(sources, model.encoder, recipe, CPU, lambda *args: None)
+
+
+def painter(monitor: Monitor, paint) -> SimpleNamespace:
+    """A translator that gives `paint(picture, what it is, what it is to be)`."""
+
+    def translate(real, before, after):
+        decode = monitor.encoder.decode
+        return torch.stack([paint(*each) for each in zip(real, map(decode, before), map(decode, after), strict=True)])
+
+    return SimpleNamespace(translate=translate)
+
+
+def right(picture: torch.Tensor, has: dict, wanted: dict) -> torch.Tensor:
+    made = picture.clone()
+    if has["colour"] != wanted["colour"]:
+        values = ("red", "green", "blue")
+        one, other = values.index(has["colour"]), values.index(wanted["colour"])
+        made[[one, other]] = made[[other, one]]
+    if has.get("framed") != wanted.get("framed", has.get("framed")):
+        made[:, [0, -1]] = made[:, :, [0, -1]] = 1.0 if wanted["framed"] else -0.9
+    return made
+
+
+def test_a_translator_that_edits_rightly_is_seen_to(monitor: Monitor) -> None:
+    look = monitor.look(painter(monitor, right), 500)
+    assert look.judged_by == "classifier"
+    assert look.real_accuracy > 0.85
+    assert look.edit_accuracy > 0.85
+    assert look.label_dependence > 10 and look.change > 10
+    assert look.reconstruction < 0.1
+    assert look.warning is None
+
+
+def test_a_translator_that_ignores_its_target_is_warned_of_once_and_not_at_once(monitor: Monitor) -> None:
+    still = painter(monitor, lambda picture, has, wanted: picture)
+    early = monitor.look(still, 1000)  # 500 updates of the generator.
+    assert early.warning is None
+    assert (early.label_dependence, early.change, early.reconstruction) == (0, 0, 0)
+    assert early.edit_accuracy < 0.5
+    late = monitor.look(still, 2000)
+    assert late.warning.startswith("translations to different targets are nearly the same, 0.00 of 255")
+    assert "come back as they were" in late.warning and "mdtranslate doctor" in late.warning
+    assert monitor.look(still, 3000).warning is None
+    monitor.looks.clear()
+    same = painter(monitor, lambda picture, has, wanted: -picture)
+    assert "the label is not heeded" in monitor.look(same, 2000).warning
+    assert "check/warning" in monitor.looks[-1].line()
+
+
+def test_a_reconstruction_that_grows_is_warned_of(monitor: Monitor) -> None:
+    def darker(by: float):
+        return painter(monitor, lambda picture, has, wanted: right(picture, has, wanted) * (1 - by))
+
+    warnings = [monitor.look(darker(by), step) for step, by in enumerate((0.05, 0.04, 0.06, 0.1, 0.2, 0.3))]
+    assert [bool(look.warning) for look in warnings] == [False, False, False, False, True, False]
+    assert "the reconstruction grows worse" in warnings[4].warning
+
+
+def test_looks_are_taken_up_from_the_log(monitor: Monitor, tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    monitor.recall(log)  # There is none yet.
+    looks = [Look(500, 12.5, 20.0, 0.03, 0.9, "judge", 0.99), Look(1000, 0.5, 0.2, 0.03, 0.1, "judge", 0.99, "told")]
+    lines = [{"step": 500, "generator/wgan-gp": 1.0}, *(look.line() for look in looks)]
+    log.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    for _ in range(2):
+        monitor.recall(log)
+        assert monitor.looks == looks
+
+
+def test_the_judge_is_asked_where_there_is_one_and_the_same_one_after_an_interruption(monitor, monkeypatch) -> None:
+    class Blind(Judge):
+        def predict(self, real: torch.Tensor) -> list[dict]:
+            return [{"colour": "red", "framed": True, "bright": True} for _ in real]
+
+    judge = Blind(monitor.judged.attributes, torch.nn.Identity(), CPU, {"network": "blind"})
+    monkeypatch.setattr(monitoring, "find_judge", lambda sources, size, device: judge)
+    first = monitor.look(painter(monitor, right), 500)
+    assert first.judged_by == "judge"
+    again = Monitor(monitor.sources, monitor.encoder, monitor.recipe, CPU, lambda *args: None)
+    again.looks = [replace(first, judged_by="classifier")]
+    assert again.look(painter(monitor, right), 1000).judged_by == "classifier"
+
+
+def test_a_yes_no_attribute_alone_is_compared_with_the_picture_as_it_is(monitor: Monitor) -> None:
+    (source,) = monitor.sources
+    alone = replace(source, attributes=source.dataset.attributes[2:])
+    encoder = type(monitor.encoder)(monitor.encoder.config, attributes=attributes_of([alone]))
+    own = Monitor([alone], encoder, monitor.recipe, CPU, lambda *args: None)
+    look = own.look(painter(own, lambda picture, has, wanted: picture if has == wanted else -picture), 500)
+    assert look.label_dependence > 10
