@@ -16,6 +16,7 @@ from mdtranslate import __version__
 from mdtranslate.errors import MdtranslateError
 
 COMMANDS = {
+    "doctor": "Look at the data of a recipe before training.",
     "run": "Train a recipe, or go on with a run.",
     "translate": "Translate pictures with a trained run.",
     "evaluate": "Measure a trained run on its test pictures.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,6 +18,19 @@ from mdtranslate.interfaces import LabelEncoder
 from mdtranslate.translation import NOISE, Batch
 
 ORDER, DRAWS, TURNS = 0, 1, 2  # What a random stream is for: its second word, after the seed.
+
+
+class _Draw(NamedTuple):
+    """All that a step draws: places of pictures and of crops in them, what is mirrored, and what `Batch` has."""
+
+    places: NDArray[np.int64]
+    top: NDArray[np.int64]
+    left: NDArray[np.int64]
+    flip: NDArray[np.bool_]
+    source: Tensor
+    target: Tensor
+    noise: NDArray[np.float32]
+    uniform: NDArray[np.float32]
 
 
 class Batches:
@@ -53,21 +66,27 @@ class Batches:
 
     def __call__(self, step: int) -> Batch:
         """The batch of `step`, counted from 0."""
+        drawn = self._draw(step)
+        pictures = to_device(self.pictures[drawn.places], self.device)
+        real = normalise(_cut(pictures, drawn.top, drawn.left, drawn.flip, self.settings.image_size, self.device))
+        rest = (to_device(each, self.device) for each in (drawn.source, drawn.target, drawn.noise, drawn.uniform))
+        return Batch(real, *rest)
+
+    def labels_of(self, step: int) -> tuple[Tensor, Tensor]:
+        """Source and target labels of a step, [B, L] each, without its pictures."""
+        drawn = self._draw(step)
+        return drawn.source, drawn.target
+
+    def _draw(self, step: int) -> _Draw:
         rng = np.random.default_rng([self.seed, DRAWS, step])
-        size, count = self.settings.image_size, self.settings.batch_size
-        index = self._indices(step)
-        room = self.settings.cached_size - size
+        count, index = self.settings.batch_size, self._indices(step)
+        room = self.settings.cached_size - self.settings.image_size
         top, left = rng.integers(0, room + 1, (2, count))
         flip = rng.random(count) < (0.5 if self.settings.flip else 0.0)
         source = self.labels[index]
         target = self._from_others(self._targets(source, rng), rng)
         noise = rng.standard_normal((count, NOISE), np.float32)
-        uniform = rng.random(count, np.float32)
-
-        pictures = to_device(self.pictures[index], self.device)
-        real = normalise(_cut(pictures, top, left, flip, size, self.device))
-        rest = (to_device(each, self.device) for each in (source, target, noise, uniform))
-        return Batch(real, *rest)
+        return _Draw(index, top, left, flip, source, target, noise, rng.random(count, np.float32))
 
     def _grouped(self) -> list[NDArray[np.int64]]:
         """The pictures of each group that is drawn from equally often (`data.balance`)."""

@@ -75,6 +75,16 @@ def decode(source: Path | IO[bytes]) -> NDArray[np.uint8]:
         raise DataError(f"{name}: {_reason(error)}") from error
 
 
+def measure(path: Path) -> tuple[int, int, str]:
+    """Width, height and Pillow's mode of the picture in a file, from its header alone. Raises `DataError`."""
+    try:
+        with warnings.catch_warnings(), Image.open(path, formats=_formats()) as image:
+            warnings.simplefilter("ignore")
+            return image.width, image.height, image.mode
+    except Exception as error:
+        raise DataError(f"{path}: {_reason(error)}") from error
+
+
 def to_rgb(image: Image.Image) -> NDArray[np.uint8]:
     """An opened picture as `decode` gives it. Raises `DataError`."""
     try:

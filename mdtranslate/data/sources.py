@@ -32,7 +32,7 @@ class Source:
 
     def records(self, split: Split) -> list[Record]:
         """The records of a split. Raises `DataError` where there are none."""
-        if not (records := self._records(split)):
+        if not (records := self.listed(split)):
             raise DataError(f"dataset {self.name} has no pictures in its {split} split")
         return records
 
@@ -41,9 +41,10 @@ class Source:
 
         Never the test split: what is chosen by it cannot be measured on it.
         """
-        return self._records(Split.VAL) or self.records(Split.TRAIN)
+        return self.listed(Split.VAL) or self.records(Split.TRAIN)
 
-    def _records(self, split: Split) -> list[Record]:
+    def listed(self, split: Split) -> list[Record]:
+        """As `records`, of a split that may be empty."""
         try:
             return list(self.dataset.records(split))
         except (OSError, ValueError) as error:

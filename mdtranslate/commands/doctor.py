@@ -1,0 +1,38 @@
+"""`mdtranslate doctor`: looks at the data of a recipe before a day is spent on it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+
+@click.command("doctor")
+@click.argument("recipe")
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder of the contact sheets; doctor/RECIPE if left out.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(recipe: str, overrides: tuple[str, ...], out: Path | None, device: str, as_json: bool) -> None:
+    """Look at the data of RECIPE: counts, labels, pictures, duplicates, and whether labels can be seen.
+
+    Findings come the gravest first, each with what to do. Exits with 1 when training would be in vain.
+    """
+    from rich.console import Console
+
+    from mdtranslate.device import pick_device
+    from mdtranslate.doctor.examine import examine, show
+    from mdtranslate.progress import Watch
+    from mdtranslate.recipes import resolve
+
+    resolved = resolve(recipe, overrides)
+    with Watch() as watch:
+        report = examine(resolved.recipe, out or Path("doctor") / resolved.name, pick_device(device), watch.packing)
+    if as_json:
+        click.echo(json.dumps(report.json(), indent=2))
+    else:
+        show(report, Console(highlight=False))
+    if report.in_vain:
+        sys.exit(1)

@@ -1,0 +1,147 @@
+"""Everything the doctor looks at, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from mdtranslate.config import Recipe
+from mdtranslate.data.batches import Batches
+from mdtranslate.data.images import encode_png
+from mdtranslate.data.sources import Progress, Source, attributes_of, build_sources
+from mdtranslate.doctor import labels, pictures
+from mdtranslate.doctor.findings import Finding, Patient, Rank
+from mdtranslate.errors import DataError
+from mdtranslate.files import disk
+from mdtranslate.grid import draw_grid
+from mdtranslate.interfaces import Split
+from mdtranslate.interfaces.dataset import spell
+from mdtranslate.model import Model
+
+ROWS, COLUMNS, BLANK = 8, 16, 255
+MOST_DOMAINS = 64
+STYLES = {Rank.IN_VAIN: "bold red", Rank.TROUBLE: "yellow", Rank.NOTE: "default"}
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the doctor found."""
+
+    findings: tuple[Finding, ...]
+    """The gravest first."""
+    values: dict[str, labels.Counts]
+    """By dataset: pictures by value and split."""
+    domains: dict[str, labels.Counts]
+    """By dataset: pictures by combination of values and split."""
+    sheets: tuple[Path, ...]
+
+    @property
+    def in_vain(self) -> bool:
+        """Whether training would be."""
+        return any(each.rank is Rank.IN_VAIN for each in self.findings)
+
+    def json(self) -> dict[str, Any]:
+        """For programs."""
+        return {
+            "in_vain": self.in_vain,
+            "findings": [{"rank": str(each.rank), "what": each.what, "cure": each.cure} for each in self.findings],
+            "values": self.values,
+            "domains": self.domains,
+            "sheets": [str(each) for each in self.sheets],
+        }
+
+
+def examine(recipe: Recipe, out: Path, device: torch.device, progress: Progress) -> Report:
+    """Looks at the data of a recipe, and writes contact sheets to `out`.
+
+    Raises `RecipeError` for a recipe of which the parts do not go together, `DataError` where there is no dataset to
+    look at.
+    """
+    data, sources = recipe.data, build_sources(recipe)
+    encoder = Model.build(
+        recipe.encoder,
+        recipe.generator,
+        recipe.discriminator,
+        attributes=attributes_of(sources),
+        image_size=data.image_size,
+    ).encoder
+    found: list[Finding] = []
+    patients: list[Patient] = []
+    for source in sources:
+        source.records(Split.TRAIN)  # No dataset at all is no finding.
+        try:
+            patients.append(_open(source, data.cached_size, progress))
+        except DataError as error:  # Most of its pictures cannot be read.
+            found.append(Finding(Rank.IN_VAIN, f"{source.name}: {error}", "mend or remove those files"))
+    for patient in patients:
+        found += [*labels.examine(patient, data.targets), *pictures.examine(patient, data)]
+    found += labels.examine_names(patients)
+    if len(patients) == len(sources):
+        train = [each.packed[Split.TRAIN].pixels for each in patients]
+        own = [each.source.labels(each.records[Split.TRAIN], encoder) for each in patients]
+        batches = Batches(train, own, encoder, data, recipe.train.seed, torch.device("cpu"))
+        found += labels.examine_targets(batches, [each.name for each in patients])
+        found += pictures.examine_visibility(patients, data, device, progress)
+    sheets = [sheet for patient in patients for sheet in _sheets(patient, out)]
+    return Report(
+        tuple(sorted(found, key=lambda each: each.rank)),
+        {each.name: labels.values(each) for each in patients},
+        {each.name: labels.domains(each) for each in patients},
+        tuple(sheets),
+    )
+
+
+def show(report: Report, console: Console) -> None:
+    """Prints a report: counts, then findings, the gravest first."""
+    for tables, heading in ((report.values, "pictures by value"), (report.domains, "pictures by domain")):
+        for name, counts in tables.items():
+            if heading.endswith("domain") and not 1 < len(counts) <= MOST_DOMAINS:
+                continue
+            table = Table("", *Split)
+            for value, by_split in counts.items():
+                table.add_row(value, *(str(by_split[split]) for split in Split))
+            console.print(f"\n{name}: {heading}", style="bold", markup=False)
+            console.print(table)
+    console.print("\nfindings, the gravest first" if report.findings else "\nnothing found", style="bold")
+    for each in report.findings:
+        console.print(f"{each.rank}: {each.what}", style=STYLES[each.rank], markup=False, soft_wrap=True)
+        console.print(f"    {each.cure}", markup=False, soft_wrap=True)
+    for sheet in report.sheets:
+        console.print(f"look at {sheet}", markup=False, soft_wrap=True)
+
+
+def _open(source: Source, size: int, progress: Progress) -> Patient:
+    """A dataset with its pictures in the cache, the unreadable left out whatever the recipe says."""
+    lenient = replace(source, skip=True)
+    records = {split: source.listed(split) for split in Split}
+    packed = {split: lenient.pack(own, size, split, progress) for split, own in records.items()}
+    there = {split: packed[split].of(own) for split, own in records.items()}
+    return Patient(lenient, there, packed, {split: list(map(source.labelled, own)) for split, own in there.items()})
+
+
+def _sheets(patient: Patient, out: Path) -> Iterator[Path]:
+    """Contact sheets: a column per value of each labelled attribute, with the first pictures that have it."""
+    pixels, known = patient.packed[Split.TRAIN].pixels, patient.labels[Split.TRAIN]
+    columns = []
+    for attribute in patient.source.attributes:
+        for value in attribute.allowed:
+            places = [n for n, each in enumerate(known) if attribute.name in each and each[attribute.name] == value]
+            column = np.full((ROWS, *pixels.shape[1:]), BLANK, np.uint8)
+            for row, place in enumerate(places[:ROWS]):
+                column[row] = pixels[place]
+            columns.append((f"{attribute.name}={spell(value)}", column))
+    credit = patient.source.dataset.credit
+    for number, start in enumerate(range(0, len(columns), COLUMNS), start=1):
+        titles, pictures = zip(*columns[start : start + COLUMNS], strict=True)
+        file = out / f"{patient.name}{f'-{number}' if len(columns) > COLUMNS else ''}.png"
+        with disk(out):
+            out.mkdir(parents=True, exist_ok=True)
+        encode_png(np.asarray(draw_grid(np.stack(pictures, axis=1), titles, footer=credit)), file)
+        yield file

@@ -1,0 +1,57 @@
+"""What the doctor says: findings, the gravest first, each with what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+from mdtranslate.data.pack import Packed
+from mdtranslate.data.sources import Source
+from mdtranslate.interfaces import Record, Split, Value
+
+
+class Rank(IntEnum):
+    """How grave a finding is."""
+
+    IN_VAIN = 0
+    """Training would stop, or learn nothing."""
+    TROUBLE = 1
+    """Part of it would not work, or could not be measured."""
+    NOTE = 2
+    """Worth knowing."""
+
+    def __str__(self) -> str:
+        return self.name.lower().replace("_", " ")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One of them."""
+
+    rank: Rank
+    what: str
+    cure: str
+
+
+@dataclass(frozen=True, eq=False)
+class Patient:
+    """A dataset of the recipe, its pictures brought into the cache."""
+
+    source: Source
+    records: Mapping[Split, Sequence[Record]]
+    """Those whose picture can be read."""
+    packed: Mapping[Split, Packed]
+    """At the size that the run caches."""
+    labels: Mapping[Split, Sequence[Mapping[str, Value]]]
+    """What the run knows of each of `records`."""
+
+    @property
+    def name(self) -> str:
+        """The dataset's name in the recipe."""
+        return self.source.name
+
+    @property
+    def left_out(self) -> list[str]:
+        """Why pictures cannot be read: each reason names the file."""
+        return [reason for packed in self.packed.values() for reason in packed.left_out.values()]

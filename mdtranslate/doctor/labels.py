@@ -1,0 +1,177 @@
+"""What labels tell by themselves: values that never vary, that are rare, that are missing, that look alike."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations, product
+from math import prod
+from typing import Final
+
+from mdtranslate.data.batches import Batches
+from mdtranslate.doctor.findings import Finding, Patient, Rank
+from mdtranslate.interfaces import Attribute, Split, Value
+from mdtranslate.interfaces.dataset import spell
+
+FEW: Final = 20
+"""Pictures of a value, below which a model cannot learn it."""
+RARE: Final = 0.01
+MOST_COMBINATIONS: Final = 4096
+DRAWN: Final = 200  # Batches of which the targets are counted.
+SAME_TARGETS: Final = 0.5
+
+Counts = dict[str, dict[Split, int]]
+
+
+def values(patient: Patient) -> Counts:
+    """Pictures by value of each labelled attribute (`hair=Blond_Hair`), and by split; unknown ones too."""
+    found: Counts = {}
+    labels = patient.labels
+    for attribute in patient.source.attributes:
+        for value in attribute.allowed:
+            found[f"{attribute.name}={spell(value)}"] = {
+                split: sum(attribute.name in each and each[attribute.name] == value for each in own)
+                for split, own in labels.items()
+            }
+        unknown = {split: sum(attribute.name not in each for each in own) for split, own in labels.items()}
+        if any(unknown.values()):
+            found[f"{attribute.name} unknown"] = unknown
+    return found
+
+
+def domains(patient: Patient) -> Counts:
+    """Pictures by combination of all labelled attributes, those that occur, the commonest in train first."""
+    counts = {split: Counter(map(_combination, own)) for split, own in patient.labels.items()}
+    names = sorted({name for own in counts.values() for name in own}, key=lambda name: -counts[Split.TRAIN][name])
+    return {name: {split: own[name] for split, own in counts.items()} for name in names}
+
+
+def examine(patient: Patient, targets: str) -> Iterator[Finding]:
+    """Findings about the labels of one dataset; `targets` is the recipe's `data.targets`."""
+    yield from _values(patient)
+    yield from _combinations(patient, targets)
+    for attribute in patient.source.attributes:
+        yield from _alike(f"{patient.name}: the values of {attribute.name}", attribute.values)
+
+
+def examine_names(patients: Sequence[Patient]) -> Iterator[Finding]:
+    """Findings about what several datasets call the same, or nearly."""
+    for one, other in combinations(patients, 2):
+        for mine, theirs in product(one.source.attributes, other.source.attributes):
+            if mine.name == theirs.name:
+                yield _twice(one, other, mine, theirs)
+            elif _plain(mine.name) == _plain(theirs.name):
+                yield Finding(
+                    Rank.TROUBLE,
+                    f"{one.name} has {mine.name} and {other.name} has {theirs.name}: the same, spelt differently?",
+                    "give both the same name where they mean the same",
+                )
+
+
+def examine_targets(batches: Batches, names: Sequence[str]) -> Iterator[Finding]:
+    """How often a drawn target equals its source, by dataset: such a picture teaches no edit."""
+    same, total = Counter[int](), Counter[int]()
+    for step in range(DRAWN):
+        source, target = batches.labels_of(step)
+        numbers = batches.encoder.dataset(source).tolist()
+        total.update(numbers)
+        same.update(n for n, equal in zip(numbers, (source == target).all(1).tolist(), strict=True) if equal)
+    for number, name in enumerate(names):
+        share = same[number] / max(total[number], 1)
+        rank, cure = Rank.NOTE, "nothing to do; data.targets=other or one-edit never draws the picture's own"
+        if share > SAME_TARGETS:
+            rank = Rank.IN_VAIN if share == 1 else Rank.TROUBLE
+            cure = "data.targets=other or one-edit never draws the picture's own; data.balance=domain draws rare ones"
+        yield Finding(rank, f"{name}: a drawn target equals its source in {share:.0%} of the pictures", cure)
+
+
+def _values(patient: Patient) -> Iterator[Finding]:
+    name, train, test = patient.name, patient.labels[Split.TRAIN], patient.labels[Split.TEST]
+    stuck = []
+    for attribute in patient.source.attributes:
+        known = [each[attribute.name] for each in train if attribute.name in each]
+        seen = Counter(known)
+        if len(seen) < 2:
+            stuck.append(attribute.name)
+            only = f"is {spell(known[0])} in every picture" if known else "is known of no picture"
+            yield Finding(
+                Rank.TROUBLE,
+                f"{name}: {attribute.name} {only} of the train split, so nothing can be learned about it",
+                f"leave it out of datasets.{name}.attributes",
+            )
+            continue
+        unknown = 1 - len(known) / len(train)
+        if unknown > 0:
+            yield Finding(
+                Rank.TROUBLE if unknown > 0.9 else Rank.NOTE,
+                f"{name}: {attribute.name} is unknown of {unknown:.1%} of the train split",
+                "such pictures teach nothing about it; an encoder may tell networks what is known of each",
+            )
+        for value in attribute.allowed:
+            count, word = seen[value], f"{attribute.name}={spell(value)}"
+            if count < FEW or count < RARE * len(known):
+                yield Finding(
+                    Rank.TROUBLE,
+                    f"{name}: {word} is true of {count} of {len(known)} pictures",
+                    "label more of them, or data.balance=domain" if count else "leave the value out, or label some",
+                )
+            if count and test and not any(each.get(attribute.name, not value) == value for each in test):
+                yield Finding(
+                    Rank.NOTE,
+                    f"{name}: {word} never occurs in the test split",
+                    "edits to it are measured, but not on real pictures",
+                )
+    if len(stuck) == len(patient.source.attributes):
+        yield Finding(
+            Rank.IN_VAIN, f"{name}: no attribute varies, so there is nothing to translate", "label other attributes"
+        )
+
+
+def _combinations(patient: Patient, targets: str) -> Iterator[Finding]:
+    attributes = patient.source.attributes
+    if len(attributes) < 2 or prod(len(each.allowed) for each in attributes) > MOST_COMBINATIONS:
+        return
+    there = set(map(_combination, patient.labels[Split.TRAIN]))
+    names = [each.name for each in attributes]
+    every = [_combination(dict(zip(names, each, strict=True))) for each in product(*(a.allowed for a in attributes))]
+    if missing := [each for each in every if each not in there]:
+        drawn = targets != "permute"
+        yield Finding(
+            Rank.TROUBLE if drawn else Rank.NOTE,
+            f"{patient.name}: {len(missing)} of {len(every)} combinations never occur, such as {missing[0]}",
+            f"data.targets={targets} asks for them all the same; permute draws only what occurs"
+            if drawn
+            else "edits to them are a guess; data.targets=one-edit would train some of them",
+        )
+
+
+def _alike(where: str, names: Sequence[str]) -> Iterator[Finding]:
+    for one, other in combinations(names, 2):
+        if _plain(one) == _plain(other):
+            yield Finding(Rank.TROUBLE, f"{where} {one!r} and {other!r} look like one", "spell them the same way")
+
+
+def _twice(one: Patient, other: Patient, mine: Attribute, theirs: Attribute) -> Finding:
+    if mine.values != theirs.values:
+        return Finding(
+            Rank.NOTE,
+            f"{mine.name} has other values in {one.name} ({_listed(mine)}) than in {other.name} ({_listed(theirs)})",
+            "nothing to do if that is meant: they stay apart",
+        )
+    return Finding(
+        Rank.NOTE,
+        f"{one.name} and {other.name} both label {mine.name}",
+        "they are learned apart, unless the encoder is told to share them",
+    )
+
+
+def _listed(attribute: Attribute) -> str:
+    return ", ".join(map(spell, attribute.allowed))
+
+
+def _plain(name: str) -> str:
+    return "".join(filter(str.isalnum, name.lower()))
+
+
+def _combination(labels: Mapping[str, Value]) -> str:
+    return ", ".join(f"{name}={spell(value)}" for name, value in labels.items()) or "nothing known"
