@@ -12,7 +12,7 @@ from mdtranslate.interfaces.dataset import spell
 class Edits:
     """The attributes of an encoder by the names that people use.
 
-    That is the attribute's own name, with its dataset before it (`celeba.Male`) where several datasets have it.
+    That is the attribute's own name, with its dataset before it (`celeba.Male`) where several have it apart.
     Datasets are numbered as the encoder numbers them.
     """
 
@@ -86,7 +86,7 @@ class Edits:
         return list(changes.values())
 
     def _name(self, number: int, attribute: str) -> str:
-        several = len(self._owners[attribute]) > 1
+        several = len(self._owners[attribute]) > 1 and attribute not in self.encoder.shared
         return f"{self.encoder.datasets[number]}.{attribute}" if several else attribute
 
     def _find(self, name: str, only: int | None) -> tuple[int, Attribute]:
@@ -101,7 +101,7 @@ class Edits:
             known = self.table() if only is None else [each.name for each in self.encoder.attributes[only]]
             where = "" if only is None else f" of {self.encoder.datasets[only]}"
             raise RecipeError(f"no attribute{where} is called {word!r}: {nearest(word, known)}")
-        if len(owners) > 1:
+        if len(owners) > 1 and word not in self.encoder.shared:
             names = " and ".join(self._name(number, word) for number in owners)
             raise RecipeError(f"{word!r} can be {names}; name one, or the dataset")
         return owners[0], next(each for each in self.encoder.attributes[owners[0]] if each.name == word)

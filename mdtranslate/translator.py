@@ -183,7 +183,12 @@ class Translator:
         known, pixels = self.words.read(source or {}, dataset), _pixels(image)
         done: dict[str, Image.Image] = {}
         for number in numbers:
-            done |= self._translated(pixels, number, known.get(number, {}), None, size)
+            # What datasets share is made once, as of the first.
+            done = done | {
+                name: made
+                for name, made in self._translated(pixels, number, known.get(number, {}), None, size).items()
+                if name not in done
+            }
         return done
 
     def prepare(self, image: Picture, *, dataset: str | None = None, size: Size = None) -> NDArray[np.uint8]:

@@ -28,6 +28,9 @@ class LabelEncoder(Component):
     classes: int
     """Logits that a discriminator gives to be compared with a label."""
 
+    shared: frozenset[str] = frozenset()
+    """Names of attributes that are one thing in all datasets that label them; any other is its own in each."""
+
     layout: Sequence[str]
     """What each channel of a condition means, in order: `hair=Black_Hair`, `Male`, `celeba?` (a mask)."""
 

@@ -89,9 +89,7 @@ class CelebA(Dataset):
             raise DataError(f"{self._list}: has {count} pictures; split={self.config.split} needs {least} at least")
         if self.config.split == "attgan":
             edge = ATTGAN_TRAIN + ATTGAN_VAL
-            return lambda place, *_: (
-                Split.TRAIN if place < ATTGAN_TRAIN else Split.VAL if place < edge else Split.TEST
-            )
+            return lambda place, *_: Split.TRAIN if place < ATTGAN_TRAIN else Split.VAL if place < edge else Split.TEST
         # The released code shuffles the lines of the list after `random.seed(1234)`; the first 1,999 are its test set.
         shuffled = list(range(count))
         random.Random(STARGAN_SEED).shuffle(shuffled)

@@ -48,38 +48,58 @@ class MaskVector(LabelEncoder):
             description="what the classification makes of an unknown attribute: nothing (the paper), or no, "
             "which the mask vector is there to avoid",
         )
+        shared: tuple[str, ...] = Field(
+            (),
+            description="attributes that are one in all datasets that label them: one channel, learned from all",
+        )
 
     def __init__(self, config: Any, *, attributes: Mapping[str, Sequence[Attribute]]) -> None:
         super().__init__(config, attributes=attributes)
-        self._slots = [(number, each) for number, own in enumerate(self.attributes) for each in own]
+        self.shared = frozenset(config.shared)
+        self._slots = self._laid_out()
         several = len(self.datasets) > 1
         layout: list[str] = []
         channels: list[tuple[int, int]] = []  # The column of the label, and the code there, that make a channel 1.
-        for column, (number, attribute) in enumerate(self._slots, start=1):
-            prefix = f"{self.datasets[number]}." if several else ""
-            layout += [f"{prefix}{attribute.name}={value}" for value in attribute.values] or [
-                f"{prefix}{attribute.name}"
-            ]
+        names: list[str] = []
+        for column, (owners, attribute) in enumerate(self._slots, start=1):
+            prefix = f"{self.datasets[owners[0]]}." if several and attribute.name not in self.shared else ""
+            names.append(f"{prefix}{attribute.name}")
+            layout += [f"{names[-1]}={value}" for value in attribute.values] or names[-1:]
             channels += [(column, code) for code in range(1, len(attribute.choices))]
         self.classes = len(layout)
         masks: list[str] = []
         if config.masks == "dataset" and several:
             masks = [f"{name}?" for name in self.datasets]
         elif config.masks == "attribute":
-            prefixes = [f"{self.datasets[number]}." if several else "" for number, _ in self._slots]
-            masks = [f"{prefix}{each.name}?" for prefix, (_, each) in zip(prefixes, self._slots, strict=True)]
+            masks = [f"{name}?" for name in names]
         self.layout = layout + masks
         self.size = len(self.layout)
         channels_ = torch.tensor(channels, dtype=torch.long).reshape(-1, 2)
         self._channels = {channels_.device: channels_}  # By device, so that each condition costs no copy.
+
+    def _laid_out(self) -> list[tuple[tuple[int, ...], Attribute]]:
+        """The attributes in their order in a label, each with the numbers of the datasets that label it."""
+        slots: list[tuple[tuple[int, ...], Attribute]] = []
+        for name in self.config.shared:
+            found = {each for own in self.attributes for each in own if each.name == name}
+            owners = tuple(n for n, own in enumerate(self.attributes) if any(each.name == name for each in own))
+            if len(owners) < 2:
+                raise ValueError(f"shared: {name!r} is labelled by {len(owners)} of the datasets, so nobody shares it")
+            if len(found) > 1:
+                raise ValueError(f"shared: {name!r} has other values in one dataset than in another")
+        for number, own in enumerate(self.attributes):
+            for each in own:
+                owners = tuple(n for n, theirs in enumerate(self.attributes) if each in theirs)
+                slots.append((owners if each.name in self.shared else (number,), each))
+        return list(dict.fromkeys(slots))
 
     def encode(self, attributes: Mapping[str, Value], dataset: int) -> Tensor:
         own = [attribute.name for attribute in self.attributes[dataset]]
         if strange := [name for name in attributes if name not in own]:
             raise ValueError(f"{self.datasets[dataset]} does not label {strange[0]!r}; it labels {', '.join(own)}")
         codes = [
-            each.code(attributes[each.name]) if number == dataset and each.name in attributes else UNKNOWN
-            for number, each in self._slots
+            each.code(attributes[each.name]) if dataset in owners and each.name in attributes else UNKNOWN
+            for owners, each in self._slots
         ]
         return torch.tensor([dataset, *codes], dtype=torch.float32)
 
@@ -87,8 +107,8 @@ class MaskVector(LabelEncoder):
         dataset, *codes = label.int().tolist()
         return {
             attribute.name: attribute.choices[code]
-            for (number, attribute), code in zip(self._slots, codes, strict=True)
-            if number == dataset and code != UNKNOWN
+            for (owners, attribute), code in zip(self._slots, codes, strict=True)
+            if dataset in owners and code != UNKNOWN
         }
 
     def dataset(self, label: Tensor) -> Tensor:
@@ -121,11 +141,11 @@ class MaskVector(LabelEncoder):
 
     def infer(self, logits: Tensor, label: Tensor) -> Tensor:
         columns = [label[:, 0]]
-        numbers = [number for number, _ in self._slots]
-        for number, (attribute, code, (own,)) in zip(numbers, self._each(label, logits), strict=True):
+        for (owners, _), (attribute, code, (own,)) in zip(self._slots, self._each(label, logits), strict=True):
             skipped = len(attribute.choices) - len(attribute.allowed)
             likeliest = _with_none(attribute, own).argmax(1) + skipped
-            missing = (code == UNKNOWN) & (label[:, 0] == number)
+            labelled = torch.isin(label[:, 0], torch.tensor(owners, dtype=label.dtype, device=label.device))
+            missing = (code == UNKNOWN) & labelled
             columns.append(torch.where(missing, likeliest.to(label.dtype), code))
         return torch.stack(columns, 1)
 
@@ -155,11 +175,11 @@ class MaskVector(LabelEncoder):
         for dataset, own in enumerate(self.attributes):
             place = torch.zeros_like(result)
             known = self.dataset(label) == dataset
-            for (number, attribute), code in zip(self._slots, codes, strict=True):
-                if number == dataset:
-                    skipped = len(attribute.choices) - len(attribute.allowed)
-                    place = place * len(attribute.allowed) + code - skipped
-                    known = known & (code != UNKNOWN)
+            mine = {slot: code for (owners, slot), code in zip(self._slots, codes, strict=True) if dataset in owners}
+            for attribute in own:
+                skipped = len(attribute.choices) - len(attribute.allowed)
+                place = place * len(attribute.allowed) + mine[attribute] - skipped
+                known = known & (mine[attribute] != UNKNOWN)
             result = torch.where(known, place + offset, result)
             offset += prod(len(attribute.allowed) for attribute in own)
         return result

@@ -21,8 +21,8 @@ ONE = {"faces": [HAIR, MALE, MOOD]}
 TWO = {"faces": [HAIR, MALE], "moods": [MOOD, YOUNG]}
 
 
-def encoder(attributes: Mapping[str, Sequence[Attribute]], exclusive: str = "softmax") -> MaskVector:
-    return MaskVector(MaskVector.Config(exclusive=exclusive), attributes=attributes)
+def encoder(attributes: Mapping[str, Sequence[Attribute]], exclusive: str = "softmax", **settings: Any) -> MaskVector:
+    return MaskVector(MaskVector.Config(exclusive=exclusive, **settings), attributes=attributes)
 
 
 def pictures(attributes: Mapping[str, Sequence[Attribute]]) -> list[tuple[dict[str, Value], int]]:

@@ -181,3 +181,34 @@ def test_unknown_as_no_by_hand() -> None:
     others = [place for place in range(plain.classes) if place != male]
     extra = F.softplus(logits[:, others]).sum(1)
     torch.testing.assert_close(naive.loss(logits, label), plain.loss(logits, label) + extra)
+
+
+def test_shared_attributes_are_one_channel_known_from_every_dataset_that_labels_them() -> None:
+    two = {"celeba": [HAIR, Attribute("Male")], "rafd": [Attribute("mood", ("happy", "sad")), Attribute("Male")]}
+    mask = encoder(two, shared=["Male"])
+    moods = ["rafd.mood=happy", "rafd.mood=sad"]
+    assert list(mask.layout) == [*(f"celeba.hair={each}" for each in HAIR.values), "Male", *moods, "celeba?", "rafd?"]
+    labels = torch.stack([mask.encode({"Male": True}, 0), mask.encode({"Male": True, "mood": "sad"}, 1)])
+    place = list(mask.layout).index("Male")
+    assert mask.condition(labels)[:, place].tolist() == [1, 1]
+    assert [mask.decode(each) for each in labels] == [{"Male": True}, {"mood": "sad", "Male": True}]
+    logits = torch.zeros(2, mask.classes)
+    expected = [F.softplus(torch.tensor(0.0)), F.softplus(torch.tensor(0.0)) + torch.tensor(2.0).log()]
+    assert mask.loss(logits, labels).tolist() == pytest.approx([float(each) for each in expected])
+    unknown = torch.stack([mask.encode({}, 0), mask.encode({}, 1)])
+    logits[:, place] = 3.0
+    assert [mask.decode(each)["Male"] for each in mask.infer(logits, unknown)] == [True, True]
+    assert "mood" not in mask.decode(mask.infer(logits, unknown)[0])
+    everything = mask.domains
+    assert mask.domain(everything).tolist() == list(range(len(everything)))
+    assert list(encoder(two, shared=["Male"], masks="attribute").layout)[-3:] == ["celeba.hair?", "Male?", "rafd.mood?"]
+
+
+@pytest.mark.parametrize(
+    ("shared", "why"),
+    [("hair", "'hair' is labelled by 1"), ("Young", "by 0 of"), ("mood", "'mood' has other values")],
+)
+def test_what_cannot_be_shared_is_refused_by_name(shared: str, why: str) -> None:
+    two = {"a": [HAIR, Attribute("mood", ("happy",))], "b": [Attribute("mood", ("sad",))]}
+    with pytest.raises(ValueError, match=why):
+        encoder(two, shared=[shared])
