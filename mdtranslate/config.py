@@ -112,6 +112,11 @@ class Data(Settings):
     )
     batch_size: int = Field(16, ge=1, le=65_536, description="pictures per step")
     flip: bool = Field(True, description="mirror half of the training pictures left to right")
+    augment: tuple[dict[str, Any], ...] = Field(
+        (),
+        description="transforms of albumentations that training pictures go through, each a table of its name and "
+        'arguments: [{name="ColorJitter", hue=0.1, p=0.5}]',
+    )
     balance: Literal["none", "dataset", "domain"] = Field(
         "none", description="draw every picture equally often, or pictures of every dataset, or of every domain"
     )

@@ -16,6 +16,7 @@ import torch
 
 from mdtranslate import checkpoint
 from mdtranslate.config import Recipe
+from mdtranslate.data.augment import Augment
 from mdtranslate.data.batches import Batches
 from mdtranslate.data.images import encode_png
 from mdtranslate.data.sources import attributes_of, build_sources, fingerprint
@@ -81,6 +82,7 @@ class _Job:
         recipe: Recipe = resolved.recipe
         if recipe.train.tensorboard and find_spec("tensorboard") is None:
             raise PluginError("train.tensorboard=true needs TensorBoard: pip install 'mdtranslate[tensorboard]'")
+        self.augment = Augment.build(recipe.data.augment)
         self.sources = build_sources(recipe)
         self.model = Model.build(
             recipe.encoder,
@@ -214,7 +216,8 @@ class _Job:
             pixels.append(packed.pixels)
             labels.append(own)
             identity[source.name] = fingerprint(packed, own)
-        return Batches(pixels, labels, self.model.encoder, data, self.recipe.train.seed, self.device), identity
+        seed = self.recipe.train.seed
+        return Batches(pixels, labels, self.model.encoder, data, seed, self.device, self.augment), identity
 
     def _sample_pictures(self) -> list[tuple[Any, torch.Tensor]]:
         """The pictures of the sample grids: the first of each dataset that it does not train on, shared out evenly."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mdtranslate.config import Data
+from mdtranslate.data.augment import Augment
 from mdtranslate.data.pictures import Pictures
 from mdtranslate.device import layout
 from mdtranslate.errors import RecipeError
@@ -31,6 +32,7 @@ class _Draw(NamedTuple):
     target: Tensor
     noise: NDArray[np.float32]
     uniform: NDArray[np.float32]
+    seeds: NDArray[np.uint32]
 
 
 class Batches:
@@ -48,8 +50,10 @@ class Batches:
         settings: Data,
         seed: int,
         device: torch.device,
+        augment: Augment | None = None,
     ) -> None:
         """`pixels`: per dataset, [N, S, S, 3]; `labels`: per dataset, [N, L]."""
+        self.augment = augment
         self.pictures, self.labels = Pictures(pixels), torch.cat(list(labels))
         self.encoder, self.settings, self.seed, self.device = encoder, settings, seed, device
         self._groups = self._grouped()
@@ -67,7 +71,10 @@ class Batches:
     def __call__(self, step: int) -> Batch:
         """The batch of `step`, counted from 0."""
         drawn = self._draw(step)
-        pictures = to_device(self.pictures[drawn.places], self.device)
+        pixels = self.pictures[drawn.places]
+        if self.augment is not None:
+            pixels = self.augment(pixels, drawn.seeds)
+        pictures = to_device(pixels, self.device)
         real = normalise(_cut(pictures, drawn.top, drawn.left, drawn.flip, self.settings.image_size, self.device))
         rest = (to_device(each, self.device) for each in (drawn.source, drawn.target, drawn.noise, drawn.uniform))
         return Batch(real, *rest)
@@ -86,7 +93,8 @@ class Batches:
         source = self.labels[index]
         target = self._from_others(self._targets(source, rng), rng)
         noise = rng.standard_normal((count, NOISE), np.float32)
-        return _Draw(index, top, left, flip, source, target, noise, rng.random(count, np.float32))
+        uniform = rng.random(count, np.float32)
+        return _Draw(index, top, left, flip, source, target, noise, uniform, rng.integers(0, 2**32, count, np.uint32))
 
     def _grouped(self) -> list[NDArray[np.int64]]:
         """The pictures of each group that is drawn from equally often (`data.balance`)."""

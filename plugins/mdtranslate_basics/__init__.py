@@ -9,7 +9,11 @@ from mdtranslate import hookimpl
 
 @hookimpl
 def register_datasets() -> Mapping[str, str]:
-    return {"folder": "mdtranslate_basics.folder:Folder", "table": "mdtranslate_basics.table:Table"}
+    return {
+        "folder": "mdtranslate_basics.folder:Folder",
+        "table": "mdtranslate_basics.table:Table",
+        "huggingface": "mdtranslate_basics.huggingface:HuggingFace",
+    }
 
 
 @hookimpl

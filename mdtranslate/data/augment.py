@@ -1,0 +1,74 @@
+"""The adapter to albumentations: random changes of training pictures, seeded for each picture."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mdtranslate.errors import RecipeError, nearest
+
+
+class Augment:
+    """Transforms in a row. What becomes of a picture depends on it and its seed alone."""
+
+    def __init__(self, compose: Any) -> None:
+        self.compose = compose
+
+    @classmethod
+    def build(cls, transforms: Sequence[Mapping[str, Any]]) -> Augment | None:
+        """Transforms by name, with their arguments; None where there are none.
+
+        Raises `RecipeError` that names the transform for what albumentations does not have or does not take.
+        """
+        if not transforms:
+            return None
+        os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # It would ask the network for a newer version.
+        import albumentations
+
+        names = [
+            name
+            for name, each in vars(albumentations).items()
+            if isinstance(each, type) and issubclass(each, albumentations.BasicTransform)
+        ]
+        built = []
+        for number, table in enumerate(transforms):
+            arguments, where = dict(table), f"data.augment[{number}]"
+            name = arguments.pop("name", None)
+            if not isinstance(name, str):
+                raise RecipeError(f"{where}: has no name; {{name='ColorJitter', p=0.5}} has one")
+            if name not in names:
+                raise RecipeError(f"{where}: albumentations has no transform {name!r}; {_near(name, names)}")
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("error")  # It only warns of an argument that it does not know.
+                    built.append(getattr(albumentations, name)(**arguments))
+            except Exception as error:
+                raise RecipeError(f"{where}: {name} refuses its arguments: {' '.join(str(error).split())}") from error
+        return cls(albumentations.Compose(built))
+
+    def __call__(self, pictures: NDArray[np.uint8], seeds: NDArray[np.uint32]) -> NDArray[np.uint8]:
+        """Pictures uint8 [B, S, S, 3], each changed by its seed: the same shape.
+
+        Raises `RecipeError` where a transform changes the size or the type of a picture.
+        """
+        changed = np.empty_like(pictures)
+        for place, (picture, seed) in enumerate(zip(pictures, seeds.tolist(), strict=True)):
+            self.compose.set_random_seed(seed)
+            made = self.compose(image=picture)["image"]
+            if made.shape != picture.shape or made.dtype != np.uint8:
+                raise RecipeError(
+                    f"data.augment: makes {made.dtype} {list(made.shape)} of uint8 {list(picture.shape)}; "
+                    "sizes are the matter of data.load_size and data.image_size"
+                )
+            changed[place] = made
+        return changed
+
+
+def _near(name: str, names: Sequence[str]) -> str:
+    hint = nearest(name, names)
+    return hint if hint.startswith("did") else "its documentation lists them"

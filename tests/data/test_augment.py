@@ -1,0 +1,82 @@
+"""Augmentation: seeded for each picture, refused by name, and the same whenever a step is asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from runs import mdtranslate
+from test_batches import batches, toys
+
+from mdtranslate.data.augment import Augment
+from mdtranslate.errors import RecipeError
+
+JITTER = {"name": "ColorJitter", "brightness": [0.5, 1.5], "p": 1.0}
+
+
+def pictures(count: int = 4) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (count, 16, 16, 3), np.uint8)
+
+
+def test_a_picture_depends_on_its_seed_alone() -> None:
+    augment = Augment.build([JITTER, {"name": "GaussNoise", "p": 0.5}])
+    assert augment is not None and Augment.build([]) is None
+    shown, seeds = pictures(), np.array([1, 2, 3, 1], np.uint32)
+    made = augment(shown, seeds)
+    assert made.dtype == np.uint8 and made.shape == shown.shape
+    assert not any(np.array_equal(a, b) for a, b in zip(made, shown, strict=True))
+    assert np.array_equal(augment(shown[::-1], seeds[::-1])[::-1], made)
+    again = Augment.build([JITTER, {"name": "GaussNoise", "p": 0.5}])
+    assert np.array_equal(again(shown[2:3], seeds[2:3])[0], made[2])
+    same = augment(np.repeat(shown[:1], 2, axis=0), np.array([5, 6], np.uint32))
+    assert not np.array_equal(*same)
+
+
+def test_a_step_is_the_same_whenever_it_is_asked_for() -> None:
+    plain, one, other = (batches([toys(12)]) for _ in range(3))
+    one.augment, other.augment = Augment.build([JITTER]), Augment.build([JITTER])
+    first = one(3).real
+    one(4)
+    assert np.array_equal(other(3).real, first) and np.array_equal(one(3).real, first)
+    assert not np.array_equal(plain(3).real, first)
+    assert np.array_equal(plain(3).target, one(3).target), "what else is drawn stays as it was"
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({"p": 0.5}, r"^data\.augment\[0\]: has no name"),
+        ({"name": "ColorJiter"}, r"albumentations has no transform 'ColorJiter'; did you mean 'ColorJitter'\?$"),
+        ({"name": "__version__"}, "has no transform '__version__'; its documentation lists them$"),
+        ({"name": "ColorJitter", "brigthness": 0.2}, "ColorJitter refuses its arguments: .*brigthness"),
+        ({"name": "ColorJitter", "p": 2}, "ColorJitter refuses its arguments: "),
+    ],
+)
+def test_what_albumentations_does_not_have_is_refused_by_name(table: dict, message: str) -> None:
+    with pytest.raises(RecipeError, match=message) as caught:
+        Augment.build([table])
+    assert "\n" not in str(caught.value)
+
+
+def test_a_transform_that_changes_the_size_is_refused() -> None:
+    augment = Augment.build([{"name": "Resize", "height": 8, "width": 8}])
+    with pytest.raises(RecipeError, match=r"makes uint8 \[8, 8, 3\] of uint8 \[16, 16, 3\]"):
+        augment(pictures(), np.arange(4, dtype=np.uint32))
+
+
+def test_it_trains_and_is_written_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    settings = [f"datasets.avatars.{split}=8" for split in ("train", "val", "test")]
+    tiny = ["generator.channels=4", "generator.blocks=1", "discriminator.channels=4", "data.image_size=32"]
+    settings += [*tiny, "discriminator.layers=4", "data.batch_size=4", "train.steps=4", "train.save_every=2"]
+    augment = 'data.augment=[{name="ColorJitter", hue=[-0.1, 0.1], p=0.5}]'
+    done = mdtranslate("run", "stargan", *settings, augment, "--out", "run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "ColorJitter" in (tmp_path / "run" / "recipe.toml").read_text()
+    done = mdtranslate("run", "run", "train.steps=6", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    done = mdtranslate("run", "stargan", "--dry-run", augment, cwd=tmp_path)
+    assert augment.replace(" ", "") in done.stdout.replace(" ", "")
+    done = mdtranslate("run", "stargan", *settings, augment.replace("Jitter", "Jiter"), "--out", "x", cwd=tmp_path)
+    assert done.returncode == 2 and "did you mean 'ColorJitter'?" in done.stderr
