@@ -12,7 +12,7 @@ class Pictures:
     """Arrays of pictures, uint8 [N, S, S, 3] each, laid end to end without being copied: they may be memory maps."""
 
     def __init__(self, parts: Sequence[NDArray[np.uint8]]) -> None:
-        self.parts = list(parts)
+        self.parts = [np.asarray(each) for each in parts]  # Not as memmap, whose every index costs more.
         self.starts = np.cumsum([0, *(len(each) for each in parts)])
 
     def __len__(self) -> int:
