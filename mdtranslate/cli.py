@@ -16,8 +16,8 @@ from mdtranslate import __version__
 from mdtranslate.errors import MdtranslateError
 
 COMMANDS = {
-    "doctor": "Look at the data of a recipe before training.",
     "run": "Train a recipe, or go on with a run.",
+    "doctor": "Look at the data of a recipe before training.",
     "translate": "Translate pictures with a trained run.",
     "evaluate": "Measure a trained run on its test pictures.",
     "import": "Make a translator of a published checkpoint.",
@@ -77,7 +77,7 @@ def main(arguments: list[str] | None = None) -> Any:
         sys.exit(0)
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
-        if context is not None and not (arguments if arguments is not None else sys.argv[1:]):
+        if isinstance(error, click.exceptions.NoArgsIsHelpError):
             error.show()  # Nothing was asked for: click shows the help.
         else:
             message = " ".join(error.format_message().split()).rstrip(".")
@@ -121,7 +121,7 @@ def _unexpected(error: BaseException) -> int:
         _show(error, f"{click.format_filename(error.filename)}: {error.strerror}")
         return 74
     if isinstance(error, MemoryError) or "out of memory" in what or "can't allocate memory" in what:
-        _show(error, "out of memory; a smaller data.batch_size or data.image_size needs less")
+        _show(error, "out of memory; a smaller data.batch_size, data.image_size or, for translate, picture needs less")
         return 1
     traceback.print_exception(error)
     click.echo("mdtranslate failed in a way that it should not: please report the lines above", err=True)

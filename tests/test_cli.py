@@ -219,4 +219,6 @@ def test_too_little_memory_is_no_bug_of_ours(
     monkeypatch.setattr("mdtranslate.registry.Registry.recipe", exhausted)
     code, _, err = run(capsys, "run", "stargan", "--dry-run")
     assert code == 1
-    assert err.splitlines() == ["error: out of memory; a smaller data.batch_size or data.image_size needs less"]
+    assert err.splitlines() == [
+        "error: out of memory; a smaller data.batch_size, data.image_size or, for translate, picture needs less"
+    ]

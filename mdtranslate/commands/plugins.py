@@ -18,7 +18,7 @@ BOUNDS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<", "multiple_of": "multiple
 def command(kind: str | None, name: str | None, as_json: bool) -> None:
     """List plugins and their components, or print the settings of one: `mdtranslate plugins loss wgan-gp`.
 
-    KIND is dataset, encoder, backbone, loss, metric or recipe.
+    KIND is dataset, encoder, backbone, loss, metric, importer or recipe.
     """
     from mdtranslate.errors import RecipeError, nearest
     from mdtranslate.registry import KINDS, registry
@@ -104,14 +104,20 @@ def _settings(config: Any) -> Iterator[dict[str, Any]]:
 
 
 def _type(annotation: Any) -> str:
-    from typing import Literal, get_args, get_origin
+    """A setting's type in words, without what only pydantic wants to know."""
+    from types import NoneType, UnionType
+    from typing import Annotated, Literal, Union, get_args, get_origin
 
-    if get_origin(annotation) is Literal:
-        return " | ".join(map(repr, get_args(annotation)))
-    if isinstance(annotation, type) and get_origin(annotation) is None:
-        return annotation.__name__
-    words = str(annotation).replace("typing.", "").replace("pathlib.", "").replace("NoneType", "None")
-    return words.replace("mdtranslate.interfaces.loss.", "")
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _type(inner[0])
+    if origin is Literal:
+        return " | ".join(map(repr, inner))
+    if origin in (Union, UnionType):
+        return " | ".join(map(_type, inner))
+    if origin is not None:
+        return f"{origin.__name__}[{', '.join('...' if each is ... else _type(each) for each in inner)}]"
+    return "none" if annotation is NoneType else getattr(annotation, "__name__", str(annotation))
 
 
 def _text(component: type) -> str:

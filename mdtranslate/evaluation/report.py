@@ -60,6 +60,12 @@ def _tables(result: Result, figures: Mapping[str, float]) -> Iterator[tuple[str,
         there_and_back = _table("", *result.edited)
         there_and_back.add_row("L1", *(_number(figures.get(f"{name}/l1"), "{:.3f}") for name in result.edited))
         yield "reconstruction after an edit and back: mean absolute difference on the scale of -1 to 1", there_and_back
+    if any(f"{edit}/accuracy" in figures for edit in result.edits):
+        each = _table("edit", "pictures", "as wanted", "PSNR gain")
+        for edit, count in result.edits.items():
+            share, gain = figures.get(f"{edit}/accuracy"), figures.get(f"{edit}/psnr gain")
+            each.add_row(edit, str(count), _percent(share), _number(gain, "{:+.2f}"))
+        yield "each edit by itself", each
     shown = {name: _LIKENESS[name] for name in _LIKENESS if any(f"{each}/{name}" in figures for each in result.edited)}
     if shown:
         heads = [head for name, _ in shown.values() for head in (name, "nothing", "gain")]
