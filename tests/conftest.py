@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from kills import command as tiny_run
+from tiny import BOTH, tiny_translator
 
 from mdtranslate.registry import Registry, registry
 
@@ -81,3 +82,13 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         done = subprocess.run(tiny_run("whole"), cwd=folder, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         yield folder
+
+
+@pytest.fixture(scope="module")
+def translator():
+    return tiny_translator()
+
+
+@pytest.fixture(scope="module")
+def joint():
+    return tiny_translator(BOTH)

@@ -1,0 +1,184 @@
+"""A plugin that is broken is listed with its error, and named when it is missed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mdtranslate.errors import PluginError
+from mdtranslate.registry import Registry
+
+Install = Callable[..., Path]
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+GOOD = """
+    from mdtranslate import Dataset, hookimpl
+
+    class Good(Dataset):
+        '''A dataset of nothing.'''
+        name = "{name}"
+
+        def records(self, split):
+            return []
+
+    @hookimpl
+    def register_datasets():
+        return [Good]
+"""
+
+# By name: the source of a plugin that is broken, and what its error says.
+BROKEN = {
+    "raising": ("raise RuntimeError('two\\nlines')", "RuntimeError: two lines"),
+    "lacking": (
+        "import no_such_dependency_of_mine",
+        "ModuleNotFoundError: No module named 'no_such_dependency_of_mine'",
+    ),
+    "exiting": ("import sys; sys.exit('bye')", "SystemExit: bye"),
+    "unparsable": ("def (", "SyntaxError"),
+    "misspelling": (
+        "from mdtranslate import hookimpl\n@hookimpl\ndef register_dataset(): return []",
+        "register_dataset is no hook: did you mean 'register_datasets'?",
+    ),
+    "misspelling_unmarked": (
+        "def register_loss(): return []",
+        "register_loss is no hook: did you mean 'register_losses'?",
+    ),
+    "unmarked": ("def register_losses(): return []", "register_losses lacks @mdtranslate.hookimpl"),
+    "failing": (
+        "from mdtranslate import hookimpl\n@hookimpl\ndef register_losses(): return 1 / 0",
+        "ZeroDivisionError",
+    ),
+    "quitting": ("from mdtranslate import hookimpl\n@hookimpl\ndef register_losses(): raise SystemExit", "SystemExit"),
+    "numbering": ("from mdtranslate import hookimpl\n@hookimpl\ndef register_losses(): return 5", "TypeError"),
+    "listing": (
+        "from mdtranslate import hookimpl\n@hookimpl\ndef register_losses(): return ['a.b:C']",
+        "'a.b:C' lacks the name that it goes by",
+    ),
+    "pathless": (
+        "from mdtranslate import hookimpl\n@hookimpl\ndef register_losses(): return {'x': 'a.b.C'}",
+        "'a.b.C' is not written as module:Class",
+    ),
+    "nameless": ("from mdtranslate import hookimpl\n@hookimpl\ndef register_losses(): return {3: 'a:B'}", "loss 3: "),
+    "taking": (
+        "from mdtranslate import hookimpl\n@hookimpl\ndef register_losses(): return {'wgan-gp': 'taking:Mine'}",
+        "loss 'wgan-gp' is taken by plugin stargan (mdtranslate",
+    ),
+    "wrong_kind": (
+        "from mdtranslate import hookimpl, Dataset\nclass D(Dataset):\n  name = 'd'\n"
+        "@hookimpl\ndef register_label_encoders(): return [D]",
+        "is no subclass of mdtranslate.LabelEncoder",
+    ),
+    "instance": (
+        "from mdtranslate import hookimpl\n@hookimpl\ndef register_datasets(): return {'d': object()}",
+        "is no subclass of mdtranslate.Dataset",
+    ),
+    "misnamed": (
+        "from mdtranslate import hookimpl, Dataset\nclass D(Dataset):\n  name = 'other'\n"
+        "@hookimpl\ndef register_datasets(): return {'one': D}",
+        "the class calls itself 'other'",
+    ),
+    "unsettled": (
+        "from mdtranslate import hookimpl, Dataset, Settings\nclass D(Dataset):\n  name = 'unsettled'\n"
+        "  class Config(Settings): pass\n@hookimpl\ndef register_datasets(): return [D]",
+        "its Config is no subclass of mdtranslate.Dataset.Config",
+    ),
+    "fileless": (
+        "from pathlib import Path\nfrom mdtranslate import hookimpl\n@hookimpl\n"
+        "def register_recipes(): return [Path('/nowhere/x.toml')]",
+        "there is no file /nowhere/x.toml",
+    ),
+    "stringy": (
+        "from mdtranslate import hookimpl\n@hookimpl\ndef register_recipes(): return {'x': 'x.toml'}",
+        "'x.toml' is no pathlib.Path",
+    ),
+    "hostile": (
+        "import sys\nclass M:\n  def __dir__(self): return ['a']\n  def __getattr__(self, name): raise OSError('no')\n"
+        "sys.modules[__name__] = M()",
+        "OSError: no",
+    ),
+}
+
+
+def test_every_broken_plugin_is_listed_and_harms_no_other(install: Install, command: Command) -> None:
+    for name, (source, _) in BROKEN.items():
+        install(name, source)
+    install("good", GOOD.format(name="good-data"))
+    install("absent", "", value="absent_module")
+    install("nonsense", "", value="!!")
+    done = command("plugins", "--json")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    listed = {plugin["name"]: plugin for plugin in json.loads(done.stdout)}
+    assert listed["stargan"]["errors"] == [] and listed["avatars"]["errors"] == []
+    assert listed["good"]["provides"] == [{"kind": "dataset", "name": "good-data"}] and not listed["good"]["errors"]
+    for name, (_, error) in BROKEN.items():
+        assert error in listed[name]["errors"][0], name
+        assert len(listed[name]["errors"]) == 1 and "\n" not in listed[name]["errors"][0]
+        assert listed[name]["distribution"] == f"{name}-dist 1.0"
+        assert listed[name]["provides"] == [], name
+    assert "absent_module" in listed["absent"]["errors"][0]
+    assert listed["nonsense"]["errors"]
+
+    table = command("plugins")
+    assert table.returncode == 0
+    assert "raising  (raising-dist 1.0)\n  broken    RuntimeError: two lines\n" in table.stdout
+
+
+def test_an_unknown_name_names_the_broken_plugins(install: Install, command: Command) -> None:
+    install("lacking", BROKEN["lacking"][0])
+    done = command("run", "stargan", "losses.style.weight=1", "--dry-run")
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert "no loss is called 'style'" in done.stderr
+    assert "plugin lacking (lacking-dist 1.0) is broken: ModuleNotFoundError" in done.stderr
+    # What does not come from the broken plugin is not its matter.
+    assert command("plugins", "recipe", "stargan").returncode == 0
+
+
+LAZY = """
+    from mdtranslate import hookimpl
+
+    @hookimpl
+    def register_losses():
+        return {"gone": "no_such_module_here:Loss", "classless": "lazy:Nothing", "leaving": "lazy_exit:Loss",
+                "odd": "lazy:text", "wrong": "pathlib:Path"}
+
+    text = "a word"
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ("gone", "No module named 'no_such_module_here'"),
+        ("classless", "has no attribute 'Nothing'"),
+        ("leaving", "SystemExit: 3"),
+        ("odd", "a word"),
+        ("wrong", "is no subclass of mdtranslate.Loss"),
+    ],
+)
+def test_a_component_that_is_only_named_fails_when_it_is_used(install: Install, name: str, error: str) -> None:
+    file = install("lazy", LAZY)
+    file.with_name("lazy_exit.py").write_text("import sys; sys.exit(3)")
+    sys.modules.pop("lazy", None)
+    registry = Registry()
+    assert name in registry.names("loss")
+    with pytest.raises(PluginError) as caught:
+        registry.component("loss", name)
+    assert f"loss {name!r} of plugin lazy (lazy-dist 1.0) cannot be loaded" in str(caught.value)
+    assert error in str(caught.value) and "\n" not in str(caught.value)
+    assert registry.component("loss", "wgan-gp").name == "wgan-gp"
+
+
+def test_a_component_that_cannot_be_loaded_ends_a_run_with_69(install: Install, command: Command) -> None:
+    install("lazy", LAZY)
+    done = command("run", "stargan", "losses.gone.weight=1", "--dry-run")
+    assert done.returncode == 69
+    assert done.stderr.startswith("error: loss 'gone' of plugin lazy (lazy-dist 1.0) cannot be loaded")
+    assert len(done.stderr.splitlines()) == 1

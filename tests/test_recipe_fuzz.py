@@ -1,0 +1,84 @@
+"""Whatever a recipe holds, it is right or a mistake that is named."""
+
+from __future__ import annotations
+
+import random
+import tomllib
+from copy import deepcopy
+from typing import Any
+
+from recipe_parts import more_generators, origins  # noqa: F401
+
+from mdtranslate.errors import RecipeError
+from mdtranslate.recipes import flat, read_toml, resolve, resolve_tree, toml_value
+from mdtranslate.registry import registry
+
+ODD: list[Any] = [
+    None,
+    True,
+    -1,
+    0,
+    3,
+    10**30,
+    1.5,
+    float("nan"),
+    float("inf"),
+    "",
+    "x",
+    "wgan-gp",
+    "test-bank",
+    "test-plain",
+    [],
+    [1],
+    ["x", {}],
+    {},
+    {"name": "x"},
+    {"name": "test-bank", "of": {"name": 3}},
+    {"name": ["x"]},
+    {"": {"": 1}},
+    {"name": {}},
+]
+
+
+def mutate(tree: dict[str, Any], draw: random.Random) -> None:
+    """Changes one thing somewhere: a value, a key, or what is there at all. None takes it away."""
+    node = tree
+    while True:
+        key = draw.choice([*node, "name", "zzz"])
+        inner = node.get(key)
+        if isinstance(inner, dict) and inner and draw.random() < 0.7:
+            node = inner
+            continue
+        value = deepcopy(draw.choice(ODD))
+        if value is None:
+            node.pop(key, None)
+        elif draw.random() < 0.2 and key in node:
+            node[key[::-1]] = node.pop(key)
+        else:
+            node[key] = value
+        return
+
+
+def test_whatever_a_recipe_holds_it_is_right_or_a_recipe_error() -> None:
+    draw = random.Random(0)
+    keys = [key for key, _ in flat(resolve("stargan").tree)]
+    outcomes = {True: 0, False: 0}
+    for _ in range(300):
+        tree = read_toml(registry().recipe("stargan"))
+        for _ in range(draw.randint(0, 3)):
+            mutate(tree, draw)
+        key = draw.choice(keys)
+        place = draw.choice([key, key.rpartition(".")[0], f"{key}.more", key[:-1], f"{key}.name"])
+        overrides = [f"{place}={toml_value(draw.choice(ODD[1:]))}"] if draw.random() < 0.5 else []
+        try:
+            resolved = resolve_tree("x", tree, overrides, source="x")
+        except RecipeError as error:
+            outcomes[False] += 1
+            assert str(error).strip()
+            # Every line says where: a file or the command line, a key, and what is wrong.
+            assert all(line.count(": ") >= 2 for line in str(error).splitlines()), str(error)
+        else:
+            outcomes[True] += 1
+            assert resolve_tree("x", tomllib.loads(resolved.toml()), source="x").tree == resolved.tree
+            assert set(origins(resolved).values()) <= {"x", "command line", "default"}
+    assert min(outcomes.values()) > 30, outcomes
