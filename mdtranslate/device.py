@@ -16,8 +16,11 @@ from mdtranslate.errors import RecipeError
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # From glibc's malloc.h.
 
 
-def pick_device(name: str) -> torch.device:
-    """The device that `--device` means: auto, cpu, cuda, cuda:1, mps. Raises `RecipeError` where it is not there."""
+def pick_device(name: str, *, tune: bool = True) -> torch.device:
+    """The device that `--device` means: auto, cpu, cuda, cuda:1, mps. Raises `RecipeError` where it is not there.
+
+    `tune`: makes the process work well on it, which is not for a library to do to somebody else's.
+    """
     available = ["cpu"]
     if torch.cuda.is_available():
         available += ["cuda", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
@@ -26,8 +29,8 @@ def pick_device(name: str) -> torch.device:
     if name == "auto":
         name = next((each for each in ("cuda", "mps") if each in available), "cpu")
     if name not in available:
-        raise RecipeError(f"--device {name}: this machine has {', '.join(available)} (or auto)")
-    if name == "cpu":
+        raise RecipeError(f"device {name}: this machine has {', '.join(available)} (or auto)")
+    if name == "cpu" and tune:
         _keep_pages()
     return torch.device(name)
 

@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from mdtranslate.data.batches import normalise, to_pixels
+from mdtranslate.errors import RecipeError
 from mdtranslate.interfaces import Value
 from mdtranslate.interfaces.dataset import spell
 
@@ -65,7 +66,8 @@ def sample_grid(translator: Translator, pictures: NDArray[np.uint8], labels: Ten
     """Every change of one attribute of pictures [R, S, S, 3] with labels [R, L], beside the pictures themselves.
 
     A column per value of an exclusive attribute, and one per yes/no attribute, in which it is the opposite of what the
-    picture has. What a label leaves unknown stays so. Where a row's dataset lacks an attribute its cell is white.
+    picture has. What a label leaves unknown stays so. What only another dataset labels is changed as in one of its
+    pictures, of which nothing is known; without a classifier that could tell, the cell is white.
     """
     encoder = translator.encoder
     rows = list(zip(labels, encoder.dataset(labels).tolist(), strict=True))
@@ -75,21 +77,34 @@ def sample_grid(translator: Translator, pictures: NDArray[np.uint8], labels: Ten
             columns.setdefault(_column(change), 1 + len(columns))
     cells = np.full((len(rows), 1 + len(columns), *pictures.shape[1:]), BLANK, np.uint8)
     cells[:, 0] = pictures
-    places, targets = [], []
-    for row, (label, number) in enumerate(rows):
-        known = encoder.decode(label)
-        for change in translator.words.single(number, known):
-            places.append((row, columns[_column(change)]))
-            targets.append(encoder.encode({**known, **change}, number))
+    jobs: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}  # By row and column: labels before and after.
+    for row, (label, own) in enumerate(rows):
+        for number in (own, *(each for each in range(len(encoder.datasets)) if each != own)):
+            before = label if number == own else _inferred(translator, pictures[row], number)
+            if before is None:
+                continue
+            known = encoder.decode(before)
+            for change in translator.words.single(number, known):
+                after = encoder.encode({**known, **change}, number)
+                jobs.setdefault((row, columns[_column(change)]), (before, after))
+    places = list(jobs)
     for start in range(0, len(places), AT_ONCE):
         batch = places[start : start + AT_ONCE]
-        index = [row for row, _ in batch]
-        real = normalise(torch.from_numpy(pictures[index]))
-        made = to_pixels(translator.translate(real, labels[index], torch.stack(targets[start : start + AT_ONCE])))
-        for (row, column), each in zip(batch, made, strict=True):
-            cells[row, column] = each
+        real = normalise(torch.from_numpy(pictures[[row for row, _ in batch]]))
+        befores, afters = (torch.stack(each) for each in zip(*(jobs[place] for place in batch), strict=True))
+        for (row, column), made in zip(batch, to_pixels(translator.translate(real, befores, afters)), strict=True):
+            cells[row, column] = made
     titles = [name if value is None else f"{name}={spell(value)}" for name, value in columns]
     return draw_grid(cells, ["source", *titles], footer="; ".join(translator.credit) or None)
+
+
+def _inferred(translator: Translator, picture: NDArray[np.uint8], number: int) -> Tensor | None:
+    """The label of a picture as one of dataset `number`; None where no network tells it."""
+    try:
+        real = normalise(torch.from_numpy(picture[None]))
+        return translator.infer(real, translator.encoder.encode({}, number)[None])[0].cpu()
+    except RecipeError:
+        return None
 
 
 def _column(change: dict[str, Value]) -> tuple[str, Value]:

@@ -200,7 +200,7 @@ class _Job:
             model,
             image_size=self.recipe.data.image_size,
             crops={source.name: source.dataset.crop for source in self.sources},
-            credit=[source.dataset.credit for source in self.sources if source.dataset.credit],
+            credit=list(dict.fromkeys(each.dataset.credit for each in self.sources if each.dataset.credit)),
             trained={"recipe": self.name, "step": step},
         )
 

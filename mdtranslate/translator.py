@@ -19,6 +19,7 @@ from mdtranslate import shipping
 from mdtranslate.data.batches import normalise, to_pixels
 from mdtranslate.data.images import decode, to_rgb
 from mdtranslate.data.prepare import Preparation
+from mdtranslate.device import pick_device
 from mdtranslate.edits import Edits
 from mdtranslate.errors import DataError, RecipeError
 from mdtranslate.interfaces import Crop, Value
@@ -70,14 +71,15 @@ class Translator:
 
     @classmethod
     def load(cls, path: str | Path, device: str | torch.device = "cpu") -> Translator:
-        """The translator of a run, or of a folder that `save` wrote, ready on `device`.
+        """The translator of a run, or of a folder that `save` wrote, ready on `device`: auto, cpu, cuda, cuda:1, mps.
 
-        Raises `CheckpointError` where there is none or it is damaged, `PluginError` where a plugin that it needs is
-        not installed.
+        Raises `RecipeError` for a device that is not there, `CheckpointError` where there is no translator or a damaged
+        one, `PluginError` where a plugin that it needs is not installed.
         """
+        where = pick_device(device, tune=False) if isinstance(device, str) else device
         model, facts = shipping.read(Path(path))
         return cls(
-            model.to(torch.device(device)),
+            model.to(where),
             image_size=facts.image_size,
             crops=facts.crops,
             credit=facts.credit,
@@ -259,6 +261,8 @@ def _pixels(image: Picture) -> NDArray[np.uint8]:
         return decode(Path(image))
     if isinstance(image, Image.Image):
         return to_rgb(image)
+    if not isinstance(image, np.ndarray):
+        raise DataError(f"a {type(image).__name__} is no picture; a file, a Pillow image or uint8 [H, W, 3] is")
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
         raise DataError(f"an array of {image.dtype} {list(image.shape)} is no picture; uint8 [H, W, 3] is")
     return image

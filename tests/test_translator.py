@@ -209,3 +209,11 @@ def test_without_a_classifier_what_is_missing_is_named():
     with pytest.raises(RecipeError, match=r"hair, Eyeglasses: unknown of the picture.*'mute'.*--from hair"):
         translator(picture(), source={"Male": True}, Male=False)
     assert translator(picture(), source=SOURCE, Male=False).size == (16, 16)
+
+
+def test_a_device_is_named_as_on_the_command_line(tmp_path, translator):
+    translator.save(tmp_path / "saved")
+    assert Translator.load(tmp_path / "saved", "auto").device.type in ("cpu", "cuda", "mps")
+    assert Translator.load(tmp_path / "saved", torch.device("cpu")).device.type == "cpu"
+    with pytest.raises(RecipeError, match="device tpu: this machine has cpu"):
+        Translator.load(tmp_path / "saved", "tpu")

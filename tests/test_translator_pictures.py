@@ -62,7 +62,9 @@ def test_files_images_and_arrays_are_the_same_picture(tmp_path, translator):
     assert translator(grey, Male=True).mode == "RGB"
 
 
-@pytest.mark.parametrize("bad", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((0, 4, 3), np.uint8)])
+@pytest.mark.parametrize(
+    "bad", [5, None, np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((0, 4, 3), np.uint8)], ids=str
+)
 def test_arrays_that_are_no_pictures_are_refused(translator, bad):
     with pytest.raises(DataError, match="is no picture"):
         translator(bad, Male=True)
