@@ -12,29 +12,23 @@ import torch
 from click.testing import CliRunner
 from PIL import Image
 from rich.console import Console
+from toys import toy_run
 
 from mdtranslate.commands.evaluate import command
-from mdtranslate.data.sources import Source, attributes_of, build_sources
+from mdtranslate.data.sources import Source
 from mdtranslate.errors import CheckpointError, RecipeError
 from mdtranslate.evaluation import evaluate as evaluation
 from mdtranslate.evaluation.classifier import Judged
 from mdtranslate.evaluation.evaluate import evaluate
 from mdtranslate.evaluation.judge import Judge
 from mdtranslate.evaluation.report import show
-from mdtranslate.interfaces import Crop, Split
-from mdtranslate.model import Model
-from mdtranslate.recipes import resolve
+from mdtranslate.interfaces import Split
 from mdtranslate.runfolder import RunFolder
 from mdtranslate.translator import Translator
 
 CPU = torch.device("cpu")
-RECIPE = """
+DATASETS = """
 datasets.squares = { attributes = ["colour", "framed"] }
-encoder = "mask-vector"
-generator = { name = "stargan-generator", channels = 4, blocks = 1 }
-discriminator = { name = "stargan-discriminator", channels = 4, layers = 2 }
-losses.wgan-gp = {}
-data.image_size = 16
 """
 
 
@@ -68,17 +62,7 @@ class Perfect(Translator):
 
 @pytest.fixture
 def run(tmp_path: Path, squares: Source) -> RunFolder:
-    (tmp_path / "toy.toml").write_text(RECIPE)
-    resolved = resolve(str(tmp_path / "toy.toml"))
-    run = RunFolder.create("toy", tmp_path / "run")
-    run.begin(resolved, {})
-    recipe = resolved.recipe
-    sources = build_sources(recipe)
-    model = Model.build(
-        recipe.encoder, recipe.generator, recipe.discriminator, attributes=attributes_of(sources), image_size=16
-    )
-    Translator(model, image_size=16, crops={"squares": Crop()}).save(run.translator)
-    return run
+    return toy_run(tmp_path, DATASETS)
 
 
 @pytest.fixture

@@ -10,42 +10,28 @@ from pathlib import Path
 import pytest
 import torch
 from rich.console import Console
+from toys import toy_run
 
-from mdtranslate.data.sources import Source, attributes_of, build_sources
+from mdtranslate.data.sources import Source
 from mdtranslate.evaluation import evaluate as evaluation
 from mdtranslate.evaluation.classifier import Judged
 from mdtranslate.evaluation.evaluate import evaluate
 from mdtranslate.evaluation.judge import Judge
 from mdtranslate.evaluation.report import show
-from mdtranslate.interfaces import Attribute, Crop, Record
-from mdtranslate.model import Model
-from mdtranslate.recipes import resolve
+from mdtranslate.interfaces import Attribute, Record
 from mdtranslate.runfolder import RunFolder
 from mdtranslate.translator import Translator
 
 CPU = torch.device("cpu")
-RECIPE = """
+DATASETS = """
 datasets.colours = { name = "squares", attributes = ["colour"] }
 datasets.frames = { name = "squares", attributes = ["framed"] }
-encoder = "mask-vector"
-generator = { name = "stargan-generator", channels = 4, blocks = 1 }
-discriminator = { name = "stargan-discriminator", channels = 4, layers = 2 }
-losses.wgan-gp = {}
-data.image_size = 16
 """
 
 
 @pytest.fixture
 def run(tmp_path: Path, squares: Source) -> RunFolder:
-    (tmp_path / "toy.toml").write_text(RECIPE)
-    resolved = resolve(str(tmp_path / "toy.toml"))
-    run = RunFolder.create("toy", tmp_path / "run")
-    run.begin(resolved, {})
-    recipe = resolved.recipe
-    attributes = attributes_of(build_sources(recipe))
-    model = Model.build(recipe.encoder, recipe.generator, recipe.discriminator, attributes=attributes, image_size=16)
-    Translator(model, image_size=16, crops=dict.fromkeys(attributes, Crop())).save(run.translator)
-    return run
+    return toy_run(tmp_path, DATASETS)
 
 
 @pytest.fixture

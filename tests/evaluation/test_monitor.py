@@ -9,34 +9,23 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from toys import toy_model, toy_recipe
 
 from mdtranslate.data.sources import Source, attributes_of, build_sources
 from mdtranslate.evaluation import monitor as monitoring
 from mdtranslate.evaluation.judge import Judge
 from mdtranslate.evaluation.monitor import Look, Monitor
-from mdtranslate.model import Model
-from mdtranslate.recipes import resolve
 
 CPU = torch.device("cpu")
-RECIPE = """
+DATASETS = """
 datasets.squares = { attributes = ["colour", "framed"] }
-encoder = "mask-vector"
-generator = { name = "stargan-generator", channels = 4, blocks = 1 }
-discriminator = { name = "stargan-discriminator", channels = 4, layers = 2 }
-losses.wgan-gp = {}
-data.image_size = 16
-train.critic_steps = 2
 """
 
 
 @pytest.fixture
 def monitor(tmp_path: Path, squares: Source) -> Monitor:
-    (tmp_path / "toy.toml").write_text(RECIPE)
-    recipe = resolve(str(tmp_path / "toy.toml")).recipe
-    sources = build_sources(recipe)
-    model = Model.build(
-        recipe.encoder, recipe.generator, recipe.discriminator, attributes=attributes_of(sources), image_size=16
-    )
+    recipe = toy_recipe(tmp_path, DATASETS).recipe
+    sources, model = build_sources(recipe), toy_model(recipe)
     return Monitor(sources, model.encoder, recipe, CPU, lambda *args: None)
 
 

@@ -1,0 +1,44 @@
+"""A run over the dataset `squares` that nobody trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mdtranslate.config import Recipe
+from mdtranslate.data.sources import attributes_of, build_sources
+from mdtranslate.interfaces import Crop
+from mdtranslate.model import Model
+from mdtranslate.recipes import Resolved, resolve
+from mdtranslate.runfolder import RunFolder
+from mdtranslate.translator import Translator
+
+RECIPE = """
+encoder = "mask-vector"
+generator = { name = "stargan-generator", channels = 4, blocks = 1 }
+discriminator = { name = "stargan-discriminator", channels = 4, layers = 2 }
+losses.wgan-gp = {}
+data.image_size = 16
+train.critic_steps = 2
+"""
+
+
+def toy_recipe(folder: Path, datasets: str) -> Resolved:
+    """Small networks and the datasets that are given as TOML."""
+    (folder / "toy.toml").write_text(RECIPE + datasets)
+    return resolve(str(folder / "toy.toml"))
+
+
+def toy_model(recipe: Recipe) -> Model:
+    attributes = attributes_of(build_sources(recipe))
+    return Model.build(recipe.encoder, recipe.generator, recipe.discriminator, attributes=attributes, image_size=16)
+
+
+def toy_run(folder: Path, datasets: str) -> RunFolder:
+    """The folder of such a run, with a translator that knows nothing."""
+    resolved = toy_recipe(folder, datasets)
+    run = RunFolder.create("toy", folder / "run")
+    run.begin(resolved, {})
+    model = toy_model(resolved.recipe)
+    crops = dict.fromkeys(model.encoder.datasets, Crop())
+    Translator(model, image_size=16, crops=crops).save(run.translator)
+    return run
