@@ -103,6 +103,8 @@ class _Job:
         self.batches, self.identity = self._data()
         self.samples = self._sample_pictures()
         self.monitor = Monitor(self.sources, self.model.encoder, self.recipe, self.device, self.watch.packing)
+        if self.recipe.train.check_every:
+            _ = self.monitor.trials  # What cannot be read is said before anything is trained.
 
     def train(self, run: RunFolder, step: int) -> None:
         """The loop, with everything that a run keeps. Signals save first; whatever ends it, `status.json` says so."""

@@ -61,7 +61,8 @@ def examine_visibility(
         train, None, judged.attributes, 0, device, progress, TRAINING, "a small classifier", small
     )
     for patient in patients:
-        held_out = gather([patient], Split.VAL if patient.records[Split.VAL] else Split.TRAIN)
+        split = next(each for each in (Split.VAL, Split.TEST, Split.TRAIN) if patient.records[each])
+        held_out = gather([patient], split)
         reached, blind = accuracy(network, held_out, judged.attributes, device), 0
         for attribute in patient.source.attributes:
             name = judged.names[patient.source.number][attribute.name]

@@ -114,7 +114,7 @@ class Monitor:
     @torch.inference_mode()
     def look(self, translator: Translator, step: int) -> Look:
         """Translates the held-out pictures to some targets each, and back."""
-        trials, classifier = self._trials, self._classifier
+        trials, classifier = self.trials, self._classifier
         fakes, errors, right = list[Tensor](), list[float](), list[bool]()
         for start in range(0, len(trials.real), AT_ONCE):
             some = slice(start, start + AT_ONCE)
@@ -179,7 +179,8 @@ class Monitor:
         return Judge(self.judged.attributes, network, self.device, {})
 
     @cached_property
-    def _trials(self) -> _Trials:
+    def trials(self) -> _Trials:
+        """What every look tries. Raises `DataError` for a picture that cannot be read."""
         real, before, after, again = list[Tensor](), list[Tensor](), list[Tensor](), list[int]()
         wanted, known = list[Mapping[str, Value]](), list[Mapping[str, Value]]()
         for source in self.sources:
@@ -203,7 +204,7 @@ class Monitor:
 
     @cached_property
     def _real_accuracy(self) -> float:
-        return _mean(_agree(self._classifier.predict(self._trials.real), self._trials.known))
+        return _mean(_agree(self._classifier.predict(self.trials.real), self.trials.known))
 
 
 def _distances(one: Tensor, other: Tensor) -> list[float]:
