@@ -3,7 +3,8 @@
 python benchmarks/joint.py --out runs/joint --seeds 3 --jobs 2
 
 Each cell is a run of `stargan-avatars-joint` and its evaluation, in a folder of its own; what is finished is not done
-again. The table is Markdown: means over seeds, and in brackets the least and the most.
+again. The table is Markdown: means over seeds, and in brackets the least and the most. OUT/joint.png shows expressions
+transferred to test pictures of `faces` by seed 0 of each variant, beside the true pictures.
 """
 
 from __future__ import annotations
@@ -11,11 +12,20 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import fmean
+
+import numpy as np
+from PIL import Image
+
+from mdtranslate import Split, Translator
+from mdtranslate.data.prepare import Preparation
+from mdtranslate.grid import draw_grid
+from mdtranslate.recipes import resolve
 
 VARIANTS = {
     "mask vector (the paper)": [],
@@ -24,6 +34,7 @@ VARIANTS = {
     "mask vector, half the targets from the other set": ["data.across=0.5"],
 }
 APPEARANCE = ("hair", "Eyeglasses", "Facial_Hair")
+SHOWN, ROWS = ("happy", "sad", "surprised"), 5
 COLUMNS = {
     "expressions transferred to faces": "share of edits that the judge sees as wanted; of always the same, 12.5 %",
     "PSNR gain": "of those, over leaving the picture as it is, in decibels",
@@ -34,9 +45,14 @@ COLUMNS = {
 }
 
 
+def folder(out: Path, variant: str, seed: int) -> Path:
+    """Where a cell lies."""
+    return out / f"{re.sub('[^a-z]+', '-', variant).strip('-')}-{seed}"
+
+
 def cell(out: Path, variant: str, seed: int, threads: int, extra: list[str]) -> dict[str, float]:
     """Trains and evaluates one cell where it has to be; gives its figures."""
-    run = out / f"{'-'.join(variant.split()).replace('(', '').replace(')', '').replace(',', '')}-{seed}"
+    run = folder(out, variant, seed)
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     program = [sys.executable, "-m", "mdtranslate"]
 
@@ -82,6 +98,26 @@ def table(figures: dict[str, list[dict[str, float]]]) -> str:
     return "\n".join(lines)
 
 
+def picture(out: Path, variants: list[str]) -> Image.Image:
+    """The first test pictures of `faces` with some expressions, by each variant and as they truly are."""
+    choice = resolve("stargan-avatars-joint").recipe.datasets["faces"]
+    faces = choice.build()
+    records = list(faces.records(Split.TEST))[:ROWS]
+    shots = [faces.load(record) for record in records]
+    translators = {name: Translator.load(folder(out, name, 0)) for name in variants}
+    size = next(iter(translators.values())).image_size
+    prepare = Preparation(faces.crop, size)
+    columns, titles = [[prepare(each) for each in shots]], ["test picture"]
+    for expression in SHOWN:
+        for name, translator in translators.items():
+            columns.append([np.asarray(translator(each, expression=expression)) for each in shots])
+            titles.append(f"{expression}: {name.partition(' (')[0]}")
+        changed = (faces.counterfactual(record, {"expression": expression}) for record in records)
+        columns.append([prepare(faces.load(each)) for each in changed if each is not None])
+        titles.append(f"{expression}: true")
+    return draw_grid(np.stack([np.stack(each) for each in columns], axis=1), titles, footer=faces.credit)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/joint"))
@@ -100,6 +136,7 @@ def main() -> None:
             for name in names
         }
         figures = {name: [jobs[name, seed].result() for seed in range(options.seeds)] for name in names}
+    picture(options.out, names).save(options.out / "joint.png")
     print(table(figures))
     print("\n".join(f"- {name}: {meaning}" for name, meaning in COLUMNS.items()))
 
