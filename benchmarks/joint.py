@@ -123,12 +123,16 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/joint"))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=1, help="cells at a time")
-    parser.add_argument("--variants", type=int, default=3, help="how many of the variants, in their order")
+    parser.add_argument("--across", action="store_true", help="a fourth variant: half the targets from the other set")
     parser.add_argument("settings", nargs="*", metavar="KEY=VALUE", help="for every cell, such as train.steps=100")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     threads = max(1, (os.cpu_count() or 1) // options.jobs)
-    names = list(VARIANTS)[: options.variants]
+    names = list(VARIANTS)[: None if options.across else -1]
+    kept = options.out / "settings.json"
+    if kept.exists() and json.loads(kept.read_text()) != options.settings:
+        sys.exit(f"{options.out}: was begun with other settings ({kept}); choose another --out")
+    kept.write_text(json.dumps(options.settings))
     with ThreadPoolExecutor(options.jobs) as pool:
         jobs = {
             (name, seed): pool.submit(cell, options.out, name, seed, threads, options.settings)

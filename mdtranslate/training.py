@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -28,6 +27,7 @@ from mdtranslate.files import disk, held
 from mdtranslate.grid import sample_grid
 from mdtranslate.interfaces import Split
 from mdtranslate.model import Model
+from mdtranslate.process import peak_memory, signals
 from mdtranslate.progress import Watch, typed
 from mdtranslate.recipes import Resolved
 from mdtranslate.runfolder import RunFolder, refuse_taken
@@ -40,7 +40,7 @@ def start(resolved: Resolved, out: Path | None, device: torch.device) -> Path:
     if out is not None:
         refuse_taken(out)  # Now, not only after minutes of packing.
     with Watch() as watch:
-        job = _Job(resolved, device, watch)
+        job = Job(resolved, device, watch)
         job.take_over()
         job.open_data()
         run = RunFolder.create(resolved.name, out)
@@ -54,7 +54,7 @@ def go_on(run: RunFolder, resolved: Resolved, device: torch.device) -> None:
     """Goes on where a run stopped; ends in the same bits as one that never stopped, on the same machine."""
     with Watch() as watch, held(run.path):
         run.sweep()
-        job = _Job(resolved, device, watch)
+        job = Job(resolved, device, watch)
         job.open_data()
         step = restore(run, job.trainer, job.identity, watch.say)
         if step > resolved.recipe.train.steps:
@@ -74,15 +74,15 @@ def go_on(run: RunFolder, resolved: Resolved, device: torch.device) -> None:
         job.train(run, step)
 
 
-class _Job:
-    """One run in this process."""
+class Job:
+    """One run in this process. What a recipe gets wrong is said when it is made, before any picture is read."""
 
     def __init__(self, resolved: Resolved, device: torch.device, watch: Watch) -> None:
         self.name, self.recipe, self.device, self.watch = resolved.name, resolved.recipe, device, watch
         recipe: Recipe = resolved.recipe
         if recipe.train.tensorboard and find_spec("tensorboard") is None:
             raise PluginError("train.tensorboard=true needs TensorBoard: pip install 'mdtranslate[tensorboard]'")
-        self.augment = Augment.build(recipe.data.augment)
+        self.augment = Augment.build(recipe.data.augment, recipe.data.cached_size)
         self.sources = build_sources(recipe)
         self.model = Model.build(
             recipe.encoder,
@@ -114,10 +114,11 @@ class _Job:
         self.watch.say(f"training {self.name} in {run.path} on {describe(self.device)}, step {step} to {steps}")
         run.status("running", step, steps)
         try:
-            with _signals() as caught, _board(run, step, self.recipe.train.tensorboard) as board:
+            with signals() as caught, _board(run, step, self.recipe.train.tensorboard) as board:
                 if step == 0:
                     self._draw(run, 0, board)
-                self.monitor.recall(run.log)
+                if self.recipe.train.check_every:
+                    self._begin_looks(run, step)
                 self._stamp = time.monotonic()
                 self.watch.training(step, steps, {})
                 learn(self.trainer, self.batches, step, lambda done: self._keep(run, done, board, caught))
@@ -139,7 +140,7 @@ class _Job:
             losses = self.trainer.means()
             now = time.monotonic()
             run.append(run.log, {"step": done, **losses})
-            run.append(run.timing, {"step": done, "seconds": round(now - self._stamp, 4), **_memory(self.device)})
+            run.append(run.timing, {"step": done, "seconds": round(now - self._stamp, 4), **peak_memory(self.device)})
             self._stamp = now
             if board:
                 for name, value in losses.items():
@@ -156,13 +157,21 @@ class _Job:
             said = f"stopped by {name} and saved at step {done}. To go on: {typed('run', run.path)}"
             raise Stopped(said, caught[0])
 
+    def _begin_looks(self, run: RunFolder, step: int) -> None:
+        if step == 0:
+            run.append(run.log, self.monitor.begin())
+        else:
+            self.monitor.recall(run.log)
+
     def _check(self, run: RunFolder, step: int, board: Any) -> None:
         """A look at held-out pictures, in the log and on the bar."""
         began = time.monotonic()
         self.trainer.check_finite(step)
         look = self.monitor.look(self.translator(step), step)
         run.append(run.log, look.line())
-        run.append(run.timing, {"step": step, "check_seconds": round(time.monotonic() - began, 4)})
+        took = time.monotonic() - began
+        self._stamp += took
+        run.append(run.timing, {"step": step, "check_seconds": round(took, 4)})
         self.watch.looked(step, self.recipe.train.steps, look.text())
         if look.warning:
             self.watch.say(f"warning: {look.warning}", style="yellow")
@@ -226,10 +235,9 @@ class _Job:
         found, rows, data = [], self.recipe.train.sample_pictures, self.recipe.data
         for number, source in enumerate(self.sources):
             share = rows // len(self.sources) + (number < rows % len(self.sources))
-            records = source.held_out()[:share]
-            packed = source.pack(records, data.image_size, "samples", self.watch.packing)
-            if shown := packed.of(records):
-                found.append((packed.pixels, source.labels(shown, self.model.encoder)))
+            records, packed = source.shown(data.image_size, self.watch.packing)
+            if shown := records[:share]:
+                found.append((packed.pixels[: len(shown)], source.labels(shown, self.model.encoder)))
         return found
 
     def _draw(self, run: RunFolder, step: int, board: Any) -> None:
@@ -255,36 +263,6 @@ class _Job:
         say(f"  translator   {run.translator}")
         say(f"next: {typed('evaluate', run.path)}")
         say(f"  or: {typed('translate', run.path, 'PHOTO --all')}")
-
-
-@contextmanager
-def _signals() -> Iterator[list[int]]:
-    """Ctrl-C and SIGTERM are noted, so that the step ends and the run is saved; a second one ends it at once."""
-    caught: list[int] = []
-    before: dict[int, Any] = {}
-
-    def note(number: int, frame: FrameType | None) -> None:
-        caught.append(number)
-        for each, handler in before.items():
-            signal.signal(each, handler)
-
-    for each in (int(signal.SIGINT), int(signal.SIGTERM)):
-        before[each] = signal.signal(each, note)
-    try:
-        yield caught
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
-
-
-def _memory(device: torch.device) -> dict[str, int]:
-    if device.type == "cuda":
-        return {"peak_bytes": torch.cuda.max_memory_allocated(device)}
-    try:
-        import resource
-    except ImportError:  # Windows
-        return {}
-    return {"peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
 
 
 @contextmanager

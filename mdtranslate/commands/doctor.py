@@ -26,10 +26,13 @@ def command(recipe: str, overrides: tuple[str, ...], out: Path | None, device: s
     from mdtranslate.doctor.examine import examine, show
     from mdtranslate.progress import Watch
     from mdtranslate.recipes import resolve
+    from mdtranslate.training import Job
 
     resolved = resolve(recipe, overrides)
     with Watch() as watch:
-        report = examine(resolved.recipe, out or Path("doctor") / resolved.name, pick_device(device), watch.packing)
+        job = Job(resolved, pick_device(device), watch)
+        job.take_over()
+        report = examine(job, out or Path("doctor") / resolved.name)
     if as_json:
         click.echo(json.dumps(report.json(), indent=2))
     else:

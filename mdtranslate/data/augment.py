@@ -20,8 +20,8 @@ class Augment:
         self.compose = compose
 
     @classmethod
-    def build(cls, transforms: Sequence[Mapping[str, Any]]) -> Augment | None:
-        """Transforms by name, with their arguments; None where there are none.
+    def build(cls, transforms: Sequence[Mapping[str, Any]], size: int) -> Augment | None:
+        """Transforms by name, with their arguments, tried on a picture of `size` pixels; None where there are none.
 
         Raises `RecipeError` that names the transform for what albumentations does not have or does not take.
         """
@@ -49,6 +49,7 @@ class Augment:
                     built.append(getattr(albumentations, name)(**arguments))
             except Exception as error:
                 raise RecipeError(f"{where}: {name} refuses its arguments: {' '.join(str(error).split())}") from error
+            cls(albumentations.Compose(built))(np.full((1, size, size, 3), 128, np.uint8), np.zeros(1, np.uint32))
         return cls(albumentations.Compose(built))
 
     def __call__(self, pictures: NDArray[np.uint8], seeds: NDArray[np.uint32]) -> NDArray[np.uint8]:
@@ -59,7 +60,11 @@ class Augment:
         changed = np.empty_like(pictures)
         for place, (picture, seed) in enumerate(zip(pictures, seeds.tolist(), strict=True)):
             self.compose.set_random_seed(seed)
-            made = self.compose(image=picture)["image"]
+            try:
+                made = self.compose(image=picture)["image"]
+            except Exception as error:
+                said = f"does not go with pictures of {len(picture)} pixels: {' '.join(str(error).split())}"
+                raise RecipeError(f"data.augment: {said}") from error
             if made.shape != picture.shape or made.dtype != np.uint8:
                 raise RecipeError(
                     f"data.augment: makes {made.dtype} {list(made.shape)} of uint8 {list(picture.shape)}; "

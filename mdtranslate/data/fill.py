@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 CHUNK = 32
 """Records that a worker takes at a time."""
 
-FEW = 64
+FEW = 1024
 """Below this many records, starting workers takes longer than they save."""
 
 HASH = 16

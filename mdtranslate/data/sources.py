@@ -15,6 +15,7 @@ from mdtranslate.errors import DataError, PluginError, RecipeError, nearest
 from mdtranslate.interfaces import Attribute, Dataset, LabelEncoder, Record, Split, Value
 
 Progress = Callable[[str, int, int], None]
+SHOWN = 64
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,15 @@ class Source:
             except ValueError as error:
                 raise DataError(f"dataset {self.name}, picture {record.key}: {error}") from None
         return torch.stack(rows)
+
+    def shown(self, size: int, progress: Progress) -> tuple[list[Record], Packed]:
+        """Pictures to show and try while training: the val split, or, without one, the first of those trained on.
+
+        Raises `DataError` for what cannot be read.
+        """
+        records = self.listed(Split.VAL) or self.records(Split.TRAIN)[:SHOWN]
+        packed = self.pack(records, size, "val", progress)
+        return packed.of(records), packed
 
     def is_packed(self, records: Sequence[Record], size: int) -> bool:
         """Whether the pictures of records are in the cache."""

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from mdtranslate.config import Recipe
 from mdtranslate.data.batches import Batches
 from mdtranslate.data.images import encode_png
-from mdtranslate.data.sources import Progress, Source, attributes_of, build_sources
+from mdtranslate.data.sources import Progress, Source
 from mdtranslate.doctor import labels, pictures
 from mdtranslate.doctor.findings import Finding, Patient, Rank
 from mdtranslate.errors import DataError
@@ -23,7 +23,7 @@ from mdtranslate.files import disk
 from mdtranslate.grid import draw_grid
 from mdtranslate.interfaces import Split
 from mdtranslate.interfaces.dataset import spell
-from mdtranslate.model import Model
+from mdtranslate.training import Job
 
 ROWS, COLUMNS, BLANK = 8, 16, 255
 MOST_DOMAINS = 64
@@ -58,20 +58,13 @@ class Report:
         }
 
 
-def examine(recipe: Recipe, out: Path, device: torch.device, progress: Progress) -> Report:
-    """Looks at the data of a recipe, and writes contact sheets to `out`.
+def examine(job: Job, out: Path) -> Report:
+    """Looks at the data of a run that is not begun, and writes contact sheets to `out`.
 
-    Raises `RecipeError` for a recipe of which the parts do not go together, `DataError` where there is no dataset to
-    look at.
+    Raises `DataError` where there is no dataset to look at.
     """
-    data, sources = recipe.data, build_sources(recipe)
-    encoder = Model.build(
-        recipe.encoder,
-        recipe.generator,
-        recipe.discriminator,
-        attributes=attributes_of(sources),
-        image_size=data.image_size,
-    ).encoder
+    recipe, sources, encoder, progress = job.recipe, job.sources, job.model.encoder, job.watch.packing
+    data = recipe.data
     found: list[Finding] = []
     patients: list[Patient] = []
     for source in sources:
@@ -79,7 +72,7 @@ def examine(recipe: Recipe, out: Path, device: torch.device, progress: Progress)
         try:
             patients.append(_open(source, data.cached_size, progress))
         except DataError as error:  # Most of its pictures cannot be read.
-            found.append(Finding(Rank.IN_VAIN, f"{source.name}: {error}", "mend or remove those files"))
+            found.append(Finding(Rank.IN_VAIN, f"{source.name}: {error}", "training would stop at it: mend it first"))
     for patient in patients:
         found += [*labels.examine(patient, data.targets), *pictures.examine(patient, data)]
     found += labels.examine_names(patients)
@@ -88,7 +81,7 @@ def examine(recipe: Recipe, out: Path, device: torch.device, progress: Progress)
         own = [each.source.labels(each.records[Split.TRAIN], encoder) for each in patients]
         batches = Batches(train, own, encoder, data, recipe.train.seed, torch.device("cpu"))
         found += labels.examine_targets(batches, [each.name for each in patients])
-        found += pictures.examine_visibility(patients, data, device, progress)
+        found += pictures.examine_visibility(patients, data, job.device, progress)
     sheets = [sheet for patient in patients for sheet in _sheets(patient, out)]
     return Report(
         tuple(sorted(found, key=lambda each: each.rank)),
@@ -106,7 +99,7 @@ def show(report: Report, console: Console) -> None:
                 continue
             table = Table("", *Split)
             for value, by_split in counts.items():
-                table.add_row(value, *(str(by_split[split]) for split in Split))
+                table.add_row(escape(value), *(str(by_split[split]) for split in Split))
             console.print(f"\n{name}: {heading}", style="bold", markup=False)
             console.print(table)
     console.print("\nfindings, the gravest first" if report.findings else "\nnothing found", style="bold")

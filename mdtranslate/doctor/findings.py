@@ -50,8 +50,3 @@ class Patient:
     def name(self) -> str:
         """The dataset's name in the recipe."""
         return self.source.name
-
-    @property
-    def left_out(self) -> list[str]:
-        """Why pictures cannot be read: each reason names the file."""
-        return [reason for packed in self.packed.values() for reason in packed.left_out.values()]

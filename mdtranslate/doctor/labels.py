@@ -18,7 +18,8 @@ FEW: Final = 20
 RARE: Final = 0.01
 MOST_COMBINATIONS: Final = 4096
 DRAWN: Final = 200  # Batches of which the targets are counted.
-SAME_TARGETS: Final = 0.5
+SAME_TARGETS: Final = 0.9
+ENOUGH: Final = 50  # Draws without which a share says nothing.
 
 Counts = dict[str, dict[Split, int]]
 
@@ -50,6 +51,7 @@ def examine(patient: Patient, targets: str) -> Iterator[Finding]:
     """Findings about the labels of one dataset; `targets` is the recipe's `data.targets`."""
     yield from _values(patient)
     yield from _combinations(patient, targets)
+    yield from _alike(f"{patient.name}: the attributes", [each.name for each in patient.source.dataset.attributes])
     for attribute in patient.source.attributes:
         yield from _alike(f"{patient.name}: the values of {attribute.name}", attribute.values)
 
@@ -77,7 +79,11 @@ def examine_targets(batches: Batches, names: Sequence[str]) -> Iterator[Finding]
         total.update(numbers)
         same.update(n for n, equal in zip(numbers, (source == target).all(1).tolist(), strict=True) if equal)
     for number, name in enumerate(names):
-        share = same[number] / max(total[number], 1)
+        if total[number] < ENOUGH:
+            what = f"{name}: is drawn {total[number]} times in {DRAWN} batches"
+            yield Finding(Rank.TROUBLE, what, "data.balance=dataset draws from every dataset equally often")
+            continue
+        share = same[number] / total[number]
         rank, cure = Rank.NOTE, "nothing to do; data.targets=other or one-edit never draws the picture's own"
         if share > SAME_TARGETS:
             rank = Rank.IN_VAIN if share == 1 else Rank.TROUBLE

@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mdtranslate.config import Data
 from mdtranslate.data.batches import normalise, to_device
 from mdtranslate.data.pictures import Pictures
 from mdtranslate.data.sources import Progress, Source
 from mdtranslate.device import layout
 from mdtranslate.errors import DataError
-from mdtranslate.interfaces import Attribute, Record, Value
+from mdtranslate.interfaces import Attribute, Record, Split, Value
 
 NETWORK = "resnet18"
 UNKNOWN = -1
@@ -37,7 +38,9 @@ class Training:
     learning_rate: float = 2e-3
     weight_decay: float = 0.05
     shift: float = 1 / 16
-    """Pictures are moved by up to this part of their side, and half of them are mirrored."""
+    """Pictures are moved by up to this part of their side."""
+    flip: bool = True
+    """Half of them are mirrored, as `data.flip` has it: a label that mirroring changes could not be learned so."""
 
 
 class Judged:
@@ -101,13 +104,6 @@ class Examples:
     digest: str
     """Equal digests, equal pictures."""
 
-    def cut(self, size: int) -> Examples:
-        """The middle of each picture, `size` pixels square."""
-        side = self.pictures.parts[0].shape[1]
-        start = (side - size) // 2
-        middle = slice(start, start + size)
-        return Examples(Pictures([each[:, middle, middle] for each in self.pictures.parts]), self.codes, self.digest)
-
 
 def examples(
     judged: Judged, parts: Sequence[tuple[Source, list[Record]]], what: str, size: int, progress: Progress
@@ -150,7 +146,7 @@ def train_classifier(
             while len(order) < training.batch:
                 order = np.concatenate([order, rng.permutation(len(train.codes))])
             index, order = np.sort(order[: training.batch]), order[training.batch :]
-            pictures = normalise(to_device(_moved(train.pictures[index], training.shift, rng), device))
+            pictures = normalise(to_device(_moved(train.pictures[index], training, rng), device))
             loss = _loss(network(pictures), to_device(train.codes[torch.from_numpy(index)], device), attributes)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
@@ -167,6 +163,21 @@ def train_classifier(
         return network.eval(), {}
     network.load_state_dict(best[1])
     return network.eval(), best[2]
+
+
+def train_small(
+    sources: Sequence[Source], data: Data, device: torch.device, progress: Progress, batches: int
+) -> nn.Module:
+    """A small network that has seen so many batches of 32 of the sources' training pictures: seconds, not minutes."""
+    judged = Judged(sources)
+    parts = [(each, each.records(Split.TRAIN)) for each in sources]
+    train = examples(judged, parts, "train", data.image_size, progress)
+    training = Training(rounds=1, least=32 * batches, most=32 * batches, flip=data.flip)
+    with torch.inference_mode(False):
+        network, _ = train_classifier(
+            train, None, judged.attributes, 0, device, progress, training, "a small classifier", small
+        )
+    return network
 
 
 def build(attributes: Sequence[Attribute]) -> nn.Module:
@@ -219,13 +230,14 @@ def _loss(logits: Tensor, codes: Tensor, attributes: Sequence[Attribute]) -> Ten
     return total / len(attributes)
 
 
-def _moved(pixels: NDArray[np.uint8], shift: float, rng: np.random.Generator) -> NDArray[np.uint8]:
+def _moved(pixels: NDArray[np.uint8], training: Training, rng: np.random.Generator) -> NDArray[np.uint8]:
     """Each picture of [B, S, S, 3] moved a little, its edge repeated, and mirrored or not."""
     count, size = pixels.shape[:2]
-    reach = round(size * shift)
+    reach = round(size * training.shift)
     down, right = rng.integers(-reach, reach + 1, (2, count, 1))
     ahead = np.arange(size)
     rows = np.clip(ahead + down, 0, size - 1)
-    columns = np.clip(np.where(rng.random((count, 1)) < 0.5, ahead[::-1], ahead) + right, 0, size - 1)
+    mirrored = rng.random((count, 1)) < (0.5 if training.flip else 0)
+    columns = np.clip(np.where(mirrored, ahead[::-1], ahead) + right, 0, size - 1)
     moved: NDArray[np.uint8] = pixels[np.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]]
     return moved

@@ -19,7 +19,7 @@ from mdtranslate.data.images import encode_png
 from mdtranslate.data.sources import Progress, Source, build_sources
 from mdtranslate.device import describe
 from mdtranslate.errors import RecipeError
-from mdtranslate.evaluation.classifier import Judged
+from mdtranslate.evaluation.classifier import Judged, Training
 from mdtranslate.evaluation.judge import Judge, obtain_judge
 from mdtranslate.evaluation.tested import Tested, prepare, shown
 from mdtranslate.files import disk, write_json
@@ -111,7 +111,8 @@ def evaluate(run: RunFolder, device: torch.device, overrides: Sequence[str] = ()
     recipe = _recipe(run, overrides)
     translator = Translator.load(run.path, device)
     sources = build_sources(recipe)
-    judge, judged = obtain_judge(sources, recipe.data.image_size, device, progress), Judged(sources)
+    training = Training(flip=recipe.data.flip)
+    judge, judged = obtain_judge(sources, recipe.data.image_size, device, progress, training), Judged(sources)
     results = []
     for source in sources:
         tested = prepare(source, sources, judged, recipe.data.image_size, translator, device, progress)

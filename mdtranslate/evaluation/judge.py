@@ -75,7 +75,7 @@ def obtain_judge(
     size: int,
     device: torch.device,
     progress: Progress,
-    training: Training | None = None,
+    training: Training,
     seed: int = SEED,
 ) -> Judge:
     """The judge of datasets at `size` pixels, from the cache, or trained first where it has to be.
@@ -83,7 +83,6 @@ def obtain_judge(
     Its accuracy is measured anew each time, because the test split is no part of its key. Raises `DataError` for a
     split without pictures or a label that its attribute cannot have, `StorageError` where the cache cannot be written.
     """
-    training = training or Training()
     judged = Judged(sources)
     train = examples(judged, [(each, each.records(Split.TRAIN)) for each in sources], "train", size, progress)
     # Without a val split it chooses among its rounds by what it trains on.
@@ -123,17 +122,17 @@ def obtain_judge(
     return Judge(judge.attributes, judge.network, device, judge.facts, reached_by)
 
 
-def find_judge(sources: Sequence[Source], size: int, device: torch.device) -> Judge | None:
+def find_judge(sources: Sequence[Source], size: int, device: torch.device, training: Training) -> Judge | None:
     """The judge of an evaluation of these datasets, where the cache has it and all pictures that it was trained on."""
     judged = Judged(sources)
     wanted = ([(each, each.records(Split.TRAIN)) for each in sources], [(each, each.held_out()) for each in sources])
     try:
         if not all(source.is_packed(records, size) for part in wanted for source, records in part):
             return None
-    except DataError:  # A picture of the val split is missing: no reason to stop who only asks.
+    except DataError:  # A picture is missing or was left out: no reason to stop who only asks.
         return None
     parts = [examples(judged, part, "", size, lambda what, done, total: None) for part in wanted]
-    key = _key(judged.attributes, parts, size, SEED, Training())
+    key = _key(judged.attributes, parts, size, SEED, training)
     return _load(cache_root().parent / "judges" / key, judged.attributes, device)
 
 

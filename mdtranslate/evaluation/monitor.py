@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import pairwise
 from pathlib import Path
 from statistics import fmean
 from typing import Any, Final
@@ -17,27 +16,31 @@ from torch import Tensor
 from mdtranslate.config import Recipe
 from mdtranslate.data.batches import normalise, to_pixels
 from mdtranslate.data.sources import Progress, Source
-from mdtranslate.evaluation.classifier import Judged, Training, examples, small, train_classifier
+from mdtranslate.errors import CheckpointError
+from mdtranslate.evaluation.classifier import Judged, Training, train_small
 from mdtranslate.evaluation.judge import Judge, find_judge
-from mdtranslate.interfaces import LabelEncoder, Split, Value
+from mdtranslate.interfaces import LabelEncoder, Value
 from mdtranslate.translator import Translator
 
 PICTURES, TARGETS, AT_ONCE = 32, 3, 32
 GREY: Final = 127.5  # Grey levels of a step of 1 on the scale of [-1, 1].
 
-# Trained before the first look of a run: a few hundred small batches, which is seconds.
-QUICK: Final = Training(rounds=1, least=6_400, most=6_400)
+# Batches of the small classifier: at most so many, and at most this share of the run's, each of which costs more.
+BATCHES: Final = 200
+SHARE: Final = 0.1
 
 SAME_TARGETS: Final = "translations to different targets are nearly the same"
 SAME: Final = 1.0
 """Mean difference, in grey levels of 255, below which they are."""
 PATIENCE: Final = 1_000
-"""Updates of the generator before that is held against it."""
+"""Updates of the generator before that is held against it,"""
+UNSEEN: Final = 0.75
+"""and share of right edits above which it never is: edits may be small. Who heeds no yes/no target gets half right."""
 
 RECONSTRUCTION: Final = "the reconstruction grows worse"
-RISES: Final = 3
+LASTING: Final = 3
 GROWN: Final = 2.0
-"""Times the least error so far, after so many rises in a row, is too much;"""
+"""Times the least error of before, in so many looks in a row, is too much;"""
 MUCH: Final = 0.1
 """below this it never is."""
 
@@ -58,7 +61,7 @@ class Look:
     judged_by: str
     """By whom: `judge`, or `classifier`, a small one, trained on the run's own pictures before the first look."""
     real_accuracy: float
-    """What that one sees right in the same pictures as they are, 0 to 1: edits cannot be seen better than this."""
+    """What that one sees right of everything that the run labels in the same pictures as they are, 0 to 1."""
     warning: str | None = None
 
     def line(self) -> dict[str, Any]:
@@ -102,14 +105,23 @@ class Monitor:
         self.device, self.progress = device, progress
         self.judged = Judged(sources)
         self.looks: list[Look] = []
+        self.judged_by = "classifier"
+
+    def begin(self) -> dict[str, Any]:
+        """Chooses who judges, and gives the line of the log that says so: it must not change on the way."""
+        self.judged_by = "classifier" if self._judge is None else "judge"
+        return {"step": 0, "check/judged_by": self.judged_by}
 
     def recall(self, log: Path) -> None:
-        """Takes in the looks of before a run was interrupted, from its log."""
+        """Takes in what the log says of before a run was interrupted. Raises `CheckpointError` where it is damaged."""
         self.looks.clear()
-        for text in log.read_text("utf-8").splitlines() if log.exists() else ():
-            line = json.loads(text)
-            if "check/judged_by" in line:
-                self.looks.append(Look(**{name.removeprefix("check/"): value for name, value in line.items()}))
+        try:
+            for line in map(json.loads, log.read_text("utf-8").splitlines()):
+                if "check/change" in line:
+                    self.looks.append(Look(**{name.removeprefix("check/"): value for name, value in line.items()}))
+                self.judged_by = line.get("check/judged_by", self.judged_by)
+        except (OSError, ValueError, TypeError, AttributeError) as error:
+            raise CheckpointError(f"{log}: is damaged: {' '.join(str(error).split())}") from error
 
     @torch.inference_mode()
     def look(self, translator: Translator, step: int) -> Look:
@@ -142,11 +154,8 @@ class Monitor:
         """What is wrong, each thing once in a run."""
         said = " ".join(look.warning for look in self.looks if look.warning)
         patient = now.step // self.recipe.train.critic_steps >= PATIENCE
-        if (
-            SAME_TARGETS not in said
-            and patient
-            and max(each.label_dependence for each in [*self.looks[-1:], now]) < SAME
-        ):
+        lately = max(each.label_dependence for each in [*self.looks[-1:], now])
+        if SAME_TARGETS not in said and patient and lately < SAME and now.edit_accuracy < UNSEEN:
             what = "the pictures come back as they were" if now.change < SAME else "the label is not heeded"
             return (
                 f"{SAME_TARGETS}, {now.label_dependence:.2f} of 255 grey levels apart: {what}. Likely causes: the loss "
@@ -154,28 +163,26 @@ class Monitor:
                 "(mdtranslate doctor tells), or a learning rate that is too low"
             )
         errors = [each.reconstruction for each in [*self.looks, now]]
-        rising = len(errors) > RISES and all(a < b for a, b in pairwise(errors[-RISES - 1 :]))
-        if RECONSTRUCTION not in said and rising and errors[-1] > max(MUCH, GROWN * min(errors)):
+        best = min(errors[:-LASTING], default=MUCH)
+        if RECONSTRUCTION not in said and min(errors[-LASTING:]) > max(MUCH, GROWN * best) and len(errors) > LASTING:
             return (
-                f"{RECONSTRUCTION}: {errors[-1]:.3f}, and it was {min(errors):.3f}. Likely causes: a learning rate "
+                f"{RECONSTRUCTION}: {errors[-1]:.3f}, and it was {best:.3f}. Likely causes: a learning rate "
                 "that is too high, the loss of the cycle weighing too little, or a discriminator that is far ahead"
             )
         return None
 
     @cached_property
-    def _classifier(self) -> Judge:
-        """The judge, where there is one already, else a small classifier: after an interruption the same as before."""
+    def _judge(self) -> Judge | None:
         data = self.recipe.data
-        if not self.looks or self.looks[0].judged_by == "judge":
-            found = find_judge(self.sources, data.image_size, self.device)
-            if found is not None:
-                return found
-        parts = [(source, source.records(Split.TRAIN)) for source in self.sources]
-        train = examples(self.judged, parts, "train", data.cached_size, self.progress).cut(data.image_size)
-        with torch.inference_mode(False):
-            network, _ = train_classifier(
-                train, None, self.judged.attributes, 0, self.device, self.progress, QUICK, "a small classifier", small
-            )
+        return find_judge(self.sources, data.image_size, self.device, Training(flip=data.flip))
+
+    @cached_property
+    def _classifier(self) -> Judge:
+        """The judge, where there was one when the run began, else a small classifier."""
+        if self.judged_by == "judge" and self._judge is not None:
+            return self._judge
+        batches = max(1, min(BATCHES, int(SHARE * self.recipe.train.steps)))
+        network = train_small(self.sources, self.recipe.data, self.device, self.progress, batches)
         return Judge(self.judged.attributes, network, self.device, {})
 
     @cached_property
@@ -184,10 +191,9 @@ class Monitor:
         real, before, after, again = list[Tensor](), list[Tensor](), list[Tensor](), list[int]()
         wanted, known = list[Mapping[str, Value]](), list[Mapping[str, Value]]()
         for source in self.sources:
-            records = source.held_out()[: -(-PICTURES // len(self.sources))]
-            packed = source.pack(records, self.recipe.data.image_size, "checks", self.progress)
+            records, packed = source.shown(self.recipe.data.image_size, self.progress)
             names = self.judged.names[source.number]
-            for place, record in enumerate(packed.of(records)):
+            for place, record in enumerate(records[: -(-PICTURES // len(self.sources))]):
                 has = source.labelled(record)
                 edits = self.encoder.edits(has, source.number)
                 # Others for each picture; and the picture's own label, where there is too little else to compare with.

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from mdtranslate.evaluation.evaluate import Report, Result
@@ -30,7 +31,8 @@ def show(report: Report, console: Console) -> None:
         figures = {name: value for each in result.figures.values() for name, value in each.items()}
         edits = sum(result.edits.values())
         missing = f" ({len(result.left_out)} cannot be read and are left out)" if result.left_out else ""
-        console.print(f"\n{result.dataset}: {result.pictures} test pictures{missing}, {edits} edits", style="bold")
+        title = f"\n{result.dataset}: {result.pictures} test pictures{missing}, {edits} edits"
+        console.print(title, style="bold", markup=False)
         for title, table in _tables(result, figures):
             # Not the table's own title, which wraps at the table's width.
             console.print(f"\n{title}", markup=False, soft_wrap=True)
@@ -64,7 +66,7 @@ def _tables(result: Result, figures: Mapping[str, float]) -> Iterator[tuple[str,
         each = _table("edit", "pictures", "as wanted", "PSNR gain")
         for edit, count in result.edits.items():
             share, gain = figures.get(f"{edit}/accuracy"), figures.get(f"{edit}/psnr gain")
-            each.add_row(edit, str(count), _percent(share), _number(gain, "{:+.2f}"))
+            each.add_row(escape(edit), str(count), _percent(share), _number(gain, "{:+.2f}"))
         yield "each edit by itself", each
     shown = {name: _LIKENESS[name] for name in _LIKENESS if any(f"{each}/{name}" in figures for each in result.edited)}
     if shown:
@@ -97,7 +99,7 @@ def _matrix(result: Result, figures: Mapping[str, float]) -> Table:
 def _row(result: Result, edited: str) -> str:
     """An edited attribute, with the dataset whose pictures taught it where those are not the ones that are edited."""
     owner = result.transferred.get(edited)
-    return edited if owner is None else f"{edited} (of {owner})"
+    return escape(edited if owner is None else f"{edited} (of {owner})")
 
 
 def _confusion(result: Result, figures: Mapping[str, float]) -> Iterator[str]:
@@ -119,7 +121,7 @@ def _has_table(name: str) -> bool:
 def _table(*heads: str) -> Table:
     table = Table()
     for number, head in enumerate(heads):
-        table.add_column(head, justify="right" if number else "left", no_wrap=True)
+        table.add_column(escape(head), justify="right" if number else "left", no_wrap=True)
     return table
 
 

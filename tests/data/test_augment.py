@@ -20,14 +20,14 @@ def pictures(count: int = 4) -> np.ndarray:
 
 
 def test_a_picture_depends_on_its_seed_alone() -> None:
-    augment = Augment.build([JITTER, {"name": "GaussNoise", "p": 0.5}])
-    assert augment is not None and Augment.build([]) is None
+    augment = Augment.build([JITTER, {"name": "GaussNoise", "p": 0.5}], 16)
+    assert augment is not None and Augment.build([], 16) is None
     shown, seeds = pictures(), np.array([1, 2, 3, 1], np.uint32)
     made = augment(shown, seeds)
     assert made.dtype == np.uint8 and made.shape == shown.shape
     assert not any(np.array_equal(a, b) for a, b in zip(made, shown, strict=True))
     assert np.array_equal(augment(shown[::-1], seeds[::-1])[::-1], made)
-    again = Augment.build([JITTER, {"name": "GaussNoise", "p": 0.5}])
+    again = Augment.build([JITTER, {"name": "GaussNoise", "p": 0.5}], 16)
     assert np.array_equal(again(shown[2:3], seeds[2:3])[0], made[2])
     same = augment(np.repeat(shown[:1], 2, axis=0), np.array([5, 6], np.uint32))
     assert not np.array_equal(*same)
@@ -35,7 +35,7 @@ def test_a_picture_depends_on_its_seed_alone() -> None:
 
 def test_a_step_is_the_same_whenever_it_is_asked_for() -> None:
     plain, one, other = (batches([toys(12)]) for _ in range(3))
-    one.augment, other.augment = Augment.build([JITTER]), Augment.build([JITTER])
+    one.augment, other.augment = Augment.build([JITTER], 16), Augment.build([JITTER], 16)
     first = one(3).real
     one(4)
     assert np.array_equal(other(3).real, first) and np.array_equal(one(3).real, first)
@@ -55,14 +55,15 @@ def test_a_step_is_the_same_whenever_it_is_asked_for() -> None:
 )
 def test_what_albumentations_does_not_have_is_refused_by_name(table: dict, message: str) -> None:
     with pytest.raises(RecipeError, match=message) as caught:
-        Augment.build([table])
+        Augment.build([table], 16)
     assert "\n" not in str(caught.value)
 
 
 def test_a_transform_that_changes_the_size_is_refused() -> None:
-    augment = Augment.build([{"name": "Resize", "height": 8, "width": 8}])
     with pytest.raises(RecipeError, match=r"makes uint8 \[8, 8, 3\] of uint8 \[16, 16, 3\]"):
-        augment(pictures(), np.arange(4, dtype=np.uint32))
+        Augment.build([{"name": "Resize", "height": 8, "width": 8}], 16)
+    with pytest.raises(RecipeError, match="does not go with pictures of 16 pixels: "):
+        Augment.build([{"name": "RandomCrop", "height": 64, "width": 64}], 16)
 
 
 def test_it_trains_and_is_written_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,9 @@ from runs import mdtranslate
 from mdtranslate.doctor.examine import Report, examine, show
 from mdtranslate.doctor.findings import Rank
 from mdtranslate.errors import DataError, RecipeError
+from mdtranslate.progress import Watch
 from mdtranslate.recipes import resolve
+from mdtranslate.training import Job
 
 SMALL = [
     *("generator.channels=4", "generator.blocks=1", "discriminator.channels=4", "discriminator.layers=2"),
@@ -60,8 +62,8 @@ def squares(
 
 
 def examined(*overrides: str, tables: str = 'a={name="table", file="a/table.csv"}') -> Report:
-    recipe = resolve("stargan", [f"datasets={{{tables}}}", *SMALL, *overrides]).recipe
-    return examine(recipe, Path("out"), torch.device("cpu"), lambda *args: None)
+    resolved = resolve("stargan", [f"datasets={{{tables}}}", *SMALL, *overrides])
+    return examine(Job(resolved, torch.device("cpu"), Watch()), Path("out"))
 
 
 def finding(report: Report, words: str) -> Rank:
@@ -101,6 +103,13 @@ def test_what_never_varies_or_is_rare_or_unknown(tmp_path: Path) -> None:
     assert finding(alone, "target equals its source in 100%") is Rank.IN_VAIN
 
 
+def test_names_with_brackets_are_printed_as_they_are(tmp_path: Path) -> None:
+    squares(tmp_path / "a", change=lambda number, row: row.update(tag=("[/b]", "[red]")[number % 2]))
+    text = io.StringIO()
+    show(examined(), Console(file=text, width=150))
+    assert "tag=[/b]" in text.getvalue() and "tag=[red]" in text.getvalue()
+
+
 def test_combinations_that_never_occur_and_values_that_look_alike(tmp_path: Path) -> None:
     def spoil(number: int, row: Row) -> None:
         row["bright"] = "yes" if row["colour"] == "red" else "no"
@@ -125,8 +134,29 @@ def test_labels_that_cannot_be_seen(tmp_path: Path) -> None:
     assert not report.in_vain
     alone = examined(tables='a={name="table", file="a/table.csv", attributes=["bright"]}')
     assert alone.in_vain and finding(alone, "none of its labels can be seen") is Rank.IN_VAIN
+    # What never varies beside it changes nothing: nothing can be learned.
+    rows = squares(tmp_path / "a", count=600, change=shuffle)
+    write(tmp_path / "a", [{**row, "kind": "x" if row["split"] == "train" else "y"} for row in rows])
+    assert examined(tables='a={name="table", file="a/table.csv", attributes=["bright", "kind"]}').in_vain
     squares(tmp_path / "a", count=60)
-    assert finding(examined(), "36 pictures are too few to tell") is Rank.TROUBLE
+    assert finding(examined(), "too few pictures to train on and to hold out") is Rank.NOTE
+
+
+def test_left_and_right_can_be_seen_where_nothing_is_mirrored(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+
+    def spoil(number: int, row: Row) -> None:
+        pixels = draw.integers(0, 20, (20, 20, 3), np.uint8)
+        pixels[:, :10] += 200 if row["bright"] == "yes" else 0
+        pixels[:, 10:] += 0 if row["bright"] == "yes" else 200
+        Image.fromarray(pixels).save(tmp_path / "a" / row["path"])
+
+    squares(tmp_path / "a", count=600, change=spoil)
+    side = 'a={name="table", file="a/table.csv", attributes=["bright"]}'
+    report = examined(tables=side)
+    assert report.in_vain
+    assert any("data.flip=false" in each.cure for each in report.findings)
+    assert not examined("data.flip=false", tables=side).in_vain
 
 
 def test_unreadable_small_and_repeated_pictures(tmp_path: Path) -> None:
@@ -135,11 +165,15 @@ def test_unreadable_small_and_repeated_pictures(tmp_path: Path) -> None:
     (tmp_path / "a" / "18.png").write_bytes((tmp_path / "a" / "0.png").read_bytes())  # train and val
     (tmp_path / "a" / "3.png").write_bytes((tmp_path / "a" / "0.png").read_bytes())  # other labels
     report = examined()
-    assert report.in_vain and finding(report, "1 pictures cannot be read: a/5.png: is no picture") is Rank.IN_VAIN
-    assert finding(report, "100% of the pictures are smaller than data.image_size=16") is Rank.TROUBLE
+    assert (
+        report.in_vain and finding(report, "1 pictures of train cannot be read: a/5.png: is no picture") is Rank.IN_VAIN
+    )
+    assert finding(report, "100% of the pictures are smaller than 16 pixels") is Rank.TROUBLE
     assert finding(report, "1 pictures are in two splits, such as 0.png and 18.png") is Rank.TROUBLE
     assert finding(report, "1 pictures are there twice with different labels, such as 0.png and 3.png") is Rank.TROUBLE
     assert not examined("data.unreadable=skip").in_vain
+    assert [each.rank for each in report.findings] == sorted(each.rank for each in report.findings)
+    assert len({each.rank for each in report.findings}) == 3, "in order, and not only because there is one kind"
     for number in range(0, 60):
         (tmp_path / "a" / f"{number}.png").write_bytes(b"no picture")
     report = examined("data.unreadable=skip")
@@ -147,6 +181,8 @@ def test_unreadable_small_and_repeated_pictures(tmp_path: Path) -> None:
 
 
 def test_names_of_two_datasets(tmp_path: Path) -> None:
+    squares(tmp_path / "a", change=lambda number, row: row.update({"size 1": row["colour"], "Size_1": row["bright"]}))
+    assert finding(examined(), "the attributes 'size 1' and 'Size_1' look like one") is Rank.TROUBLE
     squares(tmp_path / "a")
     rows = squares(tmp_path / "b", change=lambda number, row: row.update(Colour=row["colour"]))
     write(tmp_path / "b", [{name: row[name] for name in ("path", "split", "Colour", "bright")} for row in rows])
@@ -177,6 +213,8 @@ def test_what_is_no_dataset_or_recipe_at_all_is_an_error_as_ever(tmp_path: Path)
     squares(tmp_path / "a")
     with pytest.raises(RecipeError, match="layers need an image_size"):
         examined("discriminator.layers=5")
+    with pytest.raises(RecipeError, match="did you mean 'ColorJitter'"):
+        examined('data.augment=[{name="ColorJiter"}]')
     report = examined()
     text = io.StringIO()
     show(report, Console(file=text, width=150))

@@ -81,7 +81,7 @@ def eyes(monkeypatch: pytest.MonkeyPatch) -> None:
                 for picture, colours in zip(real, inside, strict=True)
             ]
 
-    def obtain(sources: list[Source], size: int, device: torch.device, progress: object) -> Judge:
+    def obtain(sources: list[Source], size: int, device: torch.device, *rest: object) -> Judge:
         accuracy = {source.name: {"colour": 0.75} for source in sources}
         return Eyes(Judged(sources).attributes, torch.nn.Identity(), device, {"network": "eyes"}, accuracy)
 

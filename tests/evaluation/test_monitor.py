@@ -12,8 +12,10 @@ import torch
 from toys import toy_model, toy_recipe
 
 from mdtranslate.data.sources import Source, attributes_of, build_sources
+from mdtranslate.errors import CheckpointError
 from mdtranslate.evaluation import monitor as monitoring
-from mdtranslate.evaluation.judge import Judge
+from mdtranslate.evaluation.classifier import Training
+from mdtranslate.evaluation.judge import Judge, find_judge, obtain_judge
 from mdtranslate.evaluation.monitor import Look, Monitor
 
 CPU = torch.device("cpu")
@@ -80,34 +82,64 @@ def test_a_reconstruction_that_grows_is_warned_of(monitor: Monitor) -> None:
     def darker(by: float):
         return painter(monitor, lambda picture, has, wanted: right(picture, has, wanted) * (1 - by))
 
-    warnings = [monitor.look(darker(by), step) for step, by in enumerate((0.05, 0.04, 0.06, 0.1, 0.2, 0.3))]
-    assert [bool(look.warning) for look in warnings] == [False, False, False, False, True, False]
-    assert "the reconstruction grows worse" in warnings[4].warning
+    # It may jump and stay, or climb.
+    for course in ((0.05, 0.05, 0.3, 0.29, 0.3, 0.3), (0.05, 0.04, 0.2, 0.25, 0.3, 0.35)):
+        monitor.looks.clear()
+        warnings = [monitor.look(darker(by), step) for step, by in enumerate(course)]
+        assert [bool(look.warning) for look in warnings] == [False, False, False, False, True, False]
+        assert "the reconstruction grows worse" in warnings[4].warning
+
+
+def test_small_edits_that_are_right_are_no_reason_to_warn(monitor: Monitor, monkeypatch) -> None:
+    monkeypatch.setattr(monitoring, "SAME", 300.0)
+    assert monitor.look(painter(monitor, right), 5000).warning is None
+    assert monitor.look(painter(monitor, lambda picture, has, wanted: picture), 5000).warning
 
 
 def test_looks_are_taken_up_from_the_log(monitor: Monitor, tmp_path: Path) -> None:
     log = tmp_path / "log.jsonl"
-    monitor.recall(log)  # There is none yet.
     looks = [Look(500, 12.5, 20.0, 0.03, 0.9, "judge", 0.99), Look(1000, 0.5, 0.2, 0.03, 0.1, "judge", 0.99, "told")]
-    lines = [{"step": 500, "generator/wgan-gp": 1.0}, *(look.line() for look in looks)]
+    lines = [
+        {"step": 0, "check/judged_by": "judge"},
+        {"step": 500, "generator/wgan-gp": 1.0},
+        *(look.line() for look in looks),
+    ]
     log.write_text("".join(json.dumps(line) + "\n" for line in lines))
     for _ in range(2):
         monitor.recall(log)
         assert monitor.looks == looks
+        assert monitor.judged_by == "judge"
+    for damage in ("{", '{"step": 1, "check/change": 2}\n', "[]\n"):
+        log.write_text(damage)
+        with pytest.raises(CheckpointError, match=r"log\.jsonl: is damaged"):
+            monitor.recall(log)
 
 
-def test_the_judge_is_asked_where_there_is_one_and_the_same_one_after_an_interruption(monitor, monkeypatch) -> None:
+def test_the_judge_is_asked_where_there_was_one_when_the_run_began(monitor, monkeypatch, tmp_path: Path) -> None:
     class Blind(Judge):
         def predict(self, real: torch.Tensor) -> list[dict]:
             return [{"colour": "red", "framed": True, "bright": True} for _ in real]
 
     judge = Blind(monitor.judged.attributes, torch.nn.Identity(), CPU, {"network": "blind"})
-    monkeypatch.setattr(monitoring, "find_judge", lambda sources, size, device: judge)
-    first = monitor.look(painter(monitor, right), 500)
-    assert first.judged_by == "judge"
+    monkeypatch.setattr(monitoring, "find_judge", lambda *args: judge)
+    assert monitor.begin() == {"step": 0, "check/judged_by": "judge"}
+    assert monitor.look(painter(monitor, right), 500).judged_by == "judge"
+    # It was not there when this one began, and must not change its log now.
+    log = tmp_path / "log.jsonl"
+    log.write_text('{"step": 0, "check/judged_by": "classifier"}\n')
     again = Monitor(monitor.sources, monitor.encoder, monitor.recipe, CPU, lambda *args: None)
-    again.looks = [replace(first, judged_by="classifier")]
+    again.recall(log)
     assert again.look(painter(monitor, right), 1000).judged_by == "classifier"
+
+
+def test_the_judge_of_an_evaluation_is_found_only_when_it_is_there(squares: Source) -> None:
+    training = Training(rounds=1, least=16, batch=16)
+    assert find_judge([squares], 16, CPU, training) is None
+    made = obtain_judge([squares], 16, CPU, lambda *args: None, training)
+    found = find_judge([squares], 16, CPU, training)
+    assert found is not None and found.facts == made.facts
+    assert find_judge([squares], 16, CPU, Training(rounds=2, least=16, batch=16)) is None
+    assert find_judge([squares], 8, CPU, training) is None
 
 
 def test_a_yes_no_attribute_alone_is_compared_with_the_picture_as_it_is(monitor: Monitor) -> None:

@@ -1,0 +1,42 @@
+"""What a run has to do with its process: signals, and how much memory it took."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+import torch
+
+
+@contextmanager
+def signals() -> Iterator[list[int]]:
+    """Ctrl-C and SIGTERM are noted, so that the step ends and the run is saved; a second one ends it at once."""
+    caught: list[int] = []
+    before: dict[int, Any] = {}
+
+    def note(number: int, frame: FrameType | None) -> None:
+        caught.append(number)
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+    for each in (int(signal.SIGINT), int(signal.SIGTERM)):
+        before[each] = signal.signal(each, note)
+    try:
+        yield caught
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
+def peak_memory(device: torch.device) -> dict[str, int]:
+    """The most bytes so far: of the GPU's memory, or of the process's."""
+    if device.type == "cuda":
+        return {"peak_bytes": torch.cuda.max_memory_allocated(device)}
+    try:
+        import resource
+    except ImportError:  # Windows
+        return {}
+    return {"peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
