@@ -23,7 +23,8 @@ def test_a_run_leaves_what_it_promises(home: Path) -> None:
     files = {"recipe.toml", "environment.json", "log.jsonl", "timing.jsonl", "status.json"}
     assert names == files | {"samples", "checkpoints", "translator"}
     assert json.loads((run / "status.json").read_text())["state"] == "done"
-    lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    begun, *lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    assert begun == {"step": 0, "check/judged_by": "classifier"}
     assert [line["step"] for line in lines] == [3, 6, 9, 12, 15, 18, 20]
     assert {"discriminator/wgan-gp.penalty", "generator/cycle-reconstruction"} <= set(lines[0])
     assert sorted(path.name for path in (run / "samples").iterdir()) == ["000000.png", "000020.png"]

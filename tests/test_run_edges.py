@@ -79,13 +79,13 @@ def test_each_time_that_a_run_goes_on_is_in_its_environment(home: Path, tmp_path
 
 
 def test_a_signal_during_the_first_grid_saves_too(home: Path, tmp_path: Path, monkeypatch) -> None:
-    draw = training._Job._draw
+    draw = training.Job._draw
 
     def interrupted(job, run, step, board):
         os.kill(os.getpid(), signal.SIGINT)
         draw(job, run, step, board)
 
-    monkeypatch.setattr(training._Job, "_draw", interrupted)
+    monkeypatch.setattr(training.Job, "_draw", interrupted)
     with pytest.raises(Stopped, match="saved at step 1"):
         training.start(resolve("stargan", ["train.steps=9", *TINY]), tmp_path / "run", training.torch.device("cpu"))
     assert json.loads((tmp_path / "run" / "status.json").read_text())["state"] == "stopped"
