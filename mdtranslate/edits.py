@@ -46,8 +46,16 @@ class Edits:
         """
         only = None if dataset is None else self.number(dataset)
         found: dict[int, dict[str, Value]] = {}
-        for name, value in given.items():
+        shared: set[str] = set()
+        # What datasets share goes with what else is given: last, so that it is seen what that is.
+        for name, value in sorted(given.items(), key=lambda pair: pair[0] in self.encoder.shared):
             number, attribute = self._find(name, only)
+            if attribute.name in self.encoder.shared:
+                if attribute.name in shared:
+                    raise RecipeError(f"{name} is given twice")
+                shared.add(attribute.name)
+                if name == attribute.name and only is None:
+                    number = next((each for each in found if each in self._owners[name]), number)
             try:
                 meant = attribute.parse(value) if isinstance(value, str) else attribute.choices[attribute.code(value)]
             except ValueError as error:

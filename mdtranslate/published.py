@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from string import ascii_lowercase
 from typing import Any, cast
 
 import torch
@@ -36,16 +37,23 @@ def import_published(
         first = error.errors(include_url=False)[0]
         raise RecipeError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
     importer = cast(Importer, Choice(component, config).build())
+    if len(set(files)) < len(files):
+        raise RecipeError(f"{files[-1]}: is given twice")
     published = importer.read({file: read_state(file) for file in files}, attributes)
     one = published.discriminator
-    with torch.random.fork_rng(devices=[]):
-        model = Model.build(
-            TypeAdapter(Choice[LabelEncoder]).validate_python(published.encoder),
-            TypeAdapter(Choice[Generator]).validate_python(published.generator),
-            None if one is None else TypeAdapter(Choice[Discriminator]).validate_python(one),
-            attributes=attributes,
-            image_size=published.image_size,
-        )
+    try:
+        with torch.random.fork_rng(devices=[]):
+            model = Model.build(
+                TypeAdapter(Choice[LabelEncoder]).validate_python(published.encoder),
+                TypeAdapter(Choice[Generator]).validate_python(published.generator),
+                None if one is None else TypeAdapter(Choice[Discriminator]).validate_python(one),
+                attributes=attributes,
+                image_size=published.image_size,
+            )
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        said = f"{'.'.join(map(str, first['loc']))} is {first['input']!r}: {first['msg']}"
+        raise CheckpointError(f"{', '.join(map(str, files))}: no network of ours has this shape: {said}") from None
     for role, network in model.networks.items():
         checkpoint.fill(network, published.weights[role], f"{', '.join(map(str, files))}: {role}")
         network.eval().requires_grad_(False)
@@ -74,6 +82,11 @@ def read_state(file: Path) -> dict[str, Tensor]:
         raise CheckpointError(f"{file}: cannot be read as a checkpoint of PyTorch: {_first_line(error)}") from None
     if not isinstance(state, dict) or not all(isinstance(each, Tensor) for each in state.values()):
         raise CheckpointError(f"{file}: is no table of weights by name, as a network's state_dict is")
+    for name, value in state.items():
+        if value.layout != torch.strided or value.is_meta or value.is_quantized or value.is_complex():
+            raise CheckpointError(f"{file}: {name} is no plain array of numbers")
+        if value.is_floating_point() and not value.isfinite().all():
+            raise CheckpointError(f"{file}: {name} holds numbers that are not finite")
     return {str(name): value for name, value in state.items()}
 
 
@@ -82,13 +95,15 @@ def read_attributes(given: Sequence[str]) -> dict[str, tuple[Attribute, ...]]:
 
     Datasets are called `a`, `b`, ... where there are several, for want of other names. Raises `RecipeError`.
     """
+    if len(given) > len(ascii_lowercase):
+        raise RecipeError(f"--attributes is given {len(given)} times; {len(ascii_lowercase)} datasets are the most")
     found: dict[str, tuple[Attribute, ...]] = {}
     for number, text in enumerate(given):
         own = tuple(_attribute(word.strip()) for word in text.split(","))
         names = [each.name for each in own]
         if twice := [name for name in names if names.count(name) > 1]:
             raise RecipeError(f"--attributes {text}: {twice[0]} is there twice")
-        found["pictures" if len(given) == 1 else "abcdefghijklmnopqrstuvwxyz"[number]] = own
+        found["pictures" if len(given) == 1 else ascii_lowercase[number]] = own
     return found
 
 

@@ -4,7 +4,7 @@
 
     recipe.toml        the whole recipe, every setting written out
     environment.json   versions, hardware, command; an entry for each time the run began or went on
-    log.jsonl          losses by step: the same whenever the run is repeated
+    log.jsonl          losses by step, and looks: the same whenever the run is repeated (looks: with the same judge)
     timing.jsonl       speed and memory by step: not the same
     samples/           grids: a row per picture, a column per target
     checkpoints/       what `mdtranslate run FOLDER` goes on from

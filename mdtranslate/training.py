@@ -18,7 +18,8 @@ from mdtranslate.config import Recipe
 from mdtranslate.data.augment import Augment
 from mdtranslate.data.batches import Batches
 from mdtranslate.data.images import encode_png
-from mdtranslate.data.sources import attributes_of, build_sources, fingerprint
+from mdtranslate.data.pack import Packed
+from mdtranslate.data.sources import Source, attributes_of, build_sources, fingerprint
 from mdtranslate.device import describe, hardware
 from mdtranslate.engine import Trainer, learn
 from mdtranslate.errors import CheckpointError, MdtranslateError, PluginError, RecipeError, Stopped, StorageError
@@ -222,7 +223,7 @@ class Job:
         for source in self.sources:
             records = source.records(Split.TRAIN)
             packed = source.pack(records, data.cached_size, "train", self.watch.packing)
-            self.left_out += [f"{source.name}: {reason}" for reason in packed.left_out.values()]
+            self._note_left_out(source, packed)
             own = source.labels(packed.of(records), self.model.encoder)
             pixels.append(packed.pixels)
             labels.append(own)
@@ -236,9 +237,14 @@ class Job:
         for number, source in enumerate(self.sources):
             share = rows // len(self.sources) + (number < rows % len(self.sources))
             records, packed = source.shown(data.image_size, self.watch.packing)
+            self._note_left_out(source, packed)
             if shown := records[:share]:
                 found.append((packed.pixels[: len(shown)], source.labels(shown, self.model.encoder)))
         return found
+
+    def _note_left_out(self, source: Source, packed: Packed) -> None:
+        reasons = (f"{source.name}: {reason}" for reason in packed.left_out.values())
+        self.left_out += [each for each in reasons if each not in self.left_out]
 
     def _draw(self, run: RunFolder, step: int, board: Any) -> None:
         self.trainer.check_finite(step)

@@ -71,9 +71,8 @@ def clear_(keys: tuple[str, ...], everything: bool) -> None:
         raise RecipeError("name the entries to remove, as `mdtranslate data list` shows them, or give --all")
     chosen = found if everything else []
     for key in keys:
-        mine = [
-            each for each in found if key and (each.path.name.startswith(key) or key in (each.instance, each.dataset))
-        ]
+        mine = [each for each in found if key in (each.instance, each.dataset)]
+        mine = mine or [each for each in found if key and each.path.name.startswith(key)]
         if not mine:
             raise RecipeError(f"nothing in the cache is called {key!r}; `mdtranslate data list` shows what is there")
         chosen += [each for each in mine if each not in chosen]

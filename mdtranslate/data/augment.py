@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from mdtranslate.errors import RecipeError, nearest
 
+BASES = frozenset({"BasicTransform", "DualTransform", "ImageOnlyTransform", "Transform3D"})
+
 
 class Augment:
     """Transforms in a row. What becomes of a picture depends on it and its seed alone."""
@@ -33,9 +35,9 @@ class Augment:
         names = [
             name
             for name, each in vars(albumentations).items()
-            if isinstance(each, type) and issubclass(each, albumentations.BasicTransform)
+            if isinstance(each, type) and issubclass(each, albumentations.BasicTransform) and name not in BASES
         ]
-        built = []
+        built, grey = [], np.full((1, size, size, 3), 128, np.uint8)
         for number, table in enumerate(transforms):
             arguments, where = dict(table), f"data.augment[{number}]"
             name = arguments.pop("name", None)
@@ -47,9 +49,12 @@ class Augment:
                 with warnings.catch_warnings():
                     warnings.simplefilter("error")  # It only warns of an argument that it does not know.
                     built.append(getattr(albumentations, name)(**arguments))
+                    always = getattr(albumentations, name)(**{**arguments, "p": 1.0})
+                cls(albumentations.Compose([always]))(grey, np.zeros(1, np.uint32))
+            except RecipeError as error:
+                raise RecipeError(f"{where}: {name} {error}") from error
             except Exception as error:
                 raise RecipeError(f"{where}: {name} refuses its arguments: {' '.join(str(error).split())}") from error
-            cls(albumentations.Compose(built))(np.full((1, size, size, 3), 128, np.uint8), np.zeros(1, np.uint32))
         return cls(albumentations.Compose(built))
 
     def __call__(self, pictures: NDArray[np.uint8], seeds: NDArray[np.uint32]) -> NDArray[np.uint8]:
@@ -63,11 +68,11 @@ class Augment:
             try:
                 made = self.compose(image=picture)["image"]
             except Exception as error:
-                said = f"does not go with pictures of {len(picture)} pixels: {' '.join(str(error).split())}"
-                raise RecipeError(f"data.augment: {said}") from error
+                said = " ".join(str(error).split())
+                raise RecipeError(f"does not go with pictures of {len(picture)} pixels: {said}") from error
             if made.shape != picture.shape or made.dtype != np.uint8:
                 raise RecipeError(
-                    f"data.augment: makes {made.dtype} {list(made.shape)} of uint8 {list(picture.shape)}; "
+                    f"makes {made.dtype} {list(made.shape)} of uint8 {list(picture.shape)}; "
                     "sizes are the matter of data.load_size and data.image_size"
                 )
             changed[place] = made

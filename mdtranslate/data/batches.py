@@ -56,14 +56,15 @@ class Batches:
         self.augment = augment
         self.pictures, self.labels = Pictures(pixels), torch.cat(list(labels))
         self.encoder, self.settings, self.seed, self.device = encoder, settings, seed, device
-        self._groups = self._grouped()
-        self._all_known = bool((encoder.domain(self.labels) >= 0).all())
-        self._orders: dict[tuple[int, ...], tuple[int, NDArray[np.int64]]] = {}
-        if settings.targets == "other":
+        if settings.targets == "other" or settings.balance == "domain":
             try:
                 self.domains = encoder.domains
             except ValueError as error:
-                raise RecipeError(f"data.targets=other: {error}") from None
+                key = "targets=other" if settings.targets == "other" else "balance=domain"
+                raise RecipeError(f"data.{key}: {error}") from None
+        self._groups = self._grouped()
+        self._all_known = bool(encoder.known(self.labels).all())
+        self._orders: dict[tuple[int, ...], tuple[int, NDArray[np.int64]]] = {}
 
     def __len__(self) -> int:
         """Pictures in an epoch."""
@@ -176,7 +177,7 @@ class Batches:
             target = self.labels[torch.from_numpy(rng.integers(starts[numbers], starts[numbers + 1]))]
         if self._all_known:
             return target
-        partly = (self.encoder.domain(source) < 0) | (self.encoder.domain(target) < 0)
+        partly = ~(self.encoder.known(source) & self.encoder.known(target))
         for row in torch.nonzero(partly)[:, 0].tolist():
             known, other = self.encoder.decode(source[row]), self.encoder.decode(target[row])
             merged = {name: other.get(name, value) for name, value in known.items()}

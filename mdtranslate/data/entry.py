@@ -29,7 +29,7 @@ FORMAT = 1
 """Goes up whenever decoding, preparing or the files change: older caches are then left alone."""
 
 MOST_UNREADABLE = 0.05
-"""Share of the pictures that may be left out; one always may."""
+"""Share of the pictures that may be left out."""
 
 INSTEAD = "data.unreadable=skip leaves out such pictures"
 
@@ -44,6 +44,8 @@ def write(
     progress: Callable[[int, int], None] | None,
 ) -> dict[int, str]:
     """Writes the pictures of `records` that are not there yet, and their hashes; gives the unreadable and why."""
+    for leftover in ("left_out.json", "closed.npy"):  # Of one that was interrupted while it closed its ranks.
+        (part / leftover).unlink(missing_ok=True)
     count, unreadable, pixels = len(records), dict[int, str](), part / "pixels.npy"
     target = Target(pixels, _array(pixels, (count, size, size, 3)), Preparation(dataset.crop, size))
     journal = part / "hashes.npy"
@@ -58,7 +60,7 @@ def write(
             unreadable |= each.unreadable
             if unreadable and not skip:
                 raise DataError(f"{next(iter(unreadable.values()))}; {INSTEAD}")
-            if len(unreadable) > max(1, MOST_UNREADABLE * count) or len(unreadable) == count > 0:
+            if len(unreadable) > MOST_UNREADABLE * count:
                 raise DataError(
                     f"{len(unreadable)} of {count} pictures cannot be read, and that is too many to go on; "
                     f"the first: {next(iter(unreadable.values()))}"

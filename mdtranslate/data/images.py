@@ -78,9 +78,12 @@ def decode(source: Path | IO[bytes]) -> NDArray[np.uint8]:
 def measure(path: Path) -> tuple[int, int, str]:
     """Width, height and Pillow's mode of the picture in a file, from its header alone. Raises `DataError`."""
     try:
-        with warnings.catch_warnings(), Image.open(path, formats=_formats()) as image:
+        if not path.is_file():
+            raise DataError(f"{path}: is no file")
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return image.width, image.height, image.mode
+            with Image.open(path, formats=_formats()) as image:
+                return image.width, image.height, image.mode
     except Exception as error:
         raise DataError(f"{path}: {_reason(error)}") from error
 
@@ -106,6 +109,23 @@ def _check(source: Path | IO[bytes]) -> None:
         source.seek(0)
     with Image.open(source, formats=["PNG"]) as image:
         image.verify()
+
+
+def find_pictures(folder: Path, *, deep: bool = True) -> list[Path]:
+    """The files in `folder`, and (`deep`) below it, that are taken for pictures, in order; no system's leftovers."""
+    files = folder.rglob("*") if deep else folder.glob("*")
+    return sorted(
+        each
+        for each in files
+        if each.suffix.lower() in IMAGE_SUFFIXES
+        and not any(map(leftover, each.relative_to(folder).parts))
+        and not each.is_dir()
+    )
+
+
+def leftover(name: str) -> bool:
+    """Whether a file or folder of this name is what macOS, Jupyter and others leave beside one's own."""
+    return name.startswith(".") or name == "__MACOSX"
 
 
 @cache

@@ -161,15 +161,16 @@ def _key(dataset: Dataset, records: Sequence[Record], size: int, skip: bool) -> 
             continue
         try:
             status = record.image.stat()
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: a name that no file can have.
             if skip:
                 add(record.key, "missing")
                 continue
-            reason = error.strerror or str(error)
+            reason = getattr(error, "strerror", None) or str(error)
             raise DataError(
                 f"{record.image}: {reason.lower()} (record {record.key!r} of {dataset.name}); {INSTEAD}"
             ) from error
-        add(record.key, status.st_size, status.st_mtime_ns)
+        # The inode tells two folders apart whose files have the same names, sizes and times.
+        add(record.key, status.st_size, status.st_mtime_ns, status.st_ino)
     return digest.hexdigest()
 
 
@@ -181,10 +182,11 @@ def _open(path: Path, count: int, size: int, skip: bool) -> Packed | None:
     try:
         listed = path / "left_out.json"
         left_out = json.loads(listed.read_text("utf-8")) if listed.exists() else {}
+        left_out = {int(place): str(reason) for place, reason in left_out.items()}
         there = count - len(left_out)
         pixels = np.load(path / "pixels.npy", mmap_mode="r" if there else None)
         hashes = np.load(path / "hashes.npy")
-    except (OSError, ValueError, EOFError):
+    except (OSError, ValueError, EOFError, AttributeError):
         return None
     if pixels.shape != (there, size, size, 3) or hashes.shape != (there, HASH):
         return None
@@ -195,7 +197,7 @@ def _open(path: Path, count: int, size: int, skip: bool) -> Packed | None:
     with suppress(OSError):
         os.utime(path / "meta.json")  # says when it was last used
     pixels.flags.writeable = False
-    return Packed(pixels, hashes, {int(place): reason for place, reason in left_out.items()}, path.name, path)
+    return Packed(pixels, hashes, left_out, path.name, path)
 
 
 def unfinished(path: Path) -> Path:
@@ -212,12 +214,16 @@ def sweep(root: Path) -> None:
     """Removes what nobody finished for a week, and what was being removed. Who holds a lock works on that entry."""
     for leftover in (*root.glob("*.part"), *root.glob("*.tmp-*")):
         with suppress(OSError, Timeout), lock(root / leftover.name.partition(".")[0]).acquire(timeout=0):
-            if leftover.suffix != ".part" or time.time() - (leftover / "hashes.npy").stat().st_mtime > UNUSED:
+            journal = leftover / "hashes.npy"
+            used = (journal if journal.exists() else leftover).stat().st_mtime
+            if leftover.suffix != ".part" or time.time() - used > UNUSED:
                 shutil.rmtree(leftover, ignore_errors=True)
 
 
 def _size(folder: Path) -> int:
-    return sum(file.stat().st_size for file in folder.iterdir()) if folder.exists() else 0
+    """Bytes that its files take on the disk, which are fewer than their lengths as long as they have holes."""
+    files = list(folder.iterdir()) if folder.exists() else []
+    return sum(getattr(file.stat(), "st_blocks", 0) * 512 for file in files)
 
 
 def _sync(path: Path) -> None:

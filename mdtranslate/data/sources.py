@@ -97,7 +97,10 @@ def build_sources(recipe: Recipe) -> list[Source]:
     sources, data = [], recipe.data
     for number, (name, choice) in enumerate(recipe.datasets.items()):
         dataset = choice.build()
-        known = {attribute.name: attribute for attribute in dataset.attributes}
+        try:
+            known = {attribute.name: attribute for attribute in dataset.attributes}
+        except (OSError, ValueError) as error:
+            raise DataError(f"dataset {name}: {error}") from error
         if len(known) < len(dataset.attributes):
             raise PluginError(f"dataset {choice.name!r} declares an attribute twice")
         if not known:

@@ -76,6 +76,9 @@ class Attribute:
 
     def parse(self, text: str) -> Value:
         """The value that a person means by `text`: yes, no, none, or a value by name. Raises `ValueError`."""
+        exact = {spell(value): value for value in self.allowed}
+        if text in exact:
+            return exact[text]
         words: dict[str, Value] = {spell(value).lower(): value for value in self.allowed}
         if not self.values:
             words |= {"true": True, "false": False, "1": True, "0": False, "-1": False}

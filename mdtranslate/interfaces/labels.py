@@ -71,6 +71,13 @@ class LabelEncoder(Component):
     def edits(self, attributes: Attributes, dataset: int) -> Sequence[dict[str, Value]]:
         """The changes of one attribute that make another domain of a picture: never its own value."""
 
+    def known(self, label: Tensor) -> Tensor:
+        """Whether of each label [B, L] everything is known that its dataset labels: bool [B]."""
+        import torch
+
+        own = zip(label, self.dataset(label).tolist(), strict=True)
+        return torch.tensor([len(self.decode(each)) == len(self.attributes[number]) for each, number in own])
+
     @property
     @abstractmethod
     def domains(self) -> Tensor:

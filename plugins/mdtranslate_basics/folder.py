@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any, Final
 from pydantic import Field
 
 from mdtranslate import Attribute, Dataset, Record, Split
-from mdtranslate.data.images import IMAGE_SUFFIXES
+from mdtranslate.data.images import find_pictures, leftover
 from mdtranslate.errors import DataError
 
 SPLITS: Final = {
@@ -72,9 +73,13 @@ class Folder(Dataset):
         if not self.root.is_dir():
             raise DataError(f"{self.root}: there is no such folder")
         below = _subfolders(self.root)
-        named = [each for each in below if each.name.lower() in SPLITS and _subfolders(each)]
-        splits = {SPLITS[each.name.lower()]: each for each in named}
+        named = [each for each in below if each.name.lower() in SPLITS]
+        splits = {SPLITS[each.name.lower()]: each for each in named if _subfolders(each)}
         if splits:
+            if len(splits) < len(named):
+                flat = next((each for each in named if not _subfolders(each)), None)
+                what = f"{flat.name}/ holds no folder per domain" if flat else "two folders are for the same split"
+                raise DataError(f"{self.root}: {what} ({', '.join(each.name for each in named)})")
             if Split.TRAIN not in splits:
                 raise DataError(f"{self.root}: has {', '.join(each.name for each in splits.values())}/ but no train/")
             return splits
@@ -82,6 +87,10 @@ class Folder(Dataset):
             each.name.lower() in SPLITS for each in _subfolders(self.root.parent) if each != self.root
         ):
             raise DataError(f"{self.root}: is one split of {self.root.parent}, which is the root to give")
+        if below and all(re.fullmatch(r"(train|test|val)[A-Z]", each.name) for each in below):
+            raise DataError(
+                f"{self.root}: has {', '.join(each.name for each in below)}; move them to train/A, train/B, test/A, ..."
+            )
         if not below:
             if next(_pictures(self.root), None):
                 raise DataError(
@@ -91,15 +100,20 @@ class Folder(Dataset):
             raise DataError(f"{self.root}: holds no folder per domain")
         if not any(next(_pictures(each, deep=False), None) for each in below):
             for each in below:
-                if any(inner.name.lower() in SPLITS for inner in _subfolders(each)) or len(below) == 1:
+                splits_inside = [inner for inner in _subfolders(each) if inner.name.lower() in SPLITS]
+                if splits_inside and not any(map(_subfolders, splits_inside)):
+                    raise DataError(
+                        f"{self.root}: has {each.name}/{splits_inside[0].name}; the splits go above the domains, "
+                        f"{splits_inside[0].name}/{each.name}"
+                    )
+                if splits_inside or len(below) == 1:
                     raise DataError(f"{self.root}: is one level too high: {each} looks like the root to give")
         return {Split.TRAIN: self.root}
 
 
 def _subfolders(folder: Path) -> list[Path]:
-    return sorted(each for each in folder.iterdir() if each.is_dir() and not each.name.startswith("."))
+    return sorted(each for each in folder.iterdir() if each.is_dir() and not leftover(each.name))
 
 
 def _pictures(folder: Path, *, deep: bool = True) -> Iterator[Path]:
-    files = folder.rglob("*") if deep else folder.glob("*")
-    return iter(sorted(each for each in files if each.suffix.lower() in IMAGE_SUFFIXES and not each.is_dir()))
+    return iter(find_pictures(folder, deep=deep))

@@ -15,12 +15,12 @@ from pydantic import Field
 from mdtranslate import Attribute, Dataset, Record, Split, Value
 from mdtranslate.data.images import decode
 from mdtranslate.errors import DataError, PluginError, RecipeError, nearest
+from mdtranslate_basics.words import YES, yes_no
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-YES_NO: Final = ({"no", "yes"}, {"false", "true"}, {"0", "1"}, {"-1", "1"})
 MOST_VALUES: Final = 64
 
 
@@ -53,18 +53,18 @@ class HuggingFace(Dataset):
 
     @cached_property
     def version(self) -> str:  # type: ignore[override]
-        """The fingerprints of all splits: they change with whatever a split holds."""
-        return "-".join(["1", *(f"{split}{own._fingerprint}" for split, own in self._splits.items())])
+        """The column, and the fingerprints of all splits, which change with whatever a split holds."""
+        return "-".join(["1", self._image, *(f"{split}{own._fingerprint}" for split, own in self._splits.items())])
 
     @cached_property
     def attributes(self) -> tuple[Attribute, ...]:  # type: ignore[override]
-        return tuple(Attribute(name, () if _yes(values) else values) for name, values in self._columns.items())
+        return tuple(Attribute(name, () if yes_no(values) else values) for name, values in self._columns.items())
 
     def records(self, split: Split) -> Iterator[Record]:
         for own, part in self._splits.items():
             if own not in (split, Split.TRAIN):
                 continue
-            labels = part.select_columns(list(self._columns))
+            labels = part.select_columns([name for name in self._columns if name in part.features])
             for place, row in enumerate(labels):
                 key = f"{own.value}/{place:08d}"
                 if (self._drawn(key) if own is Split.TRAIN else own) is split:
@@ -88,9 +88,9 @@ class HuggingFace(Dataset):
 
     def _known(self, features: Mapping[str, Any], row: Mapping[str, Any]) -> Iterator[tuple[str, Value]]:
         for name, values in self._columns.items():
-            text = _text(features[name], row[name])
+            text = _text(features[name], row[name]) if name in row else None
             if text is not None:
-                yield name, text == _yes(values) if _yes(values) else text
+                yield name, text.lower() in YES if yes_no(values) else text
 
     @cached_property
     def _splits(self) -> dict[Split, Any]:
@@ -173,8 +173,9 @@ class HuggingFace(Dataset):
     def _values(self, name: str, feature: Any) -> list[str]:
         if feature.dtype == "bool":
             return ["no", "yes"]
-        cells = {cell for own in self._splits.values() for cell in own.unique(name)}
-        return sorted(text for text in (_text(feature, cell) for cell in cells) if text is not None)
+        parts = [own.unique(name) for own in self._splits.values() if name in own.features]
+        texts = {_text(feature, cell) for part in parts for cell in part}
+        return sorted(text for text in texts if text is not None)
 
 
 def _labels(feature: Any) -> bool:
@@ -185,17 +186,10 @@ def _labels(feature: Any) -> bool:
 
 def _text(feature: Any, cell: Any) -> str | None:
     """A cell in words; None where nothing is known."""
-    if cell is None or cell == "":
+    if cell is None:
         return None
     if isinstance(cell, bool):
         return "yes" if cell else "no"
     if hasattr(feature, "int2str") and isinstance(cell, int):
         return None if cell < 0 else str(feature.int2str(cell))  # The library's own word for a missing class is -1.
-    return str(cell).strip()
-
-
-def _yes(values: tuple[str, ...]) -> str | None:
-    """Of two values that mean no and yes, the one that means yes."""
-    if {each.lower() for each in values} in YES_NO:
-        return next(each for each in values if each.lower() in ("yes", "true", "1"))
-    return None
+    return str(cell).strip() or None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,8 +14,8 @@ from pydantic import Field
 
 from mdtranslate import Attribute, Dataset, Record, Split, Value
 from mdtranslate.errors import DataError, PluginError, RecipeError, nearest
+from mdtranslate_basics.words import YES, yes_no
 
-YES, NO = frozenset({"yes", "true", "1", "1.0"}), frozenset({"no", "false", "0", "0.0", "-1", "-1.0"})
 SPLITS: Final = {"train": Split.TRAIN, **dict.fromkeys(("val", "valid", "validation"), Split.VAL), "test": Split.TEST}
 MOST_VALUES: Final = 64
 Row = dict[str, str]
@@ -77,7 +77,7 @@ class Table(Dataset):
 
     @property
     def _says_split(self) -> bool:
-        return self.config.split in self._rows[0]
+        return any(self.config.split in row for row in self._rows)
 
     @cached_property
     def _columns(self) -> list[str]:
@@ -94,7 +94,7 @@ class Table(Dataset):
 
     def _attribute(self, name: str) -> Attribute:
         cells = sorted({row[name] for row in self._rows if row.get(name)})
-        if cells and all(cell.lower() in YES | NO for cell in cells):
+        if yes_no(cells):
             return Attribute(name)
         if not 2 <= len(cells) <= MOST_VALUES:
             raise DataError(
@@ -111,7 +111,7 @@ class Table(Dataset):
         if reader is None:
             raise RecipeError(f"{self.file}: {self.file.suffix or 'no suffix'} is none of {', '.join(readers)}")
         try:
-            rows = list(reader(self.file))
+            rows = list(reader(self.file, frozenset(self.config.ignore)))
         except OSError as error:
             raise DataError(f"{self.file}: cannot be read: {error.strerror or error}") from None
         except UnicodeDecodeError:
@@ -125,10 +125,14 @@ def _value(attribute: Attribute, cell: str) -> Value:
     return cell if attribute.values else cell.lower() in YES
 
 
-def _csv(file: Path) -> Iterator[Row]:
+def _csv(file: Path, ignored: frozenset[str]) -> Iterator[Row]:
     with file.open(encoding="utf-8-sig", newline="") as lines:
         reader = csv.DictReader(lines, delimiter="\t" if file.suffix.lower() == ".tsv" else ",", strict=True)
         try:
+            names = [name.strip() for name in reader.fieldnames or ()]
+            if wrong := [name for name in names if not name or names.count(name) > 1]:
+                what = f"column {wrong[0]!r} is there twice" if wrong[0] else "a column has no name"
+                raise DataError(f"{file}: {what}")
             for row in reader:
                 if None in row or None in row.values():
                     raise DataError(f"{file}:{reader.line_num}: has not as many cells as the header")
@@ -137,7 +141,7 @@ def _csv(file: Path) -> Iterator[Row]:
             raise DataError(f"{file}:{reader.line_num}: {error}") from None
 
 
-def _json_lines(file: Path) -> Iterator[Row]:
+def _json_lines(file: Path, ignored: frozenset[str]) -> Iterator[Row]:
     with file.open(encoding="utf-8-sig") as lines:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
@@ -148,10 +152,11 @@ def _json_lines(file: Path) -> Iterator[Row]:
                 raise DataError(f"{file}:{number}: is not JSON: {error}") from None
             if not isinstance(row, dict):
                 raise DataError(f"{file}:{number}: is no object with a field per column")
-            yield {name: _text(cell, f"{file}:{number}: {name}") for name, cell in row.items()}
+            yield _texts(row, f"{file}:{number}", ignored)
 
 
-def _parquet(file: Path) -> Iterator[Row]:
+def _parquet(file: Path, ignored: frozenset[str]) -> Iterator[Row]:
+    file.open("rb").close()  # The library does not say why a file cannot be opened.
     if find_spec("pyarrow") is None:
         raise PluginError(f"{file}: needs pyarrow: pip install 'mdtranslate[parquet]'")
     from pyarrow import ArrowException
@@ -162,11 +167,16 @@ def _parquet(file: Path) -> Iterator[Row]:
     except ArrowException as error:
         raise DataError(f"{file}: cannot be read: {' '.join(str(error).split())}") from None
     for number, row in enumerate(rows, start=1):
-        yield {name: _text(cell, f"{file}: row {number}: {name}") for name, cell in row.items()}
+        yield _texts(row, f"{file}: row {number}", ignored)
+
+
+def _texts(row: Mapping[str, Any], where: str, ignored: frozenset[str]) -> Row:
+    """Cells as texts. Ignored ones may hold anything, but stay: they are there."""
+    return {name: "" if name in ignored else _text(cell, f"{where}: {name}") for name, cell in row.items()}
 
 
 def _text(cell: Any, where: str) -> str:
-    if cell is None:
+    if cell is None or cell != cell:  # Not a number is not known.
         return ""
     if isinstance(cell, bool):
         return "yes" if cell else "no"

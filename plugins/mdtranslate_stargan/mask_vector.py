@@ -157,6 +157,13 @@ class MaskVector(LabelEncoder):
             if value is not None and value != attributes.get(attribute.name)
         ]
 
+    def known(self, label: Tensor) -> Tensor:
+        known = torch.ones(len(label), dtype=torch.bool, device=label.device)
+        for (owners, _), code in zip(self._slots, label.unbind(1)[1:], strict=True):
+            theirs = torch.isin(label[:, 0], torch.tensor(owners, dtype=label.dtype, device=label.device))
+            known &= (code != UNKNOWN) | ~theirs
+        return known
+
     @cached_property
     def domains(self) -> Tensor:
         if sum(prod(len(each.allowed) for each in own) for own in self.attributes) > MOST_DOMAINS:

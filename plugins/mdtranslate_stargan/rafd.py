@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, NamedTuple
 from pydantic import Field
 
 from mdtranslate import Attribute, Crop, Dataset, Record, Split, Value
-from mdtranslate.data.images import IMAGE_SUFFIXES
+from mdtranslate.data.images import find_pictures
 from mdtranslate.errors import DataError
 
 EXPRESSIONS: Final = ("angry", "contemptuous", "disgusted", "fearful", "happy", "neutral", "sad", "surprised")
@@ -111,9 +111,9 @@ class RaFD(Dataset):
         if not root.is_dir():
             raise DataError(f"{root}: there is no such folder")
         found = []
-        for file in sorted(root.rglob("*")):
-            if file.suffix.lower() not in IMAGE_SUFFIXES or file.is_dir():
-                continue
+        for file in find_pictures(root):
+            if {"train", "test"} & {part.lower() for part in file.relative_to(root).parts[:-1]}:
+                raise DataError(f"{file}: lies in a split of its own; dataset 'folder' takes {root} as it is divided")
             face = _read(file)
             if face is None:
                 raise DataError(

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from packing import SIZE, Files, left_in, packed, pictures, small_files
+from PIL import Image
 
 from mdtranslate.data.cache import list_packed, verify
 from mdtranslate.data.pack import cache_root
@@ -177,6 +178,16 @@ def test_too_many_unreadable_pictures_stop_it_all_the_same(tmp_path, cache):
     assert len(packed(Files(), records[:13] + records[14:], skip=True).left_out) == 3
     with pytest.raises(DataError, match=r"^1 of 1 pictures cannot be read"):
         packed(Files(), records[10:11], skip=True)
+
+
+def test_two_folders_with_equal_names_sizes_and_times_are_two(tmp_path, cache):
+    records = [pictures(tmp_path / name, 2) for name in ("one", "other")]
+    for number, own in enumerate(records):
+        for record in own:
+            Image.new("RGB", (9, 9), (100 * number, 0, 0)).save(record.image, "BMP")
+            os.utime(record.image, ns=(10**18, 10**18))
+    first, second = (packed(Files(), own) for own in records)
+    assert first.pixels[0, 0, 0, 0] == 0 and second.pixels[0, 0, 0, 0] == 100
 
 
 @pytest.mark.parametrize(

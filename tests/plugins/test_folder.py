@@ -129,3 +129,28 @@ def test_a_wrong_root_is_told_apart(tmp_path: Path, layout: Any, message: str) -
     with pytest.raises(DataError, match=message) as caught:
         list(folder(layout(tmp_path)).records(Split.TRAIN))
     assert "\n" not in str(caught.value)
+
+
+def test_what_systems_leave_behind_is_no_domain_and_no_picture(tmp_path: Path) -> None:
+    for name in ("cat", "dog", "__MACOSX", "cat/.ipynb_checkpoints"):
+        fill(tmp_path / name, 2)
+    (tmp_path / "cat" / "._a.jpg").touch()
+    dataset = folder(tmp_path)
+    assert dataset.attributes[0].values == ("cat", "dog")
+    assert sum(map(len, split_up(dataset).values())) == 4
+
+
+@pytest.mark.parametrize(
+    ("folders", "message"),
+    [
+        (["train/cat", "train/dog", "val/cat", "validation/dog"], "two folders are for the same split"),
+        (["train/cat", "train/dog", "test"], "test/ holds no folder per domain"),
+        (["trainA", "trainB", "testA", "testB"], "move them to train/A"),
+        (["cat/train", "cat/test", "dog/train", "dog/test"], r"the splits go above the domains, test/cat"),
+    ],
+)
+def test_splits_that_would_be_mixed_are_refused(tmp_path: Path, folders: list[str], message: str) -> None:
+    for name in folders:
+        fill(tmp_path / name)
+    with pytest.raises(DataError, match=message):
+        list(folder(tmp_path).attributes)

@@ -100,6 +100,26 @@ def test_a_folder_of_pictures_as_the_library_reads_it(tmp_path: Path) -> None:
     assert own.load(record).shape == (20, 16, 3)
 
 
+def test_odd_words_and_two_columns_of_pictures(tmp_path: Path) -> None:
+    pictures = [{"bytes": png(n), "path": None} for n in range(6)]
+    rows = {"photo": pictures, "sketch": pictures[::-1], "x": ["Yes", "yes", "No", " ", None, "yes "]}
+    rows |= {"mood": [-1, 0, 1, -1, 0, 1], "pet": ["cat", "cat ", "dog", "dog", "cat", "dog"]}
+    made = datasets.Dataset.from_dict(rows)
+    for name in ("photo", "sketch"):
+        made = made.cast_column(name, datasets.Image())
+    made.save_to_disk(tmp_path / "odd")
+    photo, sketch = (hub(tmp_path / "odd", image=name, val=0, test=0) for name in ("photo", "sketch"))
+    known = [record.attributes for record in photo.records(Split.TRAIN)]
+    assert [each.get("x") for each in known] == [True, True, False, None, None, True]
+    assert {each.name: each.values for each in photo.attributes} == {
+        "x": (), "mood": ("-1", "0", "1"), "pet": ("cat", "dog"),
+    }  # fmt: skip
+    one, other = (pack(own, list(own.records(Split.TRAIN)), 8, instance="h", what="t") for own in (photo, sketch))
+    assert one.key != other.key and np.array_equal(one.pixels, other.pixels[::-1])
+    with pytest.raises(MdtranslateError, match="has pictures in photo, sketch"):
+        list(hub(tmp_path / "odd").attributes)
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

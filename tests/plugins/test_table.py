@@ -71,15 +71,30 @@ def test_every_format_has_the_same_records(tmp_path: Path, suffix: str) -> None:
 
 def test_yes_and_no_in_every_spelling(tmp_path: Path) -> None:
     file = tmp_path / "x.csv"
-    file.write_text("path,a,b,c\n1.png,1,TRUE,0.0\n2.png,-1,False,1.0\n3.png,0,true,\n")
+    file.write_text("path,a,b,c\n1.png,1,TRUE,0.0\n2.png,-1,False,1.0\n3.png,1,true,\n")
     dataset = table(file, test=0, val=0)
     assert all(not each.values for each in dataset.attributes)
     records = list(dataset.records(Split.TRAIN))
     assert [each.attributes for each in records] == [
         {"a": True, "b": True, "c": False},
         {"a": False, "b": False, "c": True},
-        {"a": False, "b": True},
+        {"a": True, "b": True},
     ]
+    file.write_text("path,mood\n1.png,-1\n2.png,0\n3.png,1\n")
+    assert table(file).attributes[0].values == ("-1", "0", "1"), "three values are no yes and no"
+
+
+def test_columns_that_are_ignored_may_hold_anything_and_twins_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "x.jsonl"
+    one = {"path": "0.png", "a": "x", "box": [1, 2], "b": True, "split": "train"}
+    other = {**one, "path": "1.png", "a": "y", "b": float("nan")}
+    file.write_text(json.dumps(one) + "\n" + json.dumps(other) + "\n")
+    dataset = table(file, ignore=["box"])
+    assert [each.attributes for each in dataset.records(Split.TRAIN)] == [{"a": "x", "b": True}, {"a": "y"}]
+    for header, what in (("path,a,a", "column 'a' is there twice"), ("path,,a", "a column has no name")):
+        (tmp_path / "y.csv").write_text(f"{header}\n1.png,x,y\n")
+        with pytest.raises(DataError, match=what):
+            list(table(tmp_path / "y.csv").attributes)
 
 
 def test_settings_name_the_columns_and_the_folder(tmp_path: Path) -> None:
