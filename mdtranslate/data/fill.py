@@ -112,6 +112,15 @@ class _Unreadable(Exception):
     """A picture cannot be read; the rest of the dataset may be sound."""
 
 
+def readable(dataset: Dataset, record: Record) -> bool:
+    """Whether the picture of a record can be loaded now."""
+    try:
+        _load(dataset, record)
+    except _Unreadable:
+        return False
+    return True
+
+
 def _load(dataset: Dataset, record: Record) -> NDArray[np.uint8]:
     try:
         pixels: Any = dataset.load(record)

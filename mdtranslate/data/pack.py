@@ -23,6 +23,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import astuple, dataclass
 from hashlib import blake2b
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -31,7 +32,7 @@ import platformdirs
 from filelock import FileLock, Timeout
 
 from mdtranslate.data.entry import FORMAT, INSTEAD, begun, close_ranks, describe, write
-from mdtranslate.data.fill import HASH
+from mdtranslate.data.fill import HASH, readable
 from mdtranslate.errors import DataError, StorageError
 
 if TYPE_CHECKING:
@@ -40,6 +41,9 @@ if TYPE_CHECKING:
     from mdtranslate.interfaces import Dataset, Record
 
 T = TypeVar("T")
+
+TRIED = 16
+"""Pictures that were left out of an entry, and are tried again when it is opened."""
 
 UNUSED = 7 * 24 * 3600.0
 """Seconds after which an entry that nobody went on with is removed."""
@@ -102,7 +106,7 @@ def pack(
     key = _key(dataset, records, size, skip)
     root = cache_root()
     path = root / key
-    if found := _open(path, len(records), size, skip):
+    if found := _current(path, dataset, records, size, skip):
         return found
     if getattr(multiprocessing.current_process(), "_inheriting", False):
         # This is a worker of ours that imports a script again. Its parent holds the lock and waits for it.
@@ -111,7 +115,7 @@ def pack(
     try:
         root.mkdir(parents=True, exist_ok=True)
         with lock(path):
-            if found := _open(path, len(records), size, skip):
+            if found := _current(path, dataset, records, size, skip):
                 return found
             sweep(root)
             part = unfinished(path)
@@ -137,7 +141,7 @@ def pack(
         raise StorageError(
             f"{root}: {needed:,} bytes for {instance} ({what}) cannot be written: {error.strerror or error}"
         ) from error
-    packed = _open(path, len(records), size, skip)
+    packed = _open(path, len(records), size)
     if packed is None:
         raise StorageError(f"{path}: cannot be read back")
     return packed
@@ -145,7 +149,7 @@ def pack(
 
 def is_packed(dataset: Dataset, records: Sequence[Record], size: int, skip: bool = False) -> bool:
     """Whether `pack` would find everything in the cache. Raises as `pack` does."""
-    return _open(cache_root() / _key(dataset, records, size, skip), len(records), size, skip) is not None
+    return _open(cache_root() / _key(dataset, records, size, skip), len(records), size) is not None
 
 
 def _key(dataset: Dataset, records: Sequence[Record], size: int, skip: bool) -> str:
@@ -174,11 +178,23 @@ def _key(dataset: Dataset, records: Sequence[Record], size: int, skip: bool) -> 
     return digest.hexdigest()
 
 
-def _open(path: Path, count: int, size: int, skip: bool) -> Packed | None:
-    """The entry of `count` records at `path`; None where there is none, or a damaged one.
+def _current(path: Path, dataset: Dataset, records: Sequence[Record], size: int, skip: bool) -> Packed | None:
+    """The entry of `records` at `path`; None where there is none, a damaged one, or one that left out what can be read.
 
     Raises `DataError` where pictures were left out, and that is not wanted.
     """
+    found = _open(path, len(records), size)
+    if found is None or not found.left_out:
+        return found
+    if any(readable(dataset, records[place]) for place in islice(found.left_out, TRIED)):
+        return None  # It was the machine's trouble, or was mended without the file's time being changed.
+    if not skip:
+        raise DataError(f"{next(iter(found.left_out.values()))}; {INSTEAD}")
+    return found
+
+
+def _open(path: Path, count: int, size: int) -> Packed | None:
+    """The entry of `count` records at `path`; None where there is none, or a damaged one."""
     try:
         listed = path / "left_out.json"
         left_out = json.loads(listed.read_text("utf-8")) if listed.exists() else {}
@@ -192,8 +208,6 @@ def _open(path: Path, count: int, size: int, skip: bool) -> Packed | None:
         return None
     if pixels.dtype != np.uint8 or hashes.dtype != np.uint8:
         return None
-    if left_out and not skip:
-        raise DataError(f"{next(iter(left_out.values()))}; {INSTEAD}")
     with suppress(OSError):
         os.utime(path / "meta.json")  # says when it was last used
     pixels.flags.writeable = False

@@ -169,6 +169,19 @@ def test_unreadable_pictures_are_left_out_and_listed_where_that_is_wanted(tmp_pa
         packed(Files(), records)  # Now from the cache.
 
 
+def test_what_could_not_be_read_for_a_while_is_not_left_out_for_ever(tmp_path, cache):
+    class Troubled(Files):
+        def load(self, record):
+            if record.key == "key-7":
+                raise OSError(24, "Too many open files")
+            return super().load(record)
+
+    records = pictures(tmp_path / "in", 40)
+    assert list(packed(Troubled(), records, skip=True).left_out) == [7]
+    assert list(packed(Troubled(), records, skip=True).left_out) == [7]
+    assert packed(Files(), records).pixels.shape[0] == 40
+
+
 def test_too_many_unreadable_pictures_stop_it_all_the_same(tmp_path, cache):
     records = pictures(tmp_path / "in", 70)
     for record in records[10:14]:
