@@ -195,7 +195,7 @@ def test_wrong_words_are_named(run, here):
     assert "twice" in failure(RecipeError, run, "me.png", "--set", "Male=no", "--set", "Male=yes")
     assert "'Mael'" in failure(RecipeError, run, "me.png", "--all", "--from", "Mael=no")
     assert "give one of them" in failure(RecipeError, run, "me.png", "--all", "--set", "Male=no")
-    assert "--device" in failure(RecipeError, run, "me.png", "--all", "--device", "abacus")
+    assert "device abacus: this machine has" in failure(RecipeError, run, "me.png", "--all", "--device", "abacus")
     assert not (here / "translated").exists()
 
 
