@@ -19,7 +19,7 @@ from mdtranslate.data.augment import Augment
 from mdtranslate.data.batches import Batches
 from mdtranslate.data.images import encode_png
 from mdtranslate.data.pack import Packed
-from mdtranslate.data.sources import Source, attributes_of, build_sources, fingerprint
+from mdtranslate.data.sources import Source, attributes_of, build_sources, choose, fingerprint
 from mdtranslate.device import describe, hardware
 from mdtranslate.engine import Trainer, learn
 from mdtranslate.errors import CheckpointError, MdtranslateError, PluginError, RecipeError, Stopped, StorageError
@@ -238,8 +238,11 @@ class Job:
             share = rows // len(self.sources) + (number < rows % len(self.sources))
             records, packed = source.shown(data.image_size, self.watch.packing)
             self._note_left_out(source, packed)
-            if shown := records[:share]:
-                found.append((packed.pixels[: len(shown)], source.labels(shown, self.model.encoder)))
+            if not source.listed(Split.VAL):
+                self.watch.say(f"{source.name}: has no val split; samples and looks show pictures that it trains on")
+            if places := choose(list(map(source.labelled, records)), share):
+                shown = [records[place] for place in places]
+                found.append((packed.pixels[places], source.labels(shown, self.model.encoder)))
         return found
 
     def _note_left_out(self, source: Source, packed: Packed) -> None:

@@ -62,7 +62,7 @@ def write(
                 raise DataError(f"{next(iter(unreadable.values()))}; {INSTEAD}")
             if len(unreadable) > MOST_UNREADABLE * count:
                 raise DataError(
-                    f"{len(unreadable)} of {count} pictures cannot be read, and that is too many to go on; "
+                    f"{len(unreadable)} of {count} pictures cannot be read, and more than 5 % are too many to go on; "
                     f"the first: {next(iter(unreadable.values()))}"
                 )
             done += len(each.hashes) // HASH

@@ -92,6 +92,14 @@ class Source:
         )
 
 
+def choose(labels: Sequence[Mapping[str, Value]], count: int) -> list[int]:
+    """Places of pictures to show: the first, or, where those are all alike as in a folder per domain, some of all."""
+    first = list(range(min(count, len(labels))))
+    if any(labels[place] != labels[0] for place in first):
+        return first
+    return [place * len(labels) // max(len(first), 1) for place in first]
+
+
 def build_sources(recipe: Recipe) -> list[Source]:
     """The datasets of a recipe. Raises `RecipeError` for an attribute that a dataset does not know."""
     sources, data = [], recipe.data

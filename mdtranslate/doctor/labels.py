@@ -16,6 +16,7 @@ from mdtranslate.interfaces.dataset import spell
 FEW: Final = 20
 """Pictures of a value, below which a model cannot learn it."""
 RARE: Final = 0.01
+MANY: Final = 5
 MOST_COMBINATIONS: Final = 4096
 DRAWN: Final = 200  # Batches of which the targets are counted.
 SAME_TARGETS: Final = 0.9
@@ -113,24 +114,37 @@ def _values(patient: Patient) -> Iterator[Finding]:
                 f"{name}: {attribute.name} is unknown of {unknown:.1%} of the train split",
                 "such pictures teach nothing about it; an encoder may tell networks what is known of each",
             )
-        for value in attribute.allowed:
-            count, word = seen[value], f"{attribute.name}={spell(value)}"
-            if count < FEW or count < RARE * len(known):
-                yield Finding(
-                    Rank.TROUBLE,
-                    f"{name}: {word} is true of {count} of {len(known)} pictures",
-                    "label more of them, or data.balance=domain" if count else "leave the value out, or label some",
-                )
-            if count and test and not any(each.get(attribute.name, not value) == value for each in test):
-                yield Finding(
-                    Rank.NOTE,
-                    f"{name}: {word} never occurs in the test split",
-                    "edits to it are measured, but not on real pictures",
-                )
+        counts = {value: seen[value] for value in attribute.allowed}
+        rare = [value for value, count in counts.items() if _is_rare(count, len(known), len(counts))]
+        if len(rare) > MANY:
+            yield Finding(
+                Rank.TROUBLE,
+                f"{name}: {attribute.name} has {len(counts)} values in {len(known)} pictures, and {len(rare)} are rare",
+                "leave it out if it is no attribute (an id, a name), or join values",
+            )
+            continue
+        for value in rare:
+            yield Finding(
+                Rank.TROUBLE,
+                f"{name}: {attribute.name}={spell(value)} is true of {counts[value]} of {len(known)} pictures",
+                "label more of them, or data.balance=domain" if counts[value] else "leave the value out, or label some",
+            )
+        tested = {each[attribute.name] for each in test if attribute.name in each}
+        if unseen := [spell(value) for value in attribute.allowed if counts[value] and test and value not in tested]:
+            yield Finding(
+                Rank.NOTE,
+                f"{name}: {', '.join(f'{attribute.name}={each}' for each in unseen)} never occurs in the test split",
+                "edits to it are measured, but not on real pictures",
+            )
     if len(stuck) == len(patient.source.attributes):
         yield Finding(
             Rank.IN_VAIN, f"{name}: no attribute varies, so there is nothing to translate", "label other attributes"
         )
+
+
+def _is_rare(count: int, known: int, values: int) -> bool:
+    """One in a hundred, or few where an even share would be twice as many."""
+    return count < RARE * known or (count < FEW and 2 * count * values < known)
 
 
 def _combinations(patient: Patient, targets: str) -> Iterator[Finding]:

@@ -117,7 +117,7 @@ def _sizes(patient: Patient, size: int) -> Iterator[Finding]:
         yield Finding(
             Rank.TROUBLE if smaller > 0.5 else Rank.NOTE,
             f"{patient.name}: {smaller:.0%} of the pictures are smaller than {size} pixels and are enlarged",
-            f"a data.image_size of {max(8, int(median(crop)) // 8 * 8)} or less",
+            f"a data.image_size of {max(8, int(median(crop)) // 8 * 8)} or less" if smaller > 0.5 else "leave them out",
         )
 
 

@@ -16,7 +16,7 @@ from mdtranslate import __version__
 from mdtranslate.config import Choice, Recipe
 from mdtranslate.data.batches import to_pixels
 from mdtranslate.data.images import encode_png
-from mdtranslate.data.sources import Progress, Source, build_sources
+from mdtranslate.data.sources import Progress, Source, build_sources, choose
 from mdtranslate.device import describe
 from mdtranslate.errors import RecipeError
 from mdtranslate.evaluation.classifier import Judged, Training
@@ -195,7 +195,7 @@ def _picture(tested: Tested, owner: Source, translator: Translator, device: torc
 
     A picture that has the value already shows what the translator makes of it then, beside itself.
     """
-    index = list(range(min(GRID_ROWS, len(tested.known))))
+    index = choose(tested.known, GRID_ROWS)
     pixels = np.asarray(tested.packed.pixels[index])
     real = shown(pixels, device)
     columns, titles = [pixels], ["test picture"]

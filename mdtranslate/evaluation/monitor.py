@@ -15,7 +15,7 @@ from torch import Tensor
 
 from mdtranslate.config import Recipe
 from mdtranslate.data.batches import normalise, to_pixels
-from mdtranslate.data.sources import Progress, Source
+from mdtranslate.data.sources import Progress, Source, choose
 from mdtranslate.errors import CheckpointError
 from mdtranslate.evaluation.classifier import Judged, Training, train_small
 from mdtranslate.evaluation.judge import Judge, find_judge
@@ -193,11 +193,12 @@ class Monitor:
         for source in self.sources:
             records, packed = source.shown(self.recipe.data.image_size, self.progress)
             names = self.judged.names[source.number]
-            for place, record in enumerate(records[: -(-PICTURES // len(self.sources))]):
-                has = source.labelled(record)
+            known_of = list(map(source.labelled, records))
+            for turn, place in enumerate(choose(known_of, -(-PICTURES // len(self.sources)))):
+                has = known_of[place]
                 edits = self.encoder.edits(has, source.number)
                 # Others for each picture; and the picture's own label, where there is too little else to compare with.
-                turned = [edits[(place + n) % len(edits)] for n in range(min(TARGETS, len(edits)))]
+                turned = [edits[(turn + n) % len(edits)] for n in range(min(TARGETS, len(edits)))]
                 for n, edit in enumerate([*turned, {}][: max(len(turned), 2)]):
                     if n:
                         again.append(len(real))

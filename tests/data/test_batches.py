@@ -10,6 +10,7 @@ from tiny import register
 from mdtranslate import Attribute
 from mdtranslate.config import Choice, Data
 from mdtranslate.data.batches import Batches, normalise, to_pixels
+from mdtranslate.data.sources import choose
 from mdtranslate.errors import RecipeError
 from mdtranslate.interfaces import LabelEncoder
 
@@ -188,3 +189,10 @@ def test_normalise_and_back_is_the_same_picture():
     normal = normalise(torch.from_numpy(pixels))
     assert (float(normal.min()), float(normal.max())) == (-1.0, 1.0)
     assert np.array_equal(to_pixels(normal), pixels)
+
+
+def test_pictures_to_show_are_the_first_or_some_of_all_where_those_are_alike():
+    mixed, sorted_ = [{"a": n % 2} for n in range(9)], [{"a": n // 50} for n in range(100)]
+    assert choose(mixed, 4) == [0, 1, 2, 3] and choose(mixed, 20) == list(range(9))
+    assert choose(sorted_, 4) == [0, 25, 50, 75]
+    assert choose([{}] * 3, 8) == [0, 1, 2] and choose([], 3) == []

@@ -177,7 +177,7 @@ def test_unreadable_small_and_repeated_pictures(tmp_path: Path) -> None:
     for number in range(0, 60):
         (tmp_path / "a" / f"{number}.png").write_bytes(b"no picture")
     report = examined("data.unreadable=skip")
-    assert report.in_vain and finding(report, "pictures cannot be read, and that is too many") is Rank.IN_VAIN
+    assert report.in_vain and finding(report, "pictures cannot be read, and more than 5 %") is Rank.IN_VAIN
 
 
 def test_names_of_two_datasets(tmp_path: Path) -> None:
