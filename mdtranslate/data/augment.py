@@ -18,8 +18,9 @@ BASES = frozenset({"BasicTransform", "DualTransform", "ImageOnlyTransform", "Tra
 class Augment:
     """Transforms in a row. What becomes of a picture depends on it and its seed alone."""
 
-    def __init__(self, compose: Any) -> None:
-        self.compose = compose
+    def __init__(self, compose: Any, name: str = "data.augment") -> None:
+        """`name`: what it is called in a message."""
+        self.compose, self.name = compose, name
 
     @classmethod
     def build(cls, transforms: Sequence[Mapping[str, Any]], size: int) -> Augment | None:
@@ -50,11 +51,9 @@ class Augment:
                     warnings.simplefilter("error")  # It only warns of an argument that it does not know.
                     built.append(getattr(albumentations, name)(**arguments))
                     always = getattr(albumentations, name)(**{**arguments, "p": 1.0})
-                cls(albumentations.Compose([always]))(grey, np.zeros(1, np.uint32))
-            except RecipeError as error:
-                raise RecipeError(f"{where}: {name} {error}") from error
             except Exception as error:
                 raise RecipeError(f"{where}: {name} refuses its arguments: {' '.join(str(error).split())}") from error
+            cls(albumentations.Compose([always]), f"{where}: {name}")(grey, np.zeros(1, np.uint32))
         return cls(albumentations.Compose(built))
 
     def __call__(self, pictures: NDArray[np.uint8], seeds: NDArray[np.uint32]) -> NDArray[np.uint8]:
@@ -69,11 +68,11 @@ class Augment:
                 made = self.compose(image=picture)["image"]
             except Exception as error:
                 said = " ".join(str(error).split())
-                raise RecipeError(f"does not go with pictures of {len(picture)} pixels: {said}") from error
+                raise RecipeError(f"{self.name} does not go with pictures of {len(picture)} pixels: {said}") from error
             if made.shape != picture.shape or made.dtype != np.uint8:
                 raise RecipeError(
-                    f"makes {made.dtype} {list(made.shape)} of uint8 {list(picture.shape)}; "
-                    "sizes are the matter of data.load_size and data.image_size"
+                    f"{self.name} makes {made.dtype} {list(made.shape)} of uint8 {list(picture.shape)}, and must keep "
+                    "both (data.load_size and data.image_size say the size)"
                 )
             changed[place] = made
         return changed

@@ -56,13 +56,15 @@ class Batches:
         self.augment = augment
         self.pictures, self.labels = Pictures(pixels), torch.cat(list(labels))
         self.encoder, self.settings, self.seed, self.device = encoder, settings, seed, device
-        if settings.targets == "other" or settings.balance == "domain":
-            try:
+        try:
+            if settings.targets == "other":
                 self.domains = encoder.domains
-            except ValueError as error:
-                key = "targets=other" if settings.targets == "other" else "balance=domain"
-                raise RecipeError(f"data.{key}: {error}") from None
-        self._groups = self._grouped()
+        except ValueError as error:
+            raise RecipeError(f"data.targets=other: {error}") from None
+        try:
+            self._groups = self._grouped()
+        except ValueError as error:
+            raise RecipeError(f"data.balance={settings.balance}: {error}") from None
         self._all_known = bool(encoder.known(self.labels).all())
         self._orders: dict[tuple[int, ...], tuple[int, NDArray[np.int64]]] = {}
 

@@ -44,10 +44,11 @@ def examine_visibility(
 ) -> Iterator[Finding]:
     """Whether a small classifier learns to see the labels: what it cannot see, a discriminator will hardly."""
     sources = [each.source for each in patients]
-    judged, network = Judged(sources), train_small(sources, data, device, progress, BATCHES)
-    for patient in patients:
-        split = next((each for each in (Split.VAL, Split.TEST) if len(patient.records[each]) >= ENOUGH), None)
-        if split is None or len(patient.records[Split.TRAIN]) < ENOUGH:
+    splits = list(map(_telling, patients))
+    judged = Judged(sources)
+    network = train_small(sources, data, device, progress, BATCHES) if any(splits) else None
+    for patient, split in zip(patients, splits, strict=True):
+        if split is None or network is None:
             what = f"{patient.name}: too few pictures to train on and to hold out to tell whether labels can be seen"
             yield Finding(Rank.NOTE, what, f"{ENOUGH} in the train and in the val or test split would do")
             continue
@@ -73,6 +74,13 @@ def examine_visibility(
         if seen and not any(seen):
             what = f"{patient.name}: none of its labels can be seen in the pictures"
             yield Finding(Rank.IN_VAIN, what, "check how labels were joined to files")
+
+
+def _telling(patient: Patient) -> Split | None:
+    """The split that tells whether labels can be seen; None where there are too few pictures."""
+    if len(patient.records[Split.TRAIN]) < ENOUGH:
+        return None
+    return next((each for each in (Split.VAL, Split.TEST) if len(patient.records[each]) >= ENOUGH), None)
 
 
 def _unreadable(patient: Patient, data: Data) -> Iterator[Finding]:

@@ -85,4 +85,7 @@ class LabelEncoder(Component):
 
     @abstractmethod
     def domain(self, label: Tensor) -> Tensor:
-        """The position in `domains` of labels [B, L]: int64 [B]; -1 where something is unknown."""
+        """The position in `domains` of labels [B, L]: int64 [B]; -1 where something is unknown.
+
+        Works where `domains` are too many to list; raises `ValueError` where they are too many to number.
+        """

@@ -165,8 +165,13 @@ class MaskVector(LabelEncoder):
         return known
 
     @cached_property
+    def _count(self) -> int:
+        """Number of domains."""
+        return sum(prod(len(each.allowed) for each in own) for own in self.attributes)
+
+    @cached_property
     def domains(self) -> Tensor:
-        if sum(prod(len(each.allowed) for each in own) for own in self.attributes) > MOST_DOMAINS:
+        if self._count > MOST_DOMAINS:
             raise ValueError(f"the attributes make more than {MOST_DOMAINS} domains; label fewer of them")
         rows = [
             self.encode(dict(zip([attribute.name for attribute in own], values, strict=True)), number)
@@ -176,6 +181,8 @@ class MaskVector(LabelEncoder):
         return torch.stack(rows)
 
     def domain(self, label: Tensor) -> Tensor:
+        if self._count > torch.iinfo(torch.long).max:
+            raise ValueError("the attributes make more domains than can be numbered; label fewer of them")
         codes = label.long().unbind(1)[1:]
         result = torch.full((len(label),), UNKNOWN, dtype=torch.long, device=label.device)
         offset = 0

@@ -60,7 +60,12 @@ def test_what_albumentations_does_not_have_is_refused_by_name(table: dict, messa
 
 
 def test_a_transform_that_changes_the_size_is_refused() -> None:
-    with pytest.raises(RecipeError, match=r"makes uint8 \[8, 8, 3\] of uint8 \[16, 16, 3\]"):
+    late = Augment.build([{"name": "HorizontalFlip", "p": 1.0}], 16)
+    late.compose = lambda **picture: 1 / 0  # What passes the trial and fails later names its key, too.
+    late.compose.set_random_seed = lambda seed: None
+    with pytest.raises(RecipeError, match=r"^data\.augment does not go with .* 16 pixels: division by zero$"):
+        late(pictures(), np.arange(4, dtype=np.uint32))
+    with pytest.raises(RecipeError, match=r"^data\.augment\[0\]: Resize makes uint8 \[8, 8, 3\] of uint8 \[16, 16"):
         Augment.build([{"name": "Resize", "height": 8, "width": 8}], 16)
     with pytest.raises(RecipeError, match="does not go with pictures of 16 pixels: "):
         Augment.build([{"name": "RandomCrop", "height": 64, "width": 64}], 16)

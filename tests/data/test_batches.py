@@ -196,3 +196,14 @@ def test_pictures_to_show_are_the_first_or_some_of_all_where_those_are_alike():
     assert choose(mixed, 4) == [0, 1, 2, 3] and choose(mixed, 20) == list(range(9))
     assert choose(sorted_, 4) == [0, 25, 50, 75]
     assert choose([{}] * 3, 8) == [0, 1, 2] and choose([], 3) == []
+
+
+def test_balance_takes_more_domains_than_can_be_listed_and_refuses_what_cannot_be_numbered():
+    def many(count):
+        names = [f"a{n}" for n in range(count)]
+        rows = [{name: (row >> n) % 2 == 1 for n, name in enumerate(names)} for row in range(4)]
+        return batches([rows], attributes={"toys": tuple(map(Attribute, names))}, balance="domain")
+
+    assert len(many(20)._groups) == 4
+    with pytest.raises(RecipeError, match=r"^data\.balance=domain: .* more domains than can be numbered"):
+        many(70)
