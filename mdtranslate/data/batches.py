@@ -55,6 +55,7 @@ class Batches:
         """`pixels`: per dataset, [N, S, S, 3]; `labels`: per dataset, [N, L]."""
         self.augment = augment
         self.pictures, self.labels = Pictures(pixels), torch.cat(list(labels))
+        self._rows = self.labels.numpy()
         self.encoder, self.settings, self.seed, self.device = encoder, settings, seed, device
         try:
             if settings.targets == "other":
@@ -100,7 +101,7 @@ class Batches:
         room = self.settings.cached_size - self.settings.image_size
         top, left = rng.integers(0, room + 1, (2, count)) if room else np.zeros((2, count), np.int64)
         flip = rng.random(count) < (0.5 if self.settings.flip else 0.0)
-        source = self.labels[index]
+        source = self._labelled(index)
         target = self._from_others(self._targets(source, rng), rng)
         noise = rng.standard_normal((count, NOISE), np.float32)
         uniform = rng.random(count, np.float32)
@@ -127,13 +128,25 @@ class Batches:
         """
         first, count = step * self.settings.batch_size, len(self._groups)
         found = np.empty(self.settings.batch_size, np.int64)
+        if count == 1:
+            place = 0
+            while place < len(found):
+                epoch, inside = divmod(first + place, len(self))
+                piece = self._order((ORDER,), epoch, len(self))[inside : inside + len(found) - place]
+                found[place : place + len(piece)] = piece
+                place += len(piece)
+            return found
         for place in range(len(found)):
             turn, which = divmod(first + place, count)
-            number = int(self._order((TURNS,), turn, count)[which]) if count > 1 else 0
+            number = int(self._order((TURNS,), turn, count)[which])
             own = self._groups[number]
             epoch, inside = divmod(turn, len(own))
             found[place] = own[self._order((ORDER, number) if number else (ORDER,), epoch, len(own))[inside]]
         return found
+
+    def _labelled(self, places: NDArray[np.int64]) -> Tensor:
+        """The labels of the pictures at these places, [B, L]; by numpy, whose calls cost less than those of torch."""
+        return torch.from_numpy(self._rows[places])
 
     def _order(self, stream: tuple[int, ...], epoch: int, count: int) -> NDArray[np.int64]:
         """A permutation of `count`, drawn for `stream` and `epoch`; the last one of each stream is kept."""
@@ -144,9 +157,9 @@ class Batches:
 
     def _targets(self, source: Tensor, rng: np.random.Generator) -> Tensor:
         """Target labels by the setting `data.targets`, of the picture's own dataset."""
-        datasets = self.encoder.dataset(source)
         if self.settings.targets == "permute":
-            return self._permuted(source, datasets, rng)
+            return self._permuted(source, rng)
+        datasets = self.encoder.dataset(source)
         draws = rng.random(len(source))
         if self.settings.targets == "other":
             return self._other_domains(source, datasets, draws)
@@ -168,17 +181,18 @@ class Batches:
         first, last = starts[numbers], starts[numbers + 1]
         drawn = rng.integers(0, len(self) - (last - first))
         drawn += np.where(drawn >= first, last - first, 0)
-        return torch.where(torch.from_numpy(chosen)[:, None], self.labels[torch.from_numpy(drawn)], target)
+        return torch.where(torch.from_numpy(chosen)[:, None], self._labelled(drawn), target)
 
-    def _permuted(self, source: Tensor, datasets: Tensor, rng: np.random.Generator) -> Tensor:
+    def _permuted(self, source: Tensor, rng: np.random.Generator) -> Tensor:
         """The labels of other pictures of the same dataset; what is unknown of a picture stays as it is."""
         if len(self.pictures.parts) == 1:
-            target = source[torch.from_numpy(rng.permutation(len(source)))]
+            target = torch.from_numpy(source.numpy()[rng.permutation(len(source))])
         else:  # From the whole dataset: a small one has too few pictures in a batch to exchange labels among.
-            numbers, starts = datasets.numpy(), self.pictures.starts
-            target = self.labels[torch.from_numpy(rng.integers(starts[numbers], starts[numbers + 1]))]
+            numbers, starts = self.encoder.dataset(source).numpy(), self.pictures.starts
+            target = self._labelled(rng.integers(starts[numbers], starts[numbers + 1]))
         if self._all_known:
             return target
+        datasets = self.encoder.dataset(source)
         partly = ~(self.encoder.known(source) & self.encoder.known(target))
         for row in torch.nonzero(partly)[:, 0].tolist():
             known, other = self.encoder.decode(source[row]), self.encoder.decode(target[row])

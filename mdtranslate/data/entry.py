@@ -44,8 +44,7 @@ def write(
     progress: Callable[[int, int], None] | None,
 ) -> dict[int, str]:
     """Writes the pictures of `records` that are not there yet, and their hashes; gives the unreadable and why."""
-    for leftover in ("left_out.json", "closed.npy"):  # Of one that was interrupted while it closed its ranks.
-        (part / leftover).unlink(missing_ok=True)
+    (part / "left_out.json").unlink(missing_ok=True)  # Of one that was interrupted after it closed its ranks.
     count, unreadable, pixels = len(records), dict[int, str](), part / "pixels.npy"
     target = Target(pixels, _array(pixels, (count, size, size, 3)), Preparation(dataset.crop, size))
     journal = part / "hashes.npy"
@@ -81,9 +80,7 @@ def begun(part: Path) -> bool:
 
 def _array(path: Path, shape: tuple[int, ...]) -> int:
     """The offset of the first byte of an array of bytes; all zero, without taking room, where it is not there yet."""
-    buffer = BytesIO()
-    np.lib.format.write_array_header_1_0(buffer, {"descr": "|u1", "fortran_order": False, "shape": shape})
-    header = buffer.getvalue()
+    header = _header(shape)
     with path.open("r+b" if path.exists() else "w+b") as file:
         if file.read(len(header)) != header:
             file.truncate(0)
@@ -91,6 +88,12 @@ def _array(path: Path, shape: tuple[int, ...]) -> int:
             file.write(header)
         file.truncate(len(header) + prod(shape))
     return len(header)
+
+
+def _header(shape: tuple[int, ...]) -> bytes:
+    buffer = BytesIO()
+    np.lib.format.write_array_header_1_0(buffer, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    return buffer.getvalue()
 
 
 def _missing(target: Target, journal: Path, start: int, count: int) -> list[int]:
@@ -113,17 +116,24 @@ def _missing(target: Target, journal: Path, start: int, count: int) -> list[int]
 
 
 def close_ranks(part: Path, left_out: Mapping[int, str], count: int) -> None:
-    """Takes the places of unreadable pictures out, and lists those in `left_out.json`."""
+    """Takes the places of unreadable pictures out, and lists those in `left_out.json`.
+
+    Each picture moves down within its file, which takes no further room. After a crash on the way the hashes tell which
+    ones have moved, and `write` makes those again.
+    """
     kept = [place for place in range(count) if place not in left_out]
-    pixels, hashes = np.load(part / "pixels.npy", mmap_mode="r"), np.load(part / "hashes.npy")
-    closed = part / "closed.npy"
-    start = _array(closed, (len(kept), *pixels.shape[1:]))
-    with closed.open("r+b") as file:
-        file.seek(start)
-        for place in kept:
-            file.write(pixels[place].tobytes())
-    del pixels
-    closed.replace(part / "pixels.npy")
+    hashes = np.load(part / "hashes.npy")
+    shape = np.load(part / "pixels.npy", mmap_mode="r").shape[1:]
+    start, stride = len(_header((count, *shape))), prod(shape)
+    with (part / "pixels.npy").open("r+b") as file:
+        for place, before in enumerate(kept):
+            file.seek(start + before * stride)
+            picture = file.read(stride)
+            file.seek(start + place * stride)
+            file.write(picture)
+        file.truncate(start + len(kept) * stride)
+        file.seek(0)
+        file.write(_header((len(kept), *shape)))  # numpy makes it as long: it leaves room for another first number.
     np.save(part / "hashes.npy", hashes[kept])
     listed = {str(place): left_out[place] for place in sorted(left_out)}
     (part / "left_out.json").write_text(json.dumps(listed, indent=2) + "\n", encoding="utf-8")

@@ -14,6 +14,7 @@ import pytest
 from packing import SIZE, Files, left_in, packed, pictures, small_files
 from PIL import Image
 
+from mdtranslate.data import entry
 from mdtranslate.data.cache import list_packed, verify
 from mdtranslate.data.pack import cache_root
 from mdtranslate.data.prepare import Preparation
@@ -167,6 +168,24 @@ def test_unreadable_pictures_are_left_out_and_listed_where_that_is_wanted(tmp_pa
     assert len(packed(Files(), records, skip=True).pixels) == 69
     with pytest.raises(DataError, match=r"3\.png: cannot be decoded: .*; data.unreadable=skip"):
         packed(Files(), records)  # Now from the cache.
+
+
+def test_a_kill_while_places_are_taken_out_costs_only_what_had_moved(tmp_path, cache, monkeypatch):
+    records, header = pictures(tmp_path / "in", 70), entry._header
+    whole = packed(Files(), records).pixels.copy()
+    records[40].image.write_bytes(b"no picture")
+
+    def killed(shape):
+        if shape[0] == 69:
+            raise KeyboardInterrupt
+        return header(shape)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(entry, "_header", killed)
+        packed(Files(), records, skip=True)
+    dataset = Files()
+    assert np.array_equal(packed(dataset, records, skip=True).pixels, np.delete(whole, 40, 0))
+    assert "key-0" not in dataset.loaded and "key-69" in dataset.loaded
 
 
 def test_what_could_not_be_read_for_a_while_is_not_left_out_for_ever(tmp_path, cache):
