@@ -40,21 +40,21 @@ class Edits:
         return ",".join(f"{self._name(number, name)}={spell(value)}" for name, value in change.items())
 
     def read(self, given: Mapping[str, Value], dataset: str | None = None) -> dict[int, dict[str, Value]]:
-        """The values that are meant, by the number of their dataset; `dataset` is the only one to look in.
+        """The values that are meant, by the number of their dataset; `dataset` is the first one to look in.
 
         Values are those of the attribute, or its text. Raises `RecipeError` with the nearest right name.
         """
-        only = None if dataset is None else self.number(dataset)
+        first = None if dataset is None else self.number(dataset)
         found: dict[int, dict[str, Value]] = {}
         shared: set[str] = set()
         # What datasets share goes with what else is given: last, so that it is seen what that is.
         for name, value in sorted(given.items(), key=lambda pair: pair[0] in self.encoder.shared):
-            number, attribute = self._find(name, only)
+            number, attribute = self._find(name, first)
             if attribute.name in self.encoder.shared:
                 if attribute.name in shared:
                     raise RecipeError(f"{name} is given twice")
                 shared.add(attribute.name)
-                if name == attribute.name and only is None:
+                if name == attribute.name and first is None:
                     number = next((each for each in found if each in self._owners[name]), number)
             try:
                 meant = attribute.parse(value) if isinstance(value, str) else attribute.choices[attribute.code(value)]
@@ -97,18 +97,18 @@ class Edits:
         several = len(self._owners[attribute]) > 1 and attribute not in self.encoder.shared
         return f"{self.encoder.datasets[number]}.{attribute}" if several else attribute
 
-    def _find(self, name: str, only: int | None) -> tuple[int, Attribute]:
+    def _find(self, name: str, first: int | None) -> tuple[int, Attribute]:
         dataset, _, rest = name.partition(".")
-        word = name
+        word, only = name, None
         if name not in self._owners and rest and dataset in self.encoder.datasets:
-            if only not in (None, self.number(dataset)):
-                raise RecipeError(f"{name}: is not of {self.encoder.datasets[only or 0]}")
-            only, word = self.number(dataset), rest
+            word, only = rest, self.number(dataset)
         owners = [number for number in self._owners.get(word, ()) if only in (None, number)]
         if not owners:
             known = self.table() if only is None else [each.name for each in self.encoder.attributes[only]]
             where = "" if only is None else f" of {self.encoder.datasets[only]}"
             raise RecipeError(f"no attribute{where} is called {word!r}: {nearest(word, known)}")
+        if first in owners:
+            owners = [number for number in owners if number == first]
         if len(owners) > 1 and word not in self.encoder.shared:
             names = " and ".join(self._name(number, word) for number in owners)
             raise RecipeError(f"{word!r} can be {names}; name one, or the dataset")

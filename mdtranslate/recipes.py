@@ -21,6 +21,9 @@ from mdtranslate.registry import registry
 Tree = dict[str, Any]
 COMMAND_LINE = "command line"
 
+PLAINLY = dict.fromkeys(("tuple_type", "list_type", "frozen_set_type"), "should be a list, such as ['a', 'b']")
+"""What pydantic says in words of Python, in those of a recipe."""
+
 
 @dataclass(frozen=True)
 class Resolved:
@@ -192,7 +195,8 @@ def _lines(error: ValidationError, tree: Tree, source: str, origins: Mapping[str
         key, union, given = _place(tree, each["loc"], missing)
         hidden = missing or (isinstance(given, Mapping) and not each["type"].endswith("_type"))
         shown = "" if hidden else f"={toml_value(given)}"
-        mistakes.setdefault(number if union is None else union, []).append((key, shown, each["msg"]))
+        said = PLAINLY.get(each["type"], each["msg"])
+        mistakes.setdefault(number if union is None else union, []).append((key, shown, said))
     for branches in mistakes.values():
         key, shown, _ = max(branches, key=lambda branch: branch[0].count("."))
         message = " or ".join(dict.fromkeys(said for where, _, said in branches if where == key))

@@ -172,6 +172,8 @@ class Job:
         run.append(run.log, look.line())
         took = time.monotonic() - began
         self._stamp += took
+        if said := self.monitor.weigh(began, took):
+            self.watch.say(said)
         run.append(run.timing, {"step": step, "check_seconds": round(took, 4)})
         self.watch.looked(step, self.recipe.train.steps, look.text())
         if look.warning:

@@ -156,16 +156,19 @@ class Translator:
 
         Edits that belong to several datasets are made one after the other, in the order in which they are given.
         `image`: a file, a Pillow image, or uint8 [H, W, 3]. `source`: what is known of it; the rest is inferred.
-        `dataset` says whose attributes are meant where several have them (or `edits={"celeba.Male": True}`).
+        `dataset` says which one the picture is like: it is cropped as that one is, and that one's attributes are meant
+        where several have them (or `edits={"celeba.Male": True}`). By default it is the dataset of the edit.
         By default prepared as in training and `image_size` pixels square; `size="native"` keeps the picture's size.
         Raises `RecipeError` for what cannot be set, `DataError` for a picture that cannot be read.
         """
         changes = self.words.read_some({**(edits or {}), **more}, dataset)
-        only = self.encoder.datasets[next(iter(changes))] if len(changes) == 1 else dataset
-        known, pixels = self.words.read(source or {}, only), _pixels(image)
+        own = self.encoder.datasets[next(iter(changes))] if len(changes) == 1 else None
+        first = own if dataset is None else dataset
+        known, pixels = self.words.read(source or {}, first), _pixels(image)
         for place, (number, change) in enumerate(changes.items()):
             cut = place == 0 or size is not None  # What was prepared once is not cut again.
-            (picture,) = self._translated(pixels, number, known.get(number, {}), change, size, cut=cut).values()
+            made = self._translated(pixels, number, known.get(number, {}), change, size, dataset, cut=cut)
+            (picture,) = made.values()
             pixels = np.asarray(picture)
         return picture
 
@@ -208,11 +211,15 @@ class Translator:
         known: Mapping[str, Value],
         change: dict[str, Value] | None,
         size: Size,
+        dataset: str | None = None,
         *,
         cut: bool = True,
     ) -> dict[str, Image.Image]:
-        """One change of a picture of a dataset, or (None) each change of one attribute. `cut`: prepare it first."""
-        dataset = self.encoder.datasets[number]
+        """One change of a picture, or (None) each change of one attribute, as dataset `number` labels them.
+
+        `dataset`: whose crop it gets. `cut`: prepare it first.
+        """
+        dataset = dataset or self.encoder.datasets[number]
         shown = self.prepare(pixels, dataset=dataset, size=size) if cut else pixels
         view = normalise(torch.from_numpy(shown.copy())[None])
         # The classifier is asked about what it was trained on, whatever the size of the translation.

@@ -42,7 +42,7 @@ MISTAKES = {
     f"train.steps={'9' * 5000}": "train.steps=",
     "optimizers.generator.betas=[0.5, 2]": "optimizers.generator.betas.1=2: Input should be less than 1",
     "optimizers.generator.betas=[0.5]": "optimizers.generator.betas.1: Field required",
-    "datasets.avatars.attributes=hair": 'datasets.avatars.attributes="hair": Input should be a valid tuple',
+    "datasets.avatars.attributes=hair": 'datasets.avatars.attributes="hair": should be a list',
     "train.steps.more=5": "train.steps.more=5: train.steps is 2000, not a table",
     # one mistake in a union is one line
     "losses.wgan-gp.weight=heavy": 'losses.wgan-gp.weight="heavy": Input should be a valid number',

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.option("--set", "changes", multiple=True, metavar="NAME=VALUE", help="What to change; together one edit.")
 @click.option("--all", "everything", is_flag=True, help="Every change of one attribute, and a grid of them.")
 @click.option("--from", "source", multiple=True, metavar="NAME=VALUE", help="What the pictures are, if not inferred.")
-@click.option("--dataset", help="Whose attributes are meant, where several datasets were trained on.")
+@click.option("--dataset", help="Which of several datasets the pictures are like: its crop, and its attributes first.")
 @click.option("--size", type=click.Choice(["native"]), help="Keep each picture's size; the model's if left out.")
 @click.option(
     "--out",

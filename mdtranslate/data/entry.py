@@ -29,7 +29,7 @@ FORMAT = 1
 """Goes up whenever decoding, preparing or the files change: older caches are then left alone."""
 
 MOST_UNREADABLE = 0.05
-"""Share of the pictures that may be left out."""
+"""Share of the pictures that may be left out of a run."""
 
 INSTEAD = "data.unreadable=skip leaves out such pictures"
 
@@ -40,7 +40,7 @@ def write(
     records: Sequence[Record],
     size: int,
     workers: int | None,
-    skip: bool,
+    most: float,
     progress: Callable[[int, int], None] | None,
 ) -> dict[int, str]:
     """Writes the pictures of `records` that are not there yet, and their hashes; gives the unreadable and why."""
@@ -57,17 +57,24 @@ def write(
             file.write(each.hashes)
             file.flush()
             unreadable |= each.unreadable
-            if unreadable and not skip:
-                raise DataError(f"{next(iter(unreadable.values()))}; {INSTEAD}")
-            if len(unreadable) > MOST_UNREADABLE * count:
-                raise DataError(
-                    f"{len(unreadable)} of {count} pictures cannot be read, and more than 5 % are too many to go on; "
-                    f"the first: {next(iter(unreadable.values()))}"
-                )
+            check_left_out(unreadable, count, most)
             done += len(each.hashes) // HASH
             if progress:
                 progress(done, count)
     return unreadable
+
+
+def check_left_out(unreadable: Mapping[int, str], count: int, most: float) -> None:
+    """Raises `DataError` for more unreadable pictures than this share of `count`."""
+    if not unreadable or len(unreadable) <= most * count:
+        return
+    first = next(iter(unreadable.values()))
+    if not most:
+        raise DataError(f"{first}; {INSTEAD}")
+    raise DataError(
+        f"{len(unreadable)} of {count} pictures cannot be read, and more than {most:.0%} are too many to go on; "
+        f"the first: {first}"
+    )
 
 
 def begun(part: Path) -> bool:

@@ -31,7 +31,7 @@ import numpy as np
 import platformdirs
 from filelock import FileLock, Timeout
 
-from mdtranslate.data.entry import FORMAT, INSTEAD, begun, close_ranks, describe, write
+from mdtranslate.data.entry import FORMAT, INSTEAD, begun, check_left_out, close_ranks, describe, write
 from mdtranslate.data.fill import HASH, readable
 from mdtranslate.errors import DataError, StorageError
 
@@ -89,24 +89,24 @@ def pack(
     instance: str,
     what: str,
     workers: int | None = None,
-    skip: bool = False,
+    most: float = 0.0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Packed:
     """The pictures of `records` at `size` x `size`, from the cache, which is filled first where it has to be.
 
     `instance` and `what` ("train") are for `data list` alone. `workers` processes fill the cache: None is one per
-    core, 0 is this process, which also does it for few records or a dataset that no plugin registers. `skip` leaves out
-    pictures that cannot be read, as long as they are few. `progress` gets the number of pictures done and of all. Of
-    several processes that want the same pictures, one packs and the others wait. Whatever stops it, it goes on where it
-    was; only a full disk leaves nothing.
+    core, 0 is this process, which also does it for few records or a dataset that no plugin registers. `most` is
+    the share of pictures that may be left out since they cannot be read. `progress` gets the number of pictures done
+    and of all. Of several processes that want the same pictures, one packs and the others wait. Whatever stops it, it
+    goes on where it was; only a full disk leaves nothing.
 
     Raises `DataError` for a picture that is missing or cannot be read, or for too many of them, `StorageError` where
     the cache cannot be written.
     """
-    key = _key(dataset, records, size, skip)
+    key = _key(dataset, records, size, most)
     root = cache_root()
     path = root / key
-    if found := _current(path, dataset, records, size, skip):
+    if found := _current(path, dataset, records, size, most):
         return found
     if getattr(multiprocessing.current_process(), "_inheriting", False):
         # This is a worker of ours that imports a script again. Its parent holds the lock and waits for it.
@@ -115,7 +115,7 @@ def pack(
     try:
         root.mkdir(parents=True, exist_ok=True)
         with lock(path):
-            if found := _current(path, dataset, records, size, skip):
+            if found := _current(path, dataset, records, size, most):
                 return found
             sweep(root)
             part = unfinished(path)
@@ -124,7 +124,7 @@ def pack(
             part.mkdir(exist_ok=True)
             try:
                 describe(part, dataset, instance, what, len(records), size)
-                if left_out := write(part, dataset, records, size, workers, skip, progress):
+                if left_out := write(part, dataset, records, size, workers, most, progress):
                     close_ranks(part, left_out, len(records))
                     describe(part, dataset, instance, what, len(records) - len(left_out), size)
                 for each in (*part.iterdir(), part):
@@ -147,12 +147,12 @@ def pack(
     return packed
 
 
-def is_packed(dataset: Dataset, records: Sequence[Record], size: int, skip: bool = False) -> bool:
+def is_packed(dataset: Dataset, records: Sequence[Record], size: int, most: float = 0.0) -> bool:
     """Whether `pack` would find everything in the cache. Raises as `pack` does."""
-    return _open(cache_root() / _key(dataset, records, size, skip), len(records), size) is not None
+    return _open(cache_root() / _key(dataset, records, size, most), len(records), size) is not None
 
 
-def _key(dataset: Dataset, records: Sequence[Record], size: int, skip: bool) -> str:
+def _key(dataset: Dataset, records: Sequence[Record], size: int, most: float) -> str:
     digest = blake2b(digest_size=HASH)
 
     def add(*fields: Any) -> None:
@@ -166,7 +166,7 @@ def _key(dataset: Dataset, records: Sequence[Record], size: int, skip: bool) -> 
         try:
             status = record.image.stat()
         except (OSError, ValueError) as error:  # ValueError: a name that no file can have.
-            if skip:
+            if most:
                 add(record.key, "missing")
                 continue
             reason = getattr(error, "strerror", None) or str(error)
@@ -178,18 +178,17 @@ def _key(dataset: Dataset, records: Sequence[Record], size: int, skip: bool) -> 
     return digest.hexdigest()
 
 
-def _current(path: Path, dataset: Dataset, records: Sequence[Record], size: int, skip: bool) -> Packed | None:
+def _current(path: Path, dataset: Dataset, records: Sequence[Record], size: int, most: float) -> Packed | None:
     """The entry of `records` at `path`; None where there is none, a damaged one, or one that left out what can be read.
 
-    Raises `DataError` where pictures were left out, and that is not wanted.
+    Raises `DataError` where more pictures were left out than is wanted.
     """
     found = _open(path, len(records), size)
     if found is None or not found.left_out:
         return found
     if any(readable(dataset, records[place]) for place in islice(found.left_out, TRIED)):
         return None  # It was the machine's trouble, or was mended without the file's time being changed.
-    if not skip:
-        raise DataError(f"{next(iter(found.left_out.values()))}; {INSTEAD}")
+    check_left_out(found.left_out, len(records), most)
     return found
 
 

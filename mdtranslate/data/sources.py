@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from mdtranslate.config import Recipe
+from mdtranslate.data.entry import MOST_UNREADABLE
 from mdtranslate.data.pack import Packed, is_packed, pack
 from mdtranslate.errors import DataError, PluginError, RecipeError, nearest
 from mdtranslate.interfaces import Attribute, Dataset, LabelEncoder, Record, Split, Value
@@ -28,8 +29,8 @@ class Source:
     attributes: tuple[Attribute, ...]
     workers: int | None = None
     """Processes that fill the cache, as `data.workers`."""
-    skip: bool = False
-    """Whether pictures that cannot be read are left out."""
+    most: float = 0.0
+    """The share of a split's pictures that may be left out since they cannot be read."""
 
     def records(self, split: Split) -> list[Record]:
         """The records of a split. Raises `DataError` where there are none."""
@@ -76,7 +77,7 @@ class Source:
 
     def is_packed(self, records: Sequence[Record], size: int) -> bool:
         """Whether the pictures of records are in the cache."""
-        return is_packed(self.dataset, records, size, self.skip)
+        return is_packed(self.dataset, records, size, self.most)
 
     def pack(self, records: Sequence[Record], size: int, what: str, progress: Progress) -> Packed:
         """The pictures of records in the cache, at `size` pixels. Raises `DataError` for what cannot be read."""
@@ -87,7 +88,7 @@ class Source:
             instance=self.name,
             what=what,
             workers=self.workers,
-            skip=self.skip,
+            most=self.most,
             progress=lambda done, total: progress(f"{self.name} {what}", done, total),
         )
 
@@ -103,6 +104,7 @@ def choose(labels: Sequence[Mapping[str, Value]], count: int) -> list[int]:
 def build_sources(recipe: Recipe) -> list[Source]:
     """The datasets of a recipe. Raises `RecipeError` for an attribute that a dataset does not know."""
     sources, data = [], recipe.data
+    most = MOST_UNREADABLE if data.unreadable == "skip" else 0.0
     for number, (name, choice) in enumerate(recipe.datasets.items()):
         dataset = choice.build()
         try:
@@ -122,7 +124,7 @@ def build_sources(recipe: Recipe) -> list[Source]:
         labelled = tuple(known.values()) if wanted is None else tuple(known[each] for each in wanted)
         if not labelled:
             raise RecipeError(f"datasets.{name}.attributes: is empty; name at least one of {', '.join(known)}")
-        sources.append(Source(name, number, dataset, labelled, data.workers, data.unreadable == "skip"))
+        sources.append(Source(name, number, dataset, labelled, data.workers, most))
     return sources
 
 

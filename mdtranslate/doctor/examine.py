@@ -71,11 +71,11 @@ def examine(job: Job, out: Path) -> Report:
         source.records(Split.TRAIN)  # No dataset at all is no finding.
         try:
             patients.append(_open(source, data.cached_size, progress))
-        except DataError as error:  # Most of its pictures cannot be read.
+        except DataError as error:  # None of its pictures can be read.
             found.append(Finding(Rank.IN_VAIN, f"{source.name}: {error}", "training would stop at it: mend it first"))
     for patient in patients:
         found += [*labels.examine(patient, data.targets), *pictures.examine(patient, data)]
-    found += labels.examine_names(patients)
+    found += [*labels.examine_names(patients), *pictures.examine_shared(patients)]
     if len(patients) == len(sources):
         train = [each.packed[Split.TRAIN].pixels for each in patients]
         own = [each.source.labels(each.records[Split.TRAIN], encoder) for each in patients]
@@ -111,11 +111,17 @@ def show(report: Report, console: Console) -> None:
 
 
 def _open(source: Source, size: int, progress: Progress) -> Patient:
-    """A dataset with its pictures in the cache, the unreadable left out whatever the recipe says."""
-    lenient = replace(source, skip=True)
+    """A dataset with its pictures in the cache, the unreadable left out whatever the recipe says and however many.
+
+    Raises `DataError` where none of those to train on is left.
+    """
+    lenient = replace(source, most=1.0)
     records = {split: source.listed(split) for split in Split}
     packed = {split: lenient.pack(own, size, split, progress) for split, own in records.items()}
     there = {split: packed[split].of(own) for split, own in records.items()}
+    if not there[Split.TRAIN]:
+        reason = next(iter(packed[Split.TRAIN].left_out.values()))
+        raise DataError(f"none of {len(records[Split.TRAIN])} pictures to train on can be read; the first: {reason}")
     return Patient(lenient, there, packed, {split: list(map(source.labelled, own)) for split, own in there.items()})
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import combinations
 from statistics import median
 from typing import Final
 
 import torch
 
 from mdtranslate.config import Data
+from mdtranslate.data.entry import MOST_UNREADABLE
 from mdtranslate.data.images import measure
 from mdtranslate.data.sources import Progress
 from mdtranslate.doctor.findings import Finding, Patient, Rank
@@ -37,6 +39,32 @@ def examine(patient: Patient, data: Data) -> Iterator[Finding]:
     yield from _unreadable(patient, data)
     yield from _sizes(patient, data.cached_size)
     yield from _twice(patient)
+
+
+def examine_shared(patients: Sequence[Patient]) -> Iterator[Finding]:
+    """Findings about pictures that several datasets have; equal after preparation, so only where they are cut alike."""
+    for one, other in combinations(patients, 2):
+        homes = {
+            digest.tobytes(): (split, place)
+            for split, packed in one.packed.items()
+            for place, digest in enumerate(packed.hashes)
+        }
+        pairs = [
+            (*homes[digest.tobytes()], split, place)
+            for split, packed in other.packed.items()
+            for place, digest in enumerate(packed.hashes)
+            if digest.tobytes() in homes
+        ]
+        if not pairs:
+            continue
+        home, there, split, place = pairs[0]
+        torn = sum(mine is not theirs for mine, _, theirs, _ in pairs)
+        yield Finding(
+            Rank.TROUBLE if torn else Rank.NOTE,
+            f"{one.name} and {other.name} have {len(pairs)} pictures in common, {torn} of them in different splits, "
+            f"such as {one.records[home][there].key} and {other.records[split][place].key}",
+            "what is measured on them flatters; keep each picture in one split" if torn else "nothing to do",
+        )
 
 
 def examine_visibility(
@@ -87,13 +115,18 @@ def _unreadable(patient: Patient, data: Data) -> Iterator[Finding]:
     for split, packed in patient.packed.items():
         if not (reasons := list(packed.left_out.values())):
             continue
+        share = len(reasons) / (len(reasons) + len(patient.records[split]))
         listed = "; ".join(reasons[:SHOWN]) + (f"; and {len(reasons) - SHOWN} more" if len(reasons) > SHOWN else "")
         rank, cure = Rank.NOTE, "they are left out"
         if data.unreadable == "stop":
             # A run looks at no test picture; its evaluation does.
             rank = Rank.TROUBLE if split is Split.TEST else Rank.IN_VAIN
             cure = "data.unreadable=skip leaves them out"
-        yield Finding(rank, f"{patient.name}: {len(reasons)} pictures of {split} cannot be read: {listed}", cure)
+        if share > MOST_UNREADABLE:
+            rank = Rank.TROUBLE if split is Split.TEST else Rank.IN_VAIN
+            cure = f"mend or remove them: a run stops at more than {MOST_UNREADABLE:.0%}"
+        what = f"{patient.name}: {len(reasons)} pictures of {split} ({share:.1%}) cannot be read: {listed}"
+        yield Finding(rank, what, cure)
 
 
 def _sizes(patient: Patient, size: int) -> Iterator[Finding]:

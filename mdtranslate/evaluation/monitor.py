@@ -25,6 +25,9 @@ from mdtranslate.translator import Translator
 PICTURES, TARGETS, AT_ONCE = 32, 3, 32
 GREY: Final = 127.5  # Grey levels of a step of 1 on the scale of [-1, 1].
 
+MOST_TIME: Final = 0.05
+"""Share of a run's time that looks should take at most."""
+
 # Batches of the small classifier: at most so many, and at most this share of the run's, each of which costs more.
 BATCHES: Final = 200
 SHARE: Final = 0.1
@@ -106,6 +109,8 @@ class Monitor:
         self.judged = Judged(sources)
         self.looks: list[Look] = []
         self.judged_by = "classifier"
+        self._ended: float | None = None
+        self._weighed = False
 
     def begin(self) -> dict[str, Any]:
         """Chooses who judges, and gives the line of the log that says so: it must not change on the way."""
@@ -149,6 +154,18 @@ class Monitor:
         look = replace(look, warning=self._warning(look))
         self.looks.append(look)
         return look
+
+    def weigh(self, began: float, took: float) -> str | None:
+        """Says once that looks take too much of the time; the first one, which trains a classifier, is no measure.
+
+        `began`, `took`: of this look, in seconds; the time since the last one ended went into training.
+        """
+        last, self._ended = self._ended, began + took
+        if last is None or self._weighed or (share := took / (self._ended - last)) <= MOST_TIME:
+            return None
+        self._weighed = True
+        rarer = 2 * self.recipe.train.check_every
+        return f"looks take {share:.0%} of the time, {MOST_TIME:.0%} is meant: train.check_every={rarer} halves that"
 
     def _warning(self, now: Look) -> str | None:
         """What is wrong, each thing once in a run."""

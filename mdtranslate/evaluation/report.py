@@ -6,7 +6,7 @@ whichever metric gave it; what has no table of its own is listed at the end.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from rich.console import Console
@@ -33,7 +33,7 @@ def show(report: Report, console: Console) -> None:
         missing = f" ({len(result.left_out)} cannot be read and are left out)" if result.left_out else ""
         title = f"\n{result.dataset}: {result.pictures} test pictures{missing}, {edits} edits"
         console.print(title, style="bold", markup=False)
-        for title, table in _tables(result, figures):
+        for title, table in _tables(result, figures, console.width):
             # Not the table's own title, which wraps at the table's width.
             console.print(f"\n{title}", markup=False, soft_wrap=True)
             console.print(table)
@@ -48,25 +48,29 @@ def show(report: Report, console: Console) -> None:
                 console.print(f"{name}: {value:.4g}", markup=False, soft_wrap=True)
 
 
-def _tables(result: Result, figures: Mapping[str, float]) -> Iterator[tuple[str, Table]]:
+def _tables(result: Result, figures: Mapping[str, float], width: int) -> Iterator[tuple[str, Table]]:
     """Those for which there are figures."""
-    real = _table("", *result.accuracy)
-    real.add_row("accuracy", *(_percent(each) for each in result.accuracy.values()))
+    real = _table("attribute", "accuracy")
+    for name, accuracy in result.accuracy.items():
+        real.add_row(escape(name), _percent(accuracy))
     yield "the judge on real test pictures", real
     if any(f"{name}/accuracy" in figures for name in result.edited):
         title = (
             "after an edit (row) the judge sees: bold, the edited attribute as wanted; others, the attribute as it was"
         )
-        yield title, _matrix(result, figures)
+        for columns in _columns(result, width):
+            yield title, _matrix(result, figures, columns)
+            title = "and the other attributes"
     if any(f"{name}/l1" in figures for name in result.edited):
-        there_and_back = _table("", *result.edited)
-        there_and_back.add_row("L1", *(_number(figures.get(f"{name}/l1"), "{:.3f}") for name in result.edited))
+        there_and_back = _table("edited", "L1")
+        for name in result.edited:
+            there_and_back.add_row(_row(result, name), _number(figures.get(f"{name}/l1"), "{:.3f}"))
         yield "reconstruction after an edit and back: mean absolute difference on the scale of -1 to 1", there_and_back
     if any(f"{edit}/accuracy" in figures for edit in result.edits):
         each = _table("edit", "pictures", "as wanted", "PSNR gain")
         for edit, count in result.edits.items():
             share, gain = figures.get(f"{edit}/accuracy"), figures.get(f"{edit}/psnr gain")
-            each.add_row(escape(edit), str(count), _percent(share), _number(gain, "{:+.2f}"))
+            each.add_row(_row(result, edit), str(count), _percent(share), _number(gain, "{:+.2f}"))
         yield "each edit by itself", each
     shown = {name: _LIKENESS[name] for name in _LIKENESS if any(f"{each}/{name}" in figures for each in result.edited)}
     if shown:
@@ -82,11 +86,29 @@ def _tables(result: Result, figures: Mapping[str, float]) -> Iterator[tuple[str,
         yield "likeness to the true picture, beside that of doing nothing", likeness
 
 
-def _matrix(result: Result, figures: Mapping[str, float]) -> Table:
-    table = _table("edited", *result.attributes)
+def _columns(result: Result, width: int) -> Iterator[list[str]]:
+    """The judged attributes, the edited ones first, in as many tables as a console of that width needs."""
+    first = max(map(len, (_row(result, each) for each in result.edited))) + 4
+    room, columns = width - first, list[str]()
+    for name in sorted(result.attributes, key=lambda name: name not in result.edited):
+        if columns and room < _cell(name):
+            yield columns
+            room, columns = width - first, []
+        columns.append(name)
+        room -= _cell(name)
+    yield columns
+
+
+def _cell(head: str) -> int:
+    """Width of a column of percentages: what it holds, a blank on both sides, and a line."""
+    return max(len(head), len("100.0%")) + 3
+
+
+def _matrix(result: Result, figures: Mapping[str, float], columns: Sequence[str]) -> Table:
+    table = _table("edited", *columns)
     for edited in result.edited:
         cells = []
-        for judged in result.attributes:
+        for judged in columns:
             own = judged == edited
             value = figures.get(f"{edited}/accuracy" if own else f"{edited}/preserves/{judged}")
             colour = "bold " if own else ""
@@ -97,8 +119,8 @@ def _matrix(result: Result, figures: Mapping[str, float]) -> Table:
 
 
 def _row(result: Result, edited: str) -> str:
-    """An edited attribute, with the dataset whose pictures taught it where those are not the ones that are edited."""
-    owner = result.transferred.get(edited)
+    """An edited attribute, or an edit of it, with the dataset that taught it where that is not the edited pictures'."""
+    owner = result.transferred.get(edited.partition("=")[0])
     return escape(edited if owner is None else f"{edited} (of {owner})")
 
 

@@ -108,6 +108,8 @@ class HuggingFace(Dataset):
 
         datasets.disable_progress_bars()
         folder = Path(self.config.path)
+        if not folder.exists() and (folder.is_absolute() or len(folder.parts) > 2 or ".." in folder.parts):
+            raise DataError(f"{folder}: there is no such folder")  # A name on the Hub has one slash at most.
         try:
             if any((folder / name).is_file() for name in ("dataset_dict.json", "state.json")):
                 found = datasets.load_from_disk(str(folder))

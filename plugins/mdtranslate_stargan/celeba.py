@@ -111,7 +111,10 @@ class CelebA(Dataset):
 
     @cached_property
     def _list(self) -> Path:
-        return self._find(*LABELS)
+        found = self._find(*LABELS)
+        if not found.exists():
+            raise DataError(f"{self.config.root}: holds no {' or '.join(LABELS)}; give the folder that does as root")
+        return found
 
     @cached_property
     def _splits(self) -> Path:
@@ -140,12 +143,15 @@ class CelebA(Dataset):
     def _rows(self) -> Iterator[tuple[int, str, dict[str, bool]]]:
         """Number of the line, file and attributes: after the header, a file name and 1 or -1 per attribute."""
         names, csv = self._names, self._list.suffix == ".csv"
-        lines, count = _lines(self._list), 0
+        lines, count, seen = _lines(self._list), 0, set[str]()
         for _ in range(1 if csv else 2):
             next(lines)
         for number, (file, *values) in lines:
             if len(values) != len(names) or not {*values} <= {"1", "-1"}:
                 raise DataError(f"{self._list}:{number}: needs a file name and {len(names)} times 1 or -1")
+            if file in seen:
+                raise DataError(f"{self._list}:{number}: {file} is there twice")
+            seen.add(file)
             count += 1
             yield number, file, {name: value == "1" for name, value in zip(names, values, strict=True)}
         if not csv and count != self._count:

@@ -167,8 +167,8 @@ def test_workers_leave_out_what_cannot_be_read_and_go_on_where_others_were_inter
     clear(list_packed())
     log = tmp_path / "log"
     with pytest.raises(KeyboardInterrupt):
-        packed(drawn(fail="bug"), numbered(200), workers=2, skip=True, progress=stop)
-    result = packed(drawn(fail="bug", log=log), numbered(200), workers=2, skip=True)
+        packed(drawn(fail="bug"), numbered(200), workers=2, most=0.05, progress=stop)
+    result = packed(drawn(fail="bug", log=log), numbered(200), workers=2, most=0.05)
     assert list(result.left_out) == [50] and "KeyError: 'k50'" in result.left_out[50]
     assert np.array_equal(result.pixels, np.delete(whole, 50, 0))
     loaded = {line.split()[1] for line in log.read_text().splitlines()}

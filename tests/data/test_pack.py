@@ -155,7 +155,7 @@ def test_unreadable_pictures_are_left_out_and_listed_where_that_is_wanted(tmp_pa
     records[3].image.write_bytes(records[3].image.read_bytes()[:100])
     records[69].image.unlink()
     for _ in range(2):  # The second time from the cache.
-        result = packed(Files(), records, skip=True)
+        result = packed(Files(), records, most=0.05)
         assert list(result.left_out) == [3, 69]
         assert "3.png: cannot be decoded" in result.left_out[3] and "69.png: no such file" in result.left_out[69]
         kept = [n for n in range(70) if n not in (3, 69)]
@@ -165,7 +165,7 @@ def test_unreadable_pictures_are_left_out_and_listed_where_that_is_wanted(tmp_pa
     records[69].image.write_bytes(records[5].image.read_bytes())
     with pytest.raises(DataError, match=r"3\.png: cannot be decoded: .*; data.unreadable=skip"):
         packed(Files(), records)
-    assert len(packed(Files(), records, skip=True).pixels) == 69
+    assert len(packed(Files(), records, most=0.05).pixels) == 69
     with pytest.raises(DataError, match=r"3\.png: cannot be decoded: .*; data.unreadable=skip"):
         packed(Files(), records)  # Now from the cache.
 
@@ -182,9 +182,9 @@ def test_a_kill_while_places_are_taken_out_costs_only_what_had_moved(tmp_path, c
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(entry, "_header", killed)
-        packed(Files(), records, skip=True)
+        packed(Files(), records, most=0.05)
     dataset = Files()
-    assert np.array_equal(packed(dataset, records, skip=True).pixels, np.delete(whole, 40, 0))
+    assert np.array_equal(packed(dataset, records, most=0.05).pixels, np.delete(whole, 40, 0))
     assert "key-0" not in dataset.loaded and "key-69" in dataset.loaded
 
 
@@ -196,8 +196,8 @@ def test_what_could_not_be_read_for_a_while_is_not_left_out_for_ever(tmp_path, c
             return super().load(record)
 
     records = pictures(tmp_path / "in", 40)
-    assert list(packed(Troubled(), records, skip=True).left_out) == [7]
-    assert list(packed(Troubled(), records, skip=True).left_out) == [7]
+    assert list(packed(Troubled(), records, most=0.05).left_out) == [7]
+    assert list(packed(Troubled(), records, most=0.05).left_out) == [7]
     assert packed(Files(), records).pixels.shape[0] == 40
 
 
@@ -206,10 +206,10 @@ def test_too_many_unreadable_pictures_stop_it_all_the_same(tmp_path, cache):
     for record in records[10:14]:
         record.image.write_bytes(b"no picture")
     with pytest.raises(DataError, match=r"^4 of 70 pictures cannot be read, .* too many .*; the first: .*10\.png"):
-        packed(Files(), records, skip=True)
-    assert len(packed(Files(), records[:13] + records[14:], skip=True).left_out) == 3
+        packed(Files(), records, most=0.05)
+    assert len(packed(Files(), records[:13] + records[14:], most=0.05).left_out) == 3
     with pytest.raises(DataError, match=r"^1 of 1 pictures cannot be read"):
-        packed(Files(), records[10:11], skip=True)
+        packed(Files(), records[10:11], most=0.05)
 
 
 def test_two_folders_with_equal_names_sizes_and_times_are_two(tmp_path, cache):

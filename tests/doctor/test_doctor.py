@@ -166,7 +166,7 @@ def test_unreadable_small_and_repeated_pictures(tmp_path: Path) -> None:
     (tmp_path / "a" / "3.png").write_bytes((tmp_path / "a" / "0.png").read_bytes())  # other labels
     report = examined()
     assert (
-        report.in_vain and finding(report, "1 pictures of train cannot be read: a/5.png: is no picture") is Rank.IN_VAIN
+        report.in_vain and finding(report, "1 pictures of train (0.7%) cannot be read: a/5.png: is no") is Rank.IN_VAIN
     )
     assert finding(report, "100% of the pictures are smaller than 16 pixels") is Rank.TROUBLE
     assert finding(report, "1 pictures are in two splits, such as 0.png and 18.png") is Rank.TROUBLE
@@ -177,7 +177,11 @@ def test_unreadable_small_and_repeated_pictures(tmp_path: Path) -> None:
     for number in range(0, 60):
         (tmp_path / "a" / f"{number}.png").write_bytes(b"no picture")
     report = examined("data.unreadable=skip")
-    assert report.in_vain and finding(report, "pictures cannot be read, and more than 5 %") is Rank.IN_VAIN
+    assert report.in_vain and finding(report, "pictures of train (") is Rank.IN_VAIN
+    assert finding(report, "100% of the pictures are smaller than 16 pixels") is Rank.TROUBLE, "and looks at the rest"
+    for file in (tmp_path / "a").glob("*.png"):
+        file.write_bytes(b"no picture")
+    assert finding(examined("data.unreadable=skip"), "none of 144 pictures to train on can be read") is Rank.IN_VAIN
 
 
 def test_names_of_two_datasets(tmp_path: Path) -> None:
@@ -189,6 +193,7 @@ def test_names_of_two_datasets(tmp_path: Path) -> None:
     report = examined(tables='a={name="table", file="a/table.csv"}, b={name="table", file="b/table.csv"}')
     assert finding(report, "a has colour and b has Colour: the same, spelt differently?") is Rank.TROUBLE
     assert finding(report, "a and b both label bright") is Rank.NOTE
+    assert finding(report, "a and b have 240 pictures in common, 0 of them in different splits") is Rank.NOTE
     assert finding(report, "b: a drawn target equals its source in") is Rank.NOTE
     assert len(report.sheets) == 2
 

@@ -149,3 +149,11 @@ def test_a_yes_no_attribute_alone_is_compared_with_the_picture_as_it_is(monitor:
     own = Monitor([alone], encoder, monitor.recipe, CPU, lambda *args: None)
     look = own.look(painter(own, lambda picture, has, wanted: picture if has == wanted else -picture), 500)
     assert look.label_dependence > 10
+
+
+def test_looks_that_take_too_long_are_said_to_once(monitor: Monitor) -> None:
+    assert monitor.weigh(began=10, took=50) is None, "the first trains the classifier"
+    assert monitor.weigh(began=160, took=4) is None
+    said = monitor.weigh(began=254, took=10)
+    assert said is not None and "looks take 10% of the time" in said and "train.check_every=" in said
+    assert monitor.weigh(began=300, took=99) is None

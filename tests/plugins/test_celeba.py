@@ -214,3 +214,12 @@ def test_the_split_of_attgan(tmp_path: Path) -> None:
 def test_too_few_pictures_for_a_split_are_told(tmp_path: Path, split: str, needed: int) -> None:
     with pytest.raises(DataError, match=f"split={split} needs {needed}"):
         list(celeba(write(tmp_path), split=split).records(Split.TRAIN))
+
+
+def test_a_root_without_the_list_and_a_picture_listed_twice_are_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"/list: holds no list_attr_celeba\.txt or .*; give the folder that does"):
+        _ = celeba(tmp_path / "list").attributes
+    root = write(tmp_path)
+    edit(root / "list_attr_celeba.txt", "000003.jpg", "000002.jpg")
+    with pytest.raises(DataError, match=r"list_attr_celeba\.txt:5: 000002\.jpg is there twice"):
+        list(celeba(root).records(Split.TRAIN))
