@@ -57,6 +57,12 @@ def register_importers() -> Components:
 
 
 @hookspec
+def register_features() -> Components:
+    """Feature networks of measures and losses: subclasses of `mdtranslate.Features`."""
+    return []
+
+
+@hookspec
 def register_recipes() -> Iterable[Path]:
     """Recipes: TOML files, each known by its file name without `.toml`."""
     return []

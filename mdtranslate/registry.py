@@ -31,6 +31,7 @@ KINDS = {
     "loss": "register_losses",
     "metric": "register_metrics",
     "importer": "register_importers",
+    "features": "register_features",
 }
 RECIPES = "register_recipes"
 

@@ -22,7 +22,8 @@ class Batch:
     """What one step is given, a pure function of (seed, step), on the device.
 
     `real`: pictures [B, 3, S, S] in [-1, 1]. `source`, `target`: labels [B, L]. `noise` [B, 64], normal, for style
-    codes; `uniform` [B], in [0, 1), for mixing: what varies per picture is drawn with the batch.
+    codes; `uniform` [B], in [0, 1), for mixing: what varies per picture is drawn with the batch. `truth`: the true
+    pictures after the translation, like `real`, where pictures come in pairs (`data.targets=paired`).
     """
 
     real: Tensor
@@ -30,6 +31,7 @@ class Batch:
     target: Tensor
     noise: Tensor
     uniform: Tensor
+    truth: Tensor | None = None
 
 
 class lazy(Generic[T]):
@@ -66,7 +68,7 @@ class Translation:
         """`carry_graph`: the generator's update follows, so keep the graph of `fake` for it."""
         self.batch = batch
         self.real, self.source, self.target = batch.real, batch.source, batch.target
-        self.noise, self.uniform = batch.noise, batch.uniform
+        self.noise, self.uniform, self.truth = batch.noise, batch.uniform, batch.truth
         self.encoder = encoder
         self._generator = generator
         self._discriminator = discriminator
@@ -89,7 +91,9 @@ class Translation:
 
     @lazy
     def verdict_on_real(self) -> Verdict:
-        """The discriminator on `real`."""
+        """The discriminator on real pictures: on `real`; of pairs, on `truth` as made from `real`."""
+        if self.truth is not None:
+            return self.judge(self.truth, self.target, self.real)
         return self.judge(self.real, self.source)
 
     @lazy

@@ -18,7 +18,7 @@ BOUNDS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<", "multiple_of": "multiple
 def command(kind: str | None, name: str | None, as_json: bool) -> None:
     """List plugins and their components, or print the settings of one: `mdtranslate plugins loss wgan-gp`.
 
-    KIND is dataset, encoder, backbone, loss, metric, importer or recipe.
+    KIND is dataset, encoder, backbone, loss, metric, importer, features or recipe.
     """
     from mdtranslate.errors import RecipeError, nearest
     from mdtranslate.registry import KINDS, registry

@@ -20,8 +20,8 @@ from mdtranslate.data.sources import Progress, Source, build_sources, choose
 from mdtranslate.device import describe
 from mdtranslate.errors import RecipeError
 from mdtranslate.evaluation.classifier import Judged, Training
-from mdtranslate.evaluation.judge import Judge, obtain_judge
-from mdtranslate.evaluation.tested import Tested, prepare, shown
+from mdtranslate.evaluation.judge import Judge, JudgeFeatures, obtain_judge
+from mdtranslate.evaluation.tested import Tested, chunks, prepare, shown
 from mdtranslate.files import disk, write_json
 from mdtranslate.grid import draw_grid
 from mdtranslate.interfaces import Edited, Metric, Split
@@ -59,6 +59,8 @@ class Result:
     """As `edits`, those of which the true picture is known."""
     figures: Mapping[str, Mapping[str, float]]
     """What each metric of the recipe gives, by its name there."""
+    facts: Mapping[str, Mapping[str, Any]]
+    """What those depend on beside the pictures, likewise."""
 
     def json(self) -> dict[str, Any]:
         """As it stands in report.json: the judge's accuracy on real pictures first."""
@@ -73,6 +75,7 @@ class Result:
             "edits": dict(self.edits),
             "compared_with_truth": dict(self.compared),
             "figures": {name: dict(each) for name, each in self.figures.items()},
+            "facts": {name: dict(each) for name, each in self.facts.items()},
         }
 
 
@@ -149,7 +152,12 @@ def _measure(
     progress: Progress,
 ) -> Result:
     source = tested.source
-    metrics = {name: choice.build(attributes=judge.attributes) for name, choice in choices.items()}
+    features = JudgeFeatures(judge)
+    metrics = {name: each.build(attributes=judge.attributes, judge=features) for name, each in choices.items()}
+    for index in chunks(list(range(len(tested.known)))):
+        real, known = shown(tested.packed.pixels[index], device), [tested.known[n] for n in index]
+        for metric in metrics.values():
+            metric.see(real, known)
     compared: Counter[str] = Counter()
     done, total = 0, sum(map(len, tested.edits.values()))
     for edit, index in tested.batches():
@@ -186,6 +194,7 @@ def _measure(
         edits={str(edit): len(chosen) for edit, chosen in tested.edits.items()},
         compared={name: count for name, count in compared.items() if count},
         figures={name: metric.compute() for name, metric in metrics.items()},
+        facts={name: facts for name, metric in metrics.items() if (facts := metric.facts())},
     )
 
 

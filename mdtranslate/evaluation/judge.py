@@ -41,7 +41,7 @@ from mdtranslate.evaluation.classifier import (
     train_classifier,
 )
 from mdtranslate.files import disk
-from mdtranslate.interfaces import Attribute, Split, Value
+from mdtranslate.interfaces import Attribute, Features, Settings, Split, Value
 
 SEED = 0  # Not the run's: every run on the same pictures has the same judge.
 VERSION = 1
@@ -68,6 +68,26 @@ class Judge:
             {each.name: each.allowed[code] for each, code in zip(self.attributes, row, strict=True)}
             for row in seen(logits, self.attributes).tolist()
         ]
+
+
+class JudgeFeatures(Features):
+    """What the judge makes of pictures before it says what it sees: features of this very data, not Inception's."""
+
+    name = "judge"
+
+    def __init__(self, judge: Judge) -> None:
+        super().__init__(Settings())
+        self.network, self.identity = judge.network, f"judge {judge.facts['key']}"
+
+    def forward(self, image: Tensor) -> Tensor:
+        network: Any = self.network
+        features: Tensor = network.forward_head(network.forward_features(image), pre_logits=True)
+        return features
+
+    def maps(self, image: Tensor) -> Sequence[Tensor]:
+        network: Any = self.network
+        maps: list[Tensor] = network.forward_intermediates(image, intermediates_only=True)
+        return maps
 
 
 def obtain_judge(

@@ -1,4 +1,4 @@
-"""The contract between the core and its plugins: six kinds of component, and the words they share.
+"""The contract between the core and its plugins: seven kinds of component, and the words they share.
 
 What needs torch is imported when it is first asked for: a dataset plugin never pays for it.
 """
@@ -12,6 +12,7 @@ from mdtranslate.interfaces.component import Component, Settings
 from mdtranslate.interfaces.dataset import Attribute, Crop, Dataset, Record, Split, Value, spell
 
 if TYPE_CHECKING:
+    from mdtranslate.interfaces.features import Features
     from mdtranslate.interfaces.importer import Importer, Published
     from mdtranslate.interfaces.labels import LabelEncoder
     from mdtranslate.interfaces.loss import Loss, Ramp, Terms
@@ -26,6 +27,7 @@ __all__ = [
     "Dataset",
     "Discriminator",
     "Edited",
+    "Features",
     "Generator",
     "Importer",
     "LabelEncoder",
@@ -47,6 +49,7 @@ _HOMES = {
     "Loss": "loss",
     "Ramp": "loss",
     "Terms": "loss",
+    "Features": "features",
     "Importer": "importer",
     "Published": "importer",
     "Edited": "metric",

@@ -13,6 +13,8 @@ from mdtranslate.interfaces.dataset import Attribute, Value
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from mdtranslate.interfaces.features import Features
+
 
 @dataclass(frozen=True)
 class Edited:
@@ -46,10 +48,17 @@ class Edited:
 class Metric(Component):
     """Sums over batches, so that sums of several processes can be added."""
 
-    def __init__(self, config: Any, *, attributes: Sequence[Attribute]) -> None:
-        """`attributes`: everything that the dataset knows, in its order."""
+    def __init__(self, config: Any, *, attributes: Sequence[Attribute], judge: Features) -> None:
+        """`attributes`: everything that the dataset knows, in its order. `judge`: the independent judge's features."""
         self.config = config
         self.attributes = tuple(attributes)
+        self.judge = judge
+
+    def see(self, real: Tensor, known: Sequence[Mapping[str, Value]]) -> None:
+        """Takes in real test pictures [B, 3, H, W] in [-1, 1] and what is known of each.
+
+        Each picture comes once, before any edit. By default they do not matter.
+        """
 
     @abstractmethod
     def update(self, batch: Edited) -> None:
@@ -58,3 +67,7 @@ class Metric(Component):
     @abstractmethod
     def compute(self) -> Mapping[str, float]:
         """The figures so far by name; what never had data is missing. `hair/accuracy`, `hair=Blond_Hair/psnr`."""
+
+    def facts(self) -> Mapping[str, Any]:
+        """What the figures depend on beside the pictures, for the report: a feature network, counts of pictures."""
+        return {}

@@ -14,6 +14,9 @@ from mdtranslate.interfaces.labels import LabelEncoder
 class Backbone(Component, nn.Module):
     """A network that a recipe picks. It never sees a file, a step or a loss."""
 
+    note: str | None = None
+    """A line that a run says about it before it trains: a bank says how many networks it holds."""
+
     def __init__(self, config: Any, *, encoder: LabelEncoder, image_size: int) -> None:
         """`encoder` says what a label looks like to the network; pictures in training are `image_size` pixels square.
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torchmetrics.functional.image import structural_similarity_index_measure
 
-from mdtranslate.interfaces import Attribute, Edited, Metric
+from mdtranslate.interfaces import Attribute, Edited, Features, Metric
 from mdtranslate.interfaces.dataset import spell
 
 SMALLEST_FOR_SSIM: Final = 11  # The side of its window.
@@ -21,8 +21,8 @@ ROUNDING: Final = 1 / 255**2 / 12  # Mean squared error of a perfect picture tha
 class _Means(Metric):
     """Figures that are means over pictures, kept as a sum and a count by name."""
 
-    def __init__(self, config: Any, *, attributes: Sequence[Attribute]) -> None:
-        super().__init__(config, attributes=attributes)
+    def __init__(self, config: Any, *, attributes: Sequence[Attribute], judge: Features) -> None:
+        super().__init__(config, attributes=attributes, judge=judge)
         self.sums: defaultdict[str, float] = defaultdict(float)
         self.counts: defaultdict[str, int] = defaultdict(int)
 

@@ -83,7 +83,7 @@ def eyes(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def obtain(sources: list[Source], size: int, device: torch.device, *rest: object) -> Judge:
         accuracy = {source.name: {"colour": 0.75} for source in sources}
-        return Eyes(Judged(sources).attributes, torch.nn.Identity(), device, {"network": "eyes"}, accuracy)
+        return Eyes(Judged(sources).attributes, torch.nn.Identity(), device, {"network": "eyes", "key": "k"}, accuracy)
 
     monkeypatch.setattr(evaluation, "obtain_judge", obtain)
 

@@ -43,7 +43,7 @@ def blind(monkeypatch: pytest.MonkeyPatch) -> None:
             return [{"colour": "red", "framed": True, "bright": True} for _ in real]
 
     def obtain(sources: list[Source], *rest: object) -> Judge:
-        return Blind(Judged(sources).attributes, torch.nn.Identity(), CPU, {}, {"colours": {"colour": 0.5}})
+        return Blind(Judged(sources).attributes, torch.nn.Identity(), CPU, {"key": "k"}, {"colours": {"colour": 0.5}})
 
     monkeypatch.setattr(evaluation, "obtain_judge", obtain)
 

@@ -16,7 +16,7 @@ ATTRIBUTES = (Attribute("hair", ("black", "blond")), Attribute("Male"), Attribut
 def metric(name: str) -> Metric:
     cls = registry().component("metric", name)
     assert issubclass(cls, Metric)
-    return cls(cls.Config(), attributes=ATTRIBUTES)
+    return cls(cls.Config(), attributes=ATTRIBUTES, judge=None)
 
 
 def edited(edit, before=(), judged=(), *, real=0.0, fake=0.0, reconstruction=0.0, truth=None, size=16) -> Edited:
