@@ -120,10 +120,12 @@ class Data(Settings):
     balance: Literal["none", "dataset", "domain"] = Field(
         "none", description="draw every picture equally often, or pictures of every dataset, or of every domain"
     )
-    targets: Literal["permute", "one-edit", "other"] = Field(
+    targets: Literal["permute", "one-edit", "other", "pairs", "paired"] = Field(
         "permute",
         description="target labels: the batch's own, permuted (StarGAN; with several datasets, those of other pictures "
-        "of the same one); the source with one attribute changed; or any domain but the picture's own",
+        "of the same one); the source with one attribute changed; any domain but the picture's own; pairs: two values "
+        "of one attribute in each step, half of its pictures each (CycleGAN); or paired: an edit of which the dataset "
+        "knows the true picture (pix2pix)",
     )
     across: float = Field(
         0.0,
@@ -143,6 +145,16 @@ class Data(Settings):
     def _room_to_crop(self) -> Data:
         if self.load_size is not None and self.load_size < self.image_size:
             raise ValueError(f"load_size {self.load_size} is smaller than image_size {self.image_size}")
+        return self
+
+    @model_validator(mode="after")
+    def _halves(self) -> Data:
+        if self.targets == "pairs" and self.batch_size % 2:
+            raise ValueError(f"batch_size {self.batch_size}: targets=pairs needs an even one, half of each domain")
+        if self.targets == "pairs" and self.balance != "none":
+            raise ValueError(f"balance={self.balance}: targets=pairs draws from each domain equally often already")
+        if self.targets in ("pairs", "paired") and self.across:
+            raise ValueError(f"across={self.across}: targets={self.targets} has no targets of other datasets")
         return self
 
     @property

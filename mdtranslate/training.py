@@ -20,6 +20,7 @@ from mdtranslate.data.batches import Batches
 from mdtranslate.data.images import encode_png
 from mdtranslate.data.pack import Packed
 from mdtranslate.data.sources import Source, attributes_of, build_sources, choose, fingerprint
+from mdtranslate.data.truths import find_truths
 from mdtranslate.device import describe, hardware
 from mdtranslate.engine import Trainer, learn
 from mdtranslate.errors import CheckpointError, MdtranslateError, PluginError, RecipeError, Stopped, StorageError
@@ -98,6 +99,9 @@ class Job:
             for name, choice in recipe.losses.items()
         }
         self.trainer = Trainer(recipe, self.model, losses, device)
+        for network in self.model.networks.values():
+            if network.note:
+                watch.say(network.note)
 
     def open_data(self) -> None:
         """Brings the pictures into the cache, which may take long, and opens it."""
@@ -220,18 +224,22 @@ class Job:
 
     def _data(self) -> tuple[Batches, dict[str, str]]:
         """The training pictures in the cache, and the identity of each dataset."""
-        data, pixels, labels, identity = self.recipe.data, [], [], {}
+        data, pixels, labels, identity, parts = self.recipe.data, [], [], {}, []
         self.left_out: list[str] = []
         for source in self.sources:
             records = source.records(Split.TRAIN)
             packed = source.pack(records, data.cached_size, "train", self.watch.packing)
             self._note_left_out(source, packed)
+            parts.append((source, packed.of(records)))
             own = source.labels(packed.of(records), self.model.encoder)
             pixels.append(packed.pixels)
             labels.append(own)
             identity[source.name] = fingerprint(packed, own)
+        encoder, truths = self.model.encoder, None
+        if data.targets == "paired":
+            truths = find_truths(parts, encoder, data.cached_size, self.watch.packing)
         seed = self.recipe.train.seed
-        return Batches(pixels, labels, self.model.encoder, data, seed, self.device, self.augment), identity
+        return Batches(pixels, labels, encoder, data, seed, self.device, self.augment, truths), identity
 
     def _sample_pictures(self) -> list[tuple[Any, torch.Tensor]]:
         """The pictures of the sample grids: the first of each dataset that it does not train on, shared out evenly."""

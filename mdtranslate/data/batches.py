@@ -12,17 +12,19 @@ from torch import Tensor
 
 from mdtranslate.config import Data
 from mdtranslate.data.augment import Augment
+from mdtranslate.data.order import DRAWS, Order, grouped
 from mdtranslate.data.pictures import Pictures
+from mdtranslate.data.targets import Pairs, Targets
+from mdtranslate.data.truths import Truths
 from mdtranslate.device import layout
 from mdtranslate.errors import RecipeError
 from mdtranslate.interfaces import LabelEncoder
 from mdtranslate.translation import NOISE, Batch
 
-ORDER, DRAWS, TURNS = 0, 1, 2  # What a random stream is for: its second word, after the seed.
-
 
 class _Draw(NamedTuple):
-    """All that a step draws: places of pictures and of crops in them, what is mirrored, and what `Batch` has."""
+    """All that a step draws: places of pictures, of their true ones and of crops in them, what is mirrored,
+    and what `Batch` has."""
 
     places: NDArray[np.int64]
     top: NDArray[np.int64]
@@ -33,6 +35,7 @@ class _Draw(NamedTuple):
     noise: NDArray[np.float32]
     uniform: NDArray[np.float32]
     seeds: NDArray[np.uint32] | None
+    truths: NDArray[np.int64] | None
 
 
 class Batches:
@@ -51,23 +54,26 @@ class Batches:
         seed: int,
         device: torch.device,
         augment: Augment | None = None,
+        truths: Truths | None = None,
     ) -> None:
-        """`pixels`: per dataset, [N, S, S, 3]; `labels`: per dataset, [N, L]."""
-        self.augment = augment
+        """`pixels`: per dataset, [N, S, S, 3]; `labels`: per dataset, [N, L]; `truths` for `data.targets=paired`.
+
+        Raises `RecipeError` for settings that the data do not allow.
+        """
+        self.augment, self.truths = augment, truths
         self.pictures, self.labels = Pictures(pixels), torch.cat(list(labels))
-        self._rows = self.labels.numpy()
         self.encoder, self.settings, self.seed, self.device = encoder, settings, seed, device
+        self._pairs = Pairs(self.labels, encoder, seed) if settings.targets == "pairs" else None
+        self._targets = Targets(self.labels, self.pictures.starts, encoder, settings)
         try:
-            if settings.targets == "other":
-                self.domains = encoder.domains
-        except ValueError as error:
-            raise RecipeError(f"data.targets=other: {error}") from None
-        try:
-            self._groups = self._grouped()
+            groups = grouped(settings.balance, self.labels, encoder)
         except ValueError as error:
             raise RecipeError(f"data.balance={settings.balance}: {error}") from None
-        self._all_known = bool(encoder.known(self.labels).all())
-        self._orders: dict[tuple[int, ...], tuple[int, NDArray[np.int64]]] = {}
+        if truths is not None:
+            self._truths = Pictures(truths.pixels)
+            there = truths.starts[1:] > truths.starts[:-1]
+            groups = [left for each in groups if len(left := each[there[each]])]
+        self._order = Order(groups, seed)
 
     def __len__(self) -> int:
         """Pictures in an epoch."""
@@ -76,139 +82,57 @@ class Batches:
     def __call__(self, step: int) -> Batch:
         """The batch of `step`, counted from 0."""
         drawn, pixels = self.gathered(step)
-        cut = (drawn.top, drawn.left, drawn.flip, self.settings.image_size)
-        if self.device.type == "cpu":
-            real = normalise(torch.from_numpy(_cut_here(pixels, *cut)))
-        else:
-            real = normalise(_cut(to_device(pixels, self.device), *cut, self.device))
-        rest = (to_device(each, self.device) for each in (drawn.source, drawn.target, drawn.noise, drawn.uniform))
-        return Batch(real, *rest)
+        real = self._finished(pixels, drawn)
+        truth = None
+        if drawn.truths is not None:
+            truth = self._finished(self._augmented(self._truths[drawn.truths], drawn), drawn)
+
+        def there(values: Any) -> Tensor:
+            return to_device(values, self.device)
+
+        return Batch(
+            real, there(drawn.source), there(drawn.target), there(drawn.noise), there(drawn.uniform), truth=truth
+        )
 
     def gathered(self, step: int) -> tuple[_Draw, NDArray[np.uint8]]:
         """A step as far as the processor has to go where a device does the rest: what is drawn, and its pictures."""
         drawn = self._draw(step)
-        pixels = self.pictures[drawn.places]
-        return drawn, pixels if self.augment is None or drawn.seeds is None else self.augment(pixels, drawn.seeds)
+        return drawn, self._augmented(self.pictures[drawn.places], drawn)
 
     def labels_of(self, step: int) -> tuple[Tensor, Tensor]:
         """Source and target labels of a step, [B, L] each, without its pictures."""
         drawn = self._draw(step)
         return drawn.source, drawn.target
 
+    def _augmented(self, pixels: NDArray[np.uint8], drawn: _Draw) -> NDArray[np.uint8]:
+        return pixels if self.augment is None or drawn.seeds is None else self.augment(pixels, drawn.seeds)
+
+    def _finished(self, pixels: NDArray[np.uint8], drawn: _Draw) -> Tensor:
+        """Pictures cropped, mirrored and normalised, on the device."""
+        cut = (drawn.top, drawn.left, drawn.flip, self.settings.image_size)
+        if self.device.type == "cpu":
+            return normalise(torch.from_numpy(_cut_here(pixels, *cut)))
+        return normalise(_cut(to_device(pixels, self.device), *cut, self.device))
+
     def _draw(self, step: int) -> _Draw:
         rng = np.random.default_rng([self.seed, DRAWS, step])
-        count, index = self.settings.batch_size, self._indices(step)
+        count, truths = self.settings.batch_size, None
         room = self.settings.cached_size - self.settings.image_size
         top, left = rng.integers(0, room + 1, (2, count)) if room else np.zeros((2, count), np.int64)
         flip = rng.random(count) < (0.5 if self.settings.flip else 0.0)
-        source = self._labelled(index)
-        target = self._from_others(self._targets(source, rng), rng)
+        if self._pairs is not None:
+            index, source, target = self._pairs(step, count)
+        else:
+            index = self._order(step, count)
+            if self.truths is None:
+                source, target = self._targets(index, rng)
+            else:
+                truths = self.truths.draw(index, rng)
+                source, target = self.labels[index], self.truths.labels[truths]
         noise = rng.standard_normal((count, NOISE), np.float32)
         uniform = rng.random(count, np.float32)
         seeds = None if self.augment is None else rng.integers(0, 2**32, count, np.uint32)
-        return _Draw(index, top, left, flip, source, target, noise, uniform, seeds)
-
-    def _grouped(self) -> list[NDArray[np.int64]]:
-        """The pictures of each group that is drawn from equally often (`data.balance`)."""
-        everything = np.arange(len(self))
-        if self.settings.balance == "none":
-            return [everything]
-        datasets = self.encoder.dataset(self.labels)
-        group = datasets
-        if self.settings.balance == "domain":  # What is unknown in part is a group of its own, in each dataset.
-            domains = self.encoder.domain(self.labels)
-            group = torch.where(domains < 0, -1 - datasets, domains)
-        return [everything[(group == each).numpy()] for each in torch.unique(group)]
-
-    def _indices(self, step: int) -> NDArray[np.int64]:
-        """Positions of the pictures of a step.
-
-        Groups take turns, in an order that is drawn for each round. Each group's epochs are permutations laid end to
-        end, and batches are cut across them.
-        """
-        first, count = step * self.settings.batch_size, len(self._groups)
-        found = np.empty(self.settings.batch_size, np.int64)
-        if count == 1:
-            place = 0
-            while place < len(found):
-                epoch, inside = divmod(first + place, len(self))
-                piece = self._order((ORDER,), epoch, len(self))[inside : inside + len(found) - place]
-                found[place : place + len(piece)] = piece
-                place += len(piece)
-            return found
-        for place in range(len(found)):
-            turn, which = divmod(first + place, count)
-            number = int(self._order((TURNS,), turn, count)[which])
-            own = self._groups[number]
-            epoch, inside = divmod(turn, len(own))
-            found[place] = own[self._order((ORDER, number) if number else (ORDER,), epoch, len(own))[inside]]
-        return found
-
-    def _labelled(self, places: NDArray[np.int64]) -> Tensor:
-        """The labels of the pictures at these places, [B, L]; by numpy, whose calls cost less than those of torch."""
-        return torch.from_numpy(self._rows[places])
-
-    def _order(self, stream: tuple[int, ...], epoch: int, count: int) -> NDArray[np.int64]:
-        """A permutation of `count`, drawn for `stream` and `epoch`; the last one of each stream is kept."""
-        if stream not in self._orders or self._orders[stream][0] != epoch:
-            kind, *rest = stream
-            self._orders[stream] = epoch, np.random.default_rng([self.seed, kind, epoch, *rest]).permutation(count)
-        return self._orders[stream][1]
-
-    def _targets(self, source: Tensor, rng: np.random.Generator) -> Tensor:
-        """Target labels by the setting `data.targets`, of the picture's own dataset."""
-        if self.settings.targets == "permute":
-            return self._permuted(source, rng)
-        datasets = self.encoder.dataset(source)
-        draws = rng.random(len(source))
-        if self.settings.targets == "other":
-            return self._other_domains(source, datasets, draws)
-        rows = []
-        for label, number, draw in zip(source, datasets.tolist(), draws, strict=True):
-            known = self.encoder.decode(label)
-            edits = self.encoder.edits(known, number)
-            change = edits[int(draw * len(edits))] if edits else {}
-            rows.append(self.encoder.encode({**known, **change}, number))
-        return torch.stack(rows)
-
-    def _from_others(self, target: Tensor, rng: np.random.Generator) -> Tensor:
-        """Some targets, by the setting `data.across`, exchanged for the label of a picture of another dataset."""
-        if not self.settings.across:
-            return target
-        numbers, starts = self.encoder.dataset(target).numpy(), self.pictures.starts
-        chosen = rng.random(len(target)) < self.settings.across
-        # Everything but the own dataset's pictures, which lie in one piece: what would fall into it is beyond it.
-        first, last = starts[numbers], starts[numbers + 1]
-        drawn = rng.integers(0, len(self) - (last - first))
-        drawn += np.where(drawn >= first, last - first, 0)
-        return torch.where(torch.from_numpy(chosen)[:, None], self._labelled(drawn), target)
-
-    def _permuted(self, source: Tensor, rng: np.random.Generator) -> Tensor:
-        """The labels of other pictures of the same dataset; what is unknown of a picture stays as it is."""
-        if len(self.pictures.parts) == 1:
-            target = torch.from_numpy(source.numpy()[rng.permutation(len(source))])
-        else:  # From the whole dataset: a small one has too few pictures in a batch to exchange labels among.
-            numbers, starts = self.encoder.dataset(source).numpy(), self.pictures.starts
-            target = self._labelled(rng.integers(starts[numbers], starts[numbers + 1]))
-        if self._all_known:
-            return target
-        datasets = self.encoder.dataset(source)
-        partly = ~(self.encoder.known(source) & self.encoder.known(target))
-        for row in torch.nonzero(partly)[:, 0].tolist():
-            known, other = self.encoder.decode(source[row]), self.encoder.decode(target[row])
-            merged = {name: other.get(name, value) for name, value in known.items()}
-            target[row] = self.encoder.encode(merged, int(datasets[row]))
-        return target
-
-    def _other_domains(self, source: Tensor, datasets: Tensor, draws: NDArray[np.float64]) -> Tensor:
-        """Any domain of the dataset but the picture's own; domains lie dataset by dataset."""
-        owners = self.encoder.dataset(self.domains)
-        first, count = (owners[:, None] < datasets).sum(0), (owners[:, None] == datasets).sum(0)
-        own = self.encoder.domain(source)
-        others = (count - (own >= 0).long()).clamp(min=1)  # One who has a single domain keeps it.
-        drawn = first + (torch.from_numpy(draws) * others).long()
-        skip = (own >= 0) & (drawn >= own) & (count > 1)
-        return self.domains[drawn + skip]
+        return _Draw(index, top, left, flip, source, target, noise, uniform, seeds, truths)
 
 
 def normalise(pictures: Tensor) -> Tensor:

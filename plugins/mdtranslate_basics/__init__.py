@@ -17,6 +17,15 @@ def register_datasets() -> Mapping[str, str]:
 
 
 @hookimpl
+def register_backbones() -> Mapping[str, str]:
+    return {
+        "per-pair": "mdtranslate_basics.banks:PerPair",
+        "per-target": "mdtranslate_basics.banks:PerTarget",
+        "per-value": "mdtranslate_basics.banks:PerValue",
+    }
+
+
+@hookimpl
 def register_metrics() -> Mapping[str, str]:
     return {
         "edit-accuracy": "mdtranslate_basics.metrics:EditAccuracy",

@@ -204,6 +204,6 @@ def test_balance_takes_more_domains_than_can_be_listed_and_refuses_what_cannot_b
         rows = [{name: (row >> n) % 2 == 1 for n, name in enumerate(names)} for row in range(4)]
         return batches([rows], attributes={"toys": tuple(map(Attribute, names))}, balance="domain")
 
-    assert len(many(20)._groups) == 4
+    assert len(many(20)._order.groups) == 4
     with pytest.raises(RecipeError, match=r"^data\.balance=domain: .* more domains than can be numbered"):
         many(70)
