@@ -20,6 +20,7 @@ COMMANDS = {
     "doctor": "Look at the data of a recipe before training.",
     "translate": "Translate pictures with a trained run.",
     "evaluate": "Measure a trained run on its test pictures.",
+    "bench": "Compare methods as a suite's file says.",
     "import": "Make a translator of a published checkpoint.",
     "plugins": "List plugins, or print one component's settings.",
     "data": "List, verify or clear the cache of packed pictures.",

@@ -29,7 +29,7 @@ MISTAKES = {
     "train.ema=1": "train.ema=1: Input should be less than 1",
     "train.ema=nan": "train.ema=nan: Input should be a finite number",
     "data.flip=maybe": 'data.flip="maybe": Input should be a valid boolean',
-    "data.targets=random": "data.targets=\"random\": Input should be 'permute', 'one-edit', 'other', 'pairs' or 'paired'",
+    "data.targets=random": "data.targets=\"random\": Input should be 'permute', 'one-edit', 'other', 'pairs' or",
     "data.load_size=32": "data: load_size 32 is smaller than image_size 64",
     "train={steps = 0}": "train.steps=0: Input should be greater than 0",
     "train=5": "train=5: Input should be",

@@ -27,6 +27,11 @@ class Backbone(Component, nn.Module):
         self.encoder = encoder
         self.image_size = image_size
 
+    @classmethod
+    def count(cls, config: Any, encoder: LabelEncoder) -> int:
+        """How many networks it holds that train apart: banks have several. Known before any is built."""
+        return 1
+
 
 class Generator(Backbone):
     """Translates pictures from their source label to a target label."""

@@ -60,14 +60,12 @@ class PerPair(Generator):
 
     def __init__(self, config: Any, *, encoder: LabelEncoder, image_size: int) -> None:
         super().__init__(config, encoder=encoder, image_size=image_size)
-        members = [
-            (number, each.name, before, after)
-            for number, own in enumerate(encoder.attributes)
-            for each in own
-            for before, after in permutations(each.allowed, 2)
-        ]
-        self.members = _Members(self, members)
+        self.members = _Members(self, _pairs(encoder))
         self.multiple = config.of.component.multiple
+
+    @classmethod
+    def count(cls, config: Any, encoder: LabelEncoder) -> int:
+        return len(_pairs(encoder))
 
     def forward(self, image: Tensor, source: Tensor, target: Tensor, code: Tensor | None = None) -> Tensor:
         return _chained(self, image, source, target, code)
@@ -94,6 +92,10 @@ class PerTarget(Generator):
         self.members = _Members(self, _values(encoder))
         self.multiple = config.of.component.multiple
 
+    @classmethod
+    def count(cls, config: Any, encoder: LabelEncoder) -> int:
+        return len(_values(encoder))
+
     def forward(self, image: Tensor, source: Tensor, target: Tensor, code: Tensor | None = None) -> Tensor:
         return _chained(self, image, source, target, code)
 
@@ -119,6 +121,10 @@ class PerValue(Discriminator):
         super().__init__(config, encoder=encoder, image_size=image_size)
         self.members = _Members(self, _values(encoder))
 
+    @classmethod
+    def count(cls, config: Any, encoder: LabelEncoder) -> int:
+        return len(_values(encoder))
+
     def forward(self, image: Tensor, label: Tensor, made_from: Tensor | None = None) -> Verdict:
         known = _known(self.encoder, label)
         total, counts = None, torch.tensor([float(max(len(own), 1)) for _, own in known], device=image.device)
@@ -135,6 +141,15 @@ class PerValue(Discriminator):
         if total is None:
             raise RecipeError(f"{self.name}: a picture of which nothing is known has no discriminator")
         return Verdict(total / counts.reshape(-1, *[1] * (total.dim() - 1)), None)
+
+
+def _pairs(encoder: LabelEncoder) -> list[Member]:
+    return [
+        (number, each.name, before, after)
+        for number, own in enumerate(encoder.attributes)
+        for each in own
+        for before, after in permutations(each.allowed, 2)
+    ]
 
 
 def _values(encoder: LabelEncoder) -> list[Member]:

@@ -1,0 +1,1 @@
+"""Suites: methods compared on the same data, by the same evaluator, at the same budget."""

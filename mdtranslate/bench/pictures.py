@@ -1,0 +1,102 @@
+"""The same test pictures by every method of a suite, side by side with the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mdtranslate.data.batches import normalise, to_pixels
+from mdtranslate.data.prepare import Preparation
+from mdtranslate.data.sources import Source, build_sources, choose
+from mdtranslate.errors import MdtranslateError, RecipeError
+from mdtranslate.interfaces import Record, Split, Value
+from mdtranslate.recipes import Resolved
+from mdtranslate.translator import Translator
+
+EDITS = 4
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One edit of some test pictures, [N, S, S, 3] each."""
+
+    edit: str
+    before: NDArray[np.uint8]
+    by_method: Mapping[str, NDArray[np.uint8]]
+    truth: NDArray[np.uint8] | None
+
+
+def translated(
+    resolved: Resolved, runs: Mapping[str, Path], edits: Sequence[str], count: int, device: torch.device
+) -> tuple[list[Shown], str | None]:
+    """`edits` of the first `count` test pictures by the translators of `runs`; and whose pictures those are.
+
+    `resolved`: a recipe with the datasets. Without `edits`, the first of the first dataset. Raises `RecipeError` for an
+    edit that there is not.
+    """
+    source = build_sources(resolved.recipe)[0]
+    records = source.records(Split.TEST)
+    records = [records[place] for place in choose(list(map(source.labelled, records)), count)]
+    prepare = Preparation(source.dataset.crop, resolved.recipe.data.image_size)
+    before = np.stack([prepare(source.dataset.load(record)) for record in records])
+    translators = {name: Translator.load(run, device) for name, run in runs.items()}
+    return [
+        Shown(
+            edit,
+            before,
+            {name: _edited(each, source, records, before, change) for name, each in translators.items()},
+            _truth(source, records, change, prepare),
+        )
+        for edit, change in _changes(source, edits)
+    ], source.dataset.credit
+
+
+def _changes(source: Source, edits: Sequence[str]) -> list[tuple[str, dict[str, Value]]]:
+    known = {each.name: each for each in source.attributes}
+    if not edits:
+        edits = [f"{each.name}={value}" for each in source.attributes for value in each.values or ("yes", "no")][:EDITS]
+    found = []
+    for edit in edits:
+        change: dict[str, Value] = {}
+        for part in edit.split(","):
+            name, _, value = part.partition("=")
+            if name not in known:
+                raise RecipeError(f"edits: {edit}: {source.name} has no attribute {name!r}; it has {', '.join(known)}")
+            try:
+                change[name] = known[name].parse(value)
+            except ValueError as error:
+                raise RecipeError(f"edits: {edit}: {error}") from None
+        found.append((edit, change))
+    return found
+
+
+def _edited(
+    translator: Translator,
+    source: Source,
+    records: Sequence[Record],
+    before: NDArray[np.uint8],
+    change: Mapping[str, Value],
+) -> NDArray[np.uint8]:
+    encoder, known = translator.encoder, list(map(source.labelled, records))
+    labels = torch.stack([encoder.encode(each, source.number) for each in known])
+    targets = torch.stack([encoder.encode({**each, **change}, source.number) for each in known])
+    real = normalise(torch.from_numpy(before.copy()))
+    return to_pixels(translator.translate(real, labels, targets))
+
+
+def _truth(
+    source: Source, records: Sequence[Record], change: Mapping[str, Value], prepare: Preparation
+) -> NDArray[np.uint8] | None:
+    """The true pictures after an edit; None where the dataset does not know them all."""
+    try:
+        after = [source.dataset.counterfactual(record, change) for record in records]
+        return (
+            np.stack([prepare(source.dataset.load(each)) for each in after if each is not None]) if all(after) else None
+        )
+    except MdtranslateError:
+        return None

@@ -1,0 +1,161 @@
+"""Trains and evaluates the cells of a suite, each as commands of its own in a folder of its own.
+
+::
+
+    OUT/cells/BUDGET/METHOD/seed-N/run/     the run, its evaluation in it
+                                  log.txt   what its commands said
+                                  cell.json how many steps its budget is, and of what it was made
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+
+from mdtranslate.bench.suite import Budget, Cell, Suite, steps
+from mdtranslate.config import Recipe
+from mdtranslate.data.sources import attributes_of, build_sources
+from mdtranslate.errors import MdtranslateError
+from mdtranslate.files import disk, write_json
+from mdtranslate.recipes import Resolved, plain, toml_value
+from mdtranslate.registry import registry
+
+TRIAL: Final = 40
+"""Steps that tell how fast a method is, after as many that only warm it up."""
+
+Say = Callable[[str], None]
+
+
+class Failed(MdtranslateError):
+    """A command of a cell failed; its message is that of the command."""
+
+
+def run_cells(
+    suite: Suite, recipes: Mapping[str, Resolved], todo: Sequence[Cell], device: str, jobs: int, say: Say
+) -> dict[Cell, str]:
+    """Brings every cell to its end, `jobs` at a time. Gives those that failed, and why; the others go on."""
+    threads = max(1, (os.cpu_count() or 1) // jobs)
+    failed: dict[Cell, str] = {}
+
+    def bring(number: int, cell: Cell) -> None:
+        name = f"[{number}/{len(todo)}] {cell.budget} {cell.method} seed {cell.seed}"
+        try:
+            done = _Worker(cell, suite, recipes[cell.method], device, threads).bring()
+        except MdtranslateError as error:
+            failed[cell] = str(error)
+            say(f"{name}: failed: {error}")
+        else:
+            say(f"{name}: {done}")
+
+    with ThreadPoolExecutor(jobs) as pool:
+        for each in [pool.submit(bring, number, cell) for number, cell in enumerate(todo, start=1)]:
+            each.result()
+    return failed
+
+
+class _Worker:
+    """One cell and the commands that it takes."""
+
+    def __init__(self, cell: Cell, suite: Suite, resolved: Resolved, device: str, threads: int) -> None:
+        self.cell, self.suite, self.resolved, self.device = cell, suite, resolved, device
+        self.budget: Budget = suite.budgets[cell.budget]
+        self.run = cell.folder / "run"
+        self.environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+
+    def bring(self) -> str:
+        """Trains and evaluates what is not yet; says what was done. Raises `Failed`."""
+        with disk(self.cell.folder):
+            self.cell.folder.mkdir(parents=True, exist_ok=True)
+        made_of = self._made_of()
+        facts = read_json(self.cell.folder / "cell.json")
+        if facts.get("made_of") != made_of:
+            # Another recipe or budget: what lies there answers another question.
+            shutil.rmtree(self.run, ignore_errors=True)
+            facts = {"made_of": made_of, "networks": networks(self.resolved.recipe)}
+            facts["steps"] = self._steps(facts["networks"])
+            write_json(self.cell.folder / "cell.json", facts)
+        trained = read_json(self.run / "status.json").get("state") == "done"
+        if not trained:
+            self._train(facts["steps"])
+        report = read_json(self.run / "evaluation" / "report.json")
+        if facts.get("evaluated") != self._measures() or not report:
+            self._call("evaluate", str(self.run), f"metrics={toml_value(self.suite.metrics)}", "--device", self.device)
+            write_json(self.cell.folder / "cell.json", {**facts, "evaluated": self._measures()})
+            return "evaluated" if trained else "trained and evaluated"
+        return "done before"
+
+    def _train(self, count: int) -> None:
+        if (self.run / "recipe.toml").exists():
+            self._call("run", str(self.run), "--device", self.device)
+        else:
+            self._call("run", *self._settings(count), "--out", str(self.run), "--device", self.device)
+
+    def _settings(self, count: int) -> list[str]:
+        method = self.suite.methods[self.cell.method]
+        own = [*self.suite.settings, *method.settings]
+        return [method.recipe, *own, f"train.seed={self.cell.seed}", f"train.steps={count}"]
+
+    def _steps(self, networks: int) -> int:
+        if self.budget.seconds is None:
+            return steps(self.resolved.recipe, self.budget, networks)
+        trial = self.cell.folder / "trial"
+        shutil.rmtree(trial, ignore_errors=True)
+        rarely = [f"train.{name}={2 * TRIAL}" for name in ("sample_every", "save_every")]
+        quiet = [*rarely, "train.check_every=0", f"train.log_every={TRIAL // 4}"]
+        self._call("run", *self._settings(2 * TRIAL), *quiet, "--out", str(trial), "--device", self.device)
+        lines = [json.loads(line) for line in (trial / "timing.jsonl").read_text("utf-8").splitlines()]
+        each = median(line["seconds"] for line in lines if line["step"] > TRIAL) / (TRIAL // 4)
+        shutil.rmtree(trial)
+        critic = self.resolved.recipe.train.critic_steps
+        return max(critic, round(self.budget.seconds / each))
+
+    def _made_of(self) -> str:
+        """A hash of everything that the run depends on."""
+        tree = {**plain(self.resolved.recipe), "seed": self.cell.seed, "budget": self.budget.model_dump()}
+        return hashlib.blake2b(json.dumps(tree, sort_keys=True).encode(), digest_size=8).hexdigest()
+
+    def _measures(self) -> str:
+        return toml_value(self.suite.metrics)
+
+    def _call(self, *words: str) -> None:
+        """Runs a command of ours. Raises `Failed` with the last line that it said."""
+        files = [word for file in registry().files for word in ("--plugin", str(file))]
+        log = self.cell.folder / "log.txt"
+        with disk(log), log.open("ab") as out:
+            start = out.tell()
+            done = subprocess.run(
+                [sys.executable, "-m", "mdtranslate", *files, *words],
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                check=False,
+            )
+        if done.returncode:
+            said = log.read_bytes()[start:].decode("utf-8", "replace").strip().splitlines()
+            raise Failed((said or [f"{words[0]} ended with exit code {done.returncode}"])[-1].removeprefix("error: "))
+
+
+def networks(recipe: Recipe) -> int:
+    """How many generators a recipe trains apart."""
+    encoder = recipe.encoder.build(attributes=attributes_of(build_sources(recipe)))
+    count: int = recipe.generator.component.count(recipe.generator.config, encoder)
+    return count
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON file; empty where there is none, or a damaged one."""
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}

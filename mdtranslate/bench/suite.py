@@ -1,0 +1,137 @@
+"""What a suite is: a TOML file that names methods, budgets, seeds and measures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import Field, PositiveInt, ValidationError, model_validator
+
+from mdtranslate.config import Recipe
+from mdtranslate.errors import MdtranslateError, RecipeError
+from mdtranslate.interfaces import Settings
+from mdtranslate.recipes import Resolved, read_toml, resolve
+
+
+class Method(Settings):
+    """One of those that are compared."""
+
+    recipe: str = Field(description="a recipe's name, or a .toml file")
+    settings: tuple[str, ...] = Field((), description="what is changed of it, as on the command line: key=value")
+    title: str | None = Field(None, description="what the tables call it; its key if left out")
+
+
+class Budget(Settings):
+    """What each method may spend: one of the three."""
+
+    each: PositiveInt | None = Field(None, description="updates of each generator that a method trains")
+    total: PositiveInt | None = Field(None, description="updates of generators in all: a bank shares them out")
+    seconds: PositiveInt | None = Field(
+        None, description="seconds of training; steps are set from the speed of the first ones on this machine"
+    )
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if sum(value is not None for value in (self.each, self.total, self.seconds)) != 1:
+            raise ValueError("a budget is one of each, total (updates) and seconds")
+        return self
+
+    @property
+    def title(self) -> str:
+        """In words."""
+        if self.each is not None:
+            return f"{self.each:,} updates for each generator"
+        return f"{self.total:,} updates in all" if self.total is not None else f"{self.seconds:,} seconds of training"
+
+
+class Suite(Settings):
+    """The whole file."""
+
+    title: str = Field(description="what the page is called")
+    about: str = Field("", description="what is compared and why, for the page")
+    methods: dict[str, Method] = Field(min_length=1, description="by name")
+    budgets: dict[str, Budget] = Field(min_length=1, description="by name; a table each")
+    seeds: tuple[int, ...] = Field((0,), min_length=1, description="each method is trained once with each")
+    settings: tuple[str, ...] = Field((), description="what is changed of every recipe: data, sizes, how it is logged")
+    metrics: dict[str, dict[str, Any]] = Field(
+        {"edit-accuracy": {}, "reconstruction": {}, "counterfactual": {}},
+        description="the metrics of every method, as a recipe has them",
+    )
+    columns: tuple[str, ...] = Field(
+        ("accuracy", "preservation", "l1", "psnr gain"),
+        description="figures of the tables, as metrics call them; one that metrics give by attribute is the mean of "
+        "those",
+    )
+    pictures: int = Field(5, ge=1, le=32, description="test pictures that the page shows")
+    edits: tuple[str, ...] = Field((), description="edits that the page shows: hair=Blond_Hair; the first if left out")
+
+    @model_validator(mode="after")
+    def _plain(self) -> Self:
+        for name in (*self.methods, *self.budgets):
+            if not name or not all(letter.isalnum() or letter in "_-" for letter in name):
+                raise ValueError(f"{name!r}: methods and budgets are called by letters, digits, _ and -")
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError("seeds: one is there twice")
+        return self
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One method, trained with one seed at one budget."""
+
+    budget: str
+    method: str
+    seed: int
+    folder: Path
+
+
+def load(path: Path) -> Suite:
+    """A suite's file. Raises `RecipeError` with a line per mistake, each naming the key and what would be right."""
+    tree = read_toml(path)
+    try:
+        return Suite.model_validate(tree)
+    except ValidationError as error:
+        lines = [": ".join([str(path), *_place(each["loc"]), each["msg"]]) for each in error.errors()]
+        raise RecipeError("\n".join(lines)) from None
+
+
+def _place(location: tuple[int | str, ...]) -> list[str]:
+    return [".".join(map(str, location))] if location else []
+
+
+def cells(suite: Suite, out: Path) -> list[Cell]:
+    """Every cell, in the order in which they are run: seed by seed, so that each method has a result early."""
+    return [
+        Cell(budget, method, seed, out / "cells" / budget / method / f"seed-{seed}")
+        for seed in suite.seeds
+        for budget in suite.budgets
+        for method in suite.methods
+    ]
+
+
+def recipes(suite: Suite) -> tuple[Mapping[str, Resolved], Mapping[str, str]]:
+    """The recipe of each method, before its length is set; and what is wrong with those that cannot be meant."""
+    found, wrong = dict[str, Resolved](), dict[str, str]()
+    for name, method in suite.methods.items():
+        try:
+            found[name] = resolve(method.recipe, (*suite.settings, *method.settings))
+            _ = found[name].recipe
+        except MdtranslateError as error:
+            wrong[name] = " ".join(str(error).split())
+    return found, wrong
+
+
+def steps(recipe: Recipe, budget: Budget, networks: int) -> int:
+    """The length of a run that spends a budget of updates, for a method that trains so many generators apart.
+
+    A step with an update of the generator trains two members of a bank where it has a pair of domains, one for each
+    direction; else as many as it has pictures, or all.
+    """
+    train = recipe.train
+    if budget.total is not None:
+        return budget.total * train.critic_steps
+    assert budget.each is not None, "seconds take a measurement"
+    active = min(networks, 2 if recipe.data.targets == "pairs" else recipe.data.batch_size)
+    return -(-budget.each * train.critic_steps * networks // active)

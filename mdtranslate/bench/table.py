@@ -1,0 +1,96 @@
+"""The tables of a suite, for the terminal, Markdown and CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from mdtranslate.bench.results import COSTS, Results, Row
+
+SHARES = ("accuracy", "preservation", "error", "precision", "recall")
+
+
+def show(results: Results, console: Console) -> None:
+    """Prints a table for each budget, the best of each column in bold, and what is missing."""
+    for name, budget in results.suite.budgets.items():
+        rows = results.of(name)
+        table = Table("", *(escape(row.title) for row in rows))  # Methods across: they are fewer than figures.
+        for head, *own in zip(results.columns, *(cells(results, row) for row in rows), strict=True):
+            table.add_row(head, *(f"[bold]{escape(text)}[/]" if best else escape(text) for text, best in own))
+        console.print(f"\n{name}: {budget.title}", style="bold", markup=False)
+        console.print(table)
+    for line in results.gaps:
+        console.print(line, style="yellow", markup=False, soft_wrap=True)
+
+
+def markdown(results: Results) -> str:
+    """The same as Markdown, with what the judge sees in real pictures."""
+    lines = [f"# {results.suite.title}", ""]
+    if results.suite.about:
+        lines += [results.suite.about.strip(), ""]
+    for name, budget in results.suite.budgets.items():
+        lines += [f"## {budget.title}", "", f"| method | {' | '.join(results.columns)} |"]
+        lines.append("| --- |" + " ---: |" * len(results.columns))
+        for row in results.of(name):
+            texts = [f"**{text}**" if best else text for text, best in cells(results, row)]
+            lines.append(f"| {row.title} | {' | '.join(texts)} |")
+        lines.append("")
+    lines += [seeds(results), ""]
+    if results.real:
+        seen = ", ".join(f"{name} {value:.1%}" for name, value in results.real.items())
+        lines += [f"On the real test pictures the judge is right in: {seen}.", ""]
+    lines += [f"- {line}" for line in results.gaps]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def comma_separated(results: Results) -> str:
+    """A line per method and budget: mean, least and most of every column."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    ends = ("", " min", " max")
+    writer.writerow(["budget", "method", "seeds", *(f"{column}{end}" for column in results.columns for end in ends)])
+    for row in results.rows:
+        fields: list[object] = []
+        for column in results.columns:
+            values = row.figures.get(column)
+            fields += [row.mean(column), min(values), max(values)] if values else ["", "", ""]
+        writer.writerow([row.budget, row.method, len(row.source.get("seeds", [])), *fields])
+    return out.getvalue()
+
+
+def seeds(results: Results) -> str:
+    """What a cell of the tables is."""
+    count = len(results.suite.seeds)
+    return "Figures are of one seed." if count == 1 else f"Means of {count} seeds, in brackets the least and the most."
+
+
+def cells(results: Results, row: Row) -> Iterator[tuple[str, bool]]:
+    """Each figure of a row as text, and whether it is the best of its column. Costs are never the best."""
+    for column in results.columns:
+        values, mean = row.figures.get(column), row.mean(column)
+        if not values or mean is None:
+            yield "—", False
+            continue
+        text = form(column, mean)
+        if len(values) > 1 and column not in ("networks", "parameters", "steps"):
+            text += f" ({form(column, min(values))} to {form(column, max(values))})"
+        yield text, column not in COSTS and mean == results.best(row.budget, column)
+
+
+def form(column: str, value: float) -> str:
+    """A figure as text."""
+    name = column.rpartition("/")[2]
+    if name.startswith(SHARES):
+        return f"{value:.1%}"
+    if column in ("networks", "steps"):
+        return f"{value:,.0f}"
+    if column == "parameters":
+        return f"{value / 1e6:.2f} M"
+    if name.endswith("gain"):
+        return f"{value:+.2f}"
+    return f"{value:.3g}" if abs(value) < 100 else f"{value:.0f}"
