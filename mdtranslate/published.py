@@ -40,7 +40,7 @@ def import_published(
     if len(set(files)) < len(files):
         raise RecipeError(f"{files[-1]}: is given twice")
     published = importer.read({file: read_state(file) for file in files}, attributes)
-    one = published.discriminator
+    one, attributes = published.discriminator, published.attributes or attributes
     try:
         with torch.random.fork_rng(devices=[]):
             model = Model.build(

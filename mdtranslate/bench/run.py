@@ -113,7 +113,7 @@ class _Worker:
         quiet = [*rarely, "train.check_every=0", f"train.log_every={TRIAL // 4}"]
         self._call("run", *self._settings(2 * TRIAL), *quiet, "--out", str(trial), "--device", self.device)
         lines = [json.loads(line) for line in (trial / "timing.jsonl").read_text("utf-8").splitlines()]
-        each = median(line["seconds"] for line in lines if line["step"] > TRIAL) / (TRIAL // 4)
+        each: float = median(line["seconds"] for line in lines if line["step"] > TRIAL) / (TRIAL // 4)
         shutil.rmtree(trial)
         critic = self.resolved.recipe.train.critic_steps
         return max(critic, round(self.budget.seconds / each))

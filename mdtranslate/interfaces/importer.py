@@ -28,6 +28,8 @@ class Published:
     """None where no file has one: attributes can then not be inferred from a picture."""
     weights: Mapping[str, State] = field(repr=False)
     """`generator`, and `discriminator` where there is one."""
+    attributes: Mapping[str, Sequence[Attribute]] | None = None
+    """What each dataset labels, where that is not as it was given."""
 
 
 class Importer(Component):

@@ -17,7 +17,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from mdtranslate import Choice, Discriminator, Generator, LabelEncoder, Settings, Value, Verdict
-from mdtranslate.errors import RecipeError
+from mdtranslate.errors import RecipeError, nearest
 from mdtranslate.interfaces import spell
 
 Member = tuple[int, str, Value, Value]
@@ -43,6 +43,8 @@ class _Members(nn.ModuleList):
             if member is not None:
                 rows[member].append(row)
         for member, own in rows.items():
+            if member not in self.places:
+                raise RecipeError(f"no network of this translator makes {written(member)}")
             yield self[self.places[member]], own
 
 
@@ -57,15 +59,21 @@ class PerPair(Generator):
     class Config(Settings):
         of: Choice[Generator] = Field(description="the generator that each member is")
         most: int = Field(64, ge=1, description="how many members are meant at most")
+        only: tuple[str, ...] = Field(
+            (), description="the pairs that there are, such as domain=horse>zebra; all if left out (for imported ones)"
+        )
 
     def __init__(self, config: Any, *, encoder: LabelEncoder, image_size: int) -> None:
         super().__init__(config, encoder=encoder, image_size=image_size)
-        self.members = _Members(self, _pairs(encoder))
+        pairs, only = _pairs(encoder), config.only
+        if strange := [each for each in only if each not in map(written, pairs)]:
+            raise ValueError(f"only: there is no pair {strange[0]!r}; {nearest(strange[0], map(written, pairs))}")
+        self.members = _Members(self, [each for each in pairs if not only or written(each) in only])
         self.multiple = config.of.component.multiple
 
     @classmethod
     def count(cls, config: Any, encoder: LabelEncoder) -> int:
-        return len(_pairs(encoder))
+        return len(config.only or _pairs(encoder))
 
     def forward(self, image: Tensor, source: Tensor, target: Tensor, code: Tensor | None = None) -> Tensor:
         return _chained(self, image, source, target, code)
@@ -141,6 +149,12 @@ class PerValue(Discriminator):
         if total is None:
             raise RecipeError(f"{self.name}: a picture of which nothing is known has no discriminator")
         return Verdict(total / counts.reshape(-1, *[1] * (total.dim() - 1)), None)
+
+
+def written(member: Member) -> str:
+    """A member of `per-pair` as text: `domain=horse>zebra`."""
+    _, attribute, before, after = member
+    return f"{attribute}={spell(before)}>{spell(after)}"
 
 
 def _pairs(encoder: LabelEncoder) -> list[Member]:
