@@ -26,6 +26,11 @@ def register_backbones() -> Mapping[str, str]:
 
 
 @hookimpl
+def register_losses() -> Mapping[str, str]:
+    return {"content": "mdtranslate_basics.content:Content"}
+
+
+@hookimpl
 def register_metrics() -> Mapping[str, str]:
     return {
         "edit-accuracy": "mdtranslate_basics.metrics:EditAccuracy",

@@ -1,0 +1,17 @@
+"""Networks of timm: to compare pictures by, and as the trunk of a discriminator. Nothing is ever downloaded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from mdtranslate import hookimpl
+
+
+@hookimpl
+def register_features() -> Mapping[str, str]:
+    return {"timm": "mdtranslate_timm.networks:TimmFeatures"}
+
+
+@hookimpl
+def register_backbones() -> Mapping[str, str]:
+    return {"timm-discriminator": "mdtranslate_timm.networks:TimmDiscriminator"}

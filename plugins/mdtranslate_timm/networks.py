@@ -1,0 +1,136 @@
+"""Feature networks and discriminators whose layers are timm's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import timm
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mdtranslate import Discriminator, Features, LabelEncoder, Settings, Verdict
+from mdtranslate.errors import DataError, nearest
+from mdtranslate.files import sha256
+from mdtranslate.published import read_state
+
+SEED = 0
+"""Of weights where no file has them: every run is measured by the same ones."""
+
+
+class Network(Settings):
+    """Which network, and where its weights are."""
+
+    model: str = Field(description="timm's name of the network: timm.list_models() has all")
+    weights: Path | None = Field(
+        None, description="file of its weights, as torch.save writes a state_dict; random ones if left out"
+    )
+
+
+class TimmFeatures(Features):
+    """Any network of timm, with weights of a file or with random ones, which are the same each time.
+
+    Pictures are normalised as its weights want them. Its features are those before its classifier.
+    """
+
+    name = "timm"
+
+    class Config(Network):
+        size: int | None = Field(
+            None,
+            ge=16,
+            le=2048,
+            description="side to which pictures are scaled first (bilinear, antialiased); their own if left out",
+        )
+
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        self.network = _network(config)
+        mean, deviation = (self.network.default_cfg[name] for name in ("mean", "std"))
+        self.register_buffer("mean", torch.tensor(mean)[:, None, None], persistent=False)
+        self.register_buffer("deviation", torch.tensor(deviation)[:, None, None], persistent=False)
+        self.identity = f"timm {config.model}, {_origin(config)}"
+        self.requires_grad_(False).eval()
+
+    def train(self, mode: bool = True) -> Self:
+        """Always in evaluation mode: what pictures are measured by does not depend on who else is in a batch."""
+        return super().train(False)
+
+    def forward(self, image: Tensor) -> Tensor:
+        features: Tensor = self.network.forward_head(
+            self.network.forward_features(self._prepared(image)), pre_logits=True
+        )
+        return features.flatten(1)
+
+    def maps(self, image: Tensor) -> Sequence[Tensor]:
+        maps: list[Tensor] = self.network.forward_intermediates(self._prepared(image), intermediates_only=True)
+        return maps
+
+    def _prepared(self, image: Tensor) -> Tensor:
+        assert isinstance(self.mean, Tensor) and isinstance(self.deviation, Tensor)
+        size = self.config.size
+        if size is not None and image.shape[2:] != (size, size):
+            image = F.interpolate(image, (size, size), mode="bilinear", antialias=True)
+        return (image.float().add(1).div(2) - self.mean) / self.deviation
+
+
+class TimmDiscriminator(Discriminator):
+    """The first stages of a network of timm, then a map of scores and the domain's logits."""
+
+    name = "timm-discriminator"
+
+    class Config(Network):
+        stages: int = Field(4, ge=1, le=8, description="feature maps that it has, each half as large as the one before")
+
+    def __init__(self, config: Any, *, encoder: LabelEncoder, image_size: int) -> None:
+        super().__init__(config, encoder=encoder, image_size=image_size)
+        seed = int(torch.initial_seed() % 2**63)  # Drawn from the run's seed, as every network's first weights.
+        self.trunk = _network(config, seed, features_only=True)
+        channels = self.trunk.feature_info.channels()
+        if len(channels) < config.stages:
+            raise ValueError(f"stages={config.stages}: {config.model} has {len(channels)}")
+        _unchanged(self.trunk)
+        wide = channels[config.stages - 1]
+        self.score = nn.Conv2d(wide, 1, 3, padding=1)
+        self.logits = nn.Linear(wide, encoder.classes)
+
+    def forward(self, image: Tensor, label: Tensor, made_from: Tensor | None = None) -> Verdict:
+        features = self.trunk(image)[self.config.stages - 1]
+        return Verdict(self.score(features), self.logits(features.mean((2, 3))))
+
+
+def _network(config: Network, seed: int = SEED, **more: Any) -> Any:
+    """The network with its weights.
+
+    Raises `ValueError` for an unknown name, `DataError` for a file that does not fit.
+    """
+    if not timm.is_model(config.model):
+        raise ValueError(f"model: timm has no network {config.model!r}; {nearest(config.model, timm.list_models())}")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = timm.create_model(config.model, pretrained=False, **more)
+    if config.weights is None:
+        return network
+    state = read_state(config.weights)
+    own = network.state_dict()
+    # A classifier of other classes is left out: features lie before it.
+    missing = [key for key in own if key not in state and not key.startswith(("fc.", "head.", "classifier."))]
+    wrong = [key for key, value in state.items() if key in own and value.shape != own[key].shape]
+    if missing or [key for key in wrong if not key.startswith(("fc.", "head.", "classifier."))]:
+        raise DataError(f"{config.weights}: has not the weights of {config.model}: {(missing or wrong)[0]}")
+    network.load_state_dict({key: state[key] for key in own if key in state and key not in wrong}, strict=False)
+    return network
+
+
+def _origin(config: Network) -> str:
+    return "random weights" if config.weights is None else f"weights sha256 {sha256(config.weights)[:16]}"
+
+
+def _unchanged(network: nn.Module) -> None:
+    """Activations that write over their input leave nothing to a second derivative, which penalties take."""
+    for each in network.modules():
+        if getattr(each, "inplace", False):
+            each.inplace = False  # type: ignore[assignment]

@@ -1,0 +1,96 @@
+"""Pictures in pairs, in both layouts, and every way to point at the wrong place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from mdtranslate_pix2pix.aligned import Aligned
+from PIL import Image
+from runs import mdtranslate
+
+from mdtranslate import Split
+from mdtranslate.errors import DataError
+
+
+def aligned(root: Path, **settings: Any) -> Aligned:
+    return Aligned(Aligned.Config(root=root, **settings))
+
+
+def save(file: Path, *greys: int) -> None:
+    """A picture of squares of these greys beside each other."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    picture = np.concatenate([np.full((32, 32, 3), grey, np.uint8) for grey in greys], axis=1)
+    Image.fromarray(picture).save(file)
+
+
+def fill(root: Path, layout: str, counts: dict[str, int]) -> None:
+    for split, count in counts.items():
+        for number in range(count):
+            if layout == "halves":
+                save(root / split / f"{number}.png", number, 100 + number)
+            else:
+                save(root / "A" / split / f"{number}.png", number)
+                save(root / "B" / split / f"{number}.png", 100 + number)
+
+
+@pytest.mark.parametrize("layout", ["halves", "folders"])
+def test_each_pair_is_two_records_that_are_each_others_truth(tmp_path: Path, layout: str) -> None:
+    fill(tmp_path, layout, {"train": 6, "val": 2, "test": 3})
+    dataset = aligned(tmp_path, values=("label", "photo"), attribute="kind")
+    assert [(each.name, each.values) for each in dataset.attributes] == [("kind", ("label", "photo"))]
+    for split, count in ((Split.TRAIN, 6), (Split.VAL, 2), (Split.TEST, 3)):
+        records = list(dataset.records(split))
+        assert len(records) == 2 * count and len({each.key for each in records}) == 2 * count
+        for number, record in enumerate(records):
+            side = number % 2
+            assert record.attributes == {"kind": ("label", "photo")[side]}
+            picture = dataset.load(record)
+            assert picture.shape == (32, 32, 3) and picture[0, 0, 0] == 100 * side + number // 2
+            other = dataset.counterfactual(record, {"kind": ("photo", "label")[side]})
+            assert other == records[number ^ 1]
+            assert dataset.counterfactual(record, dict(record.attributes)) == record
+            assert dataset.counterfactual(record, {"colour": "red"}) is None
+
+
+def test_pairs_stay_together_where_splits_are_drawn(tmp_path: Path) -> None:
+    fill(tmp_path, "folders", {"train": 60})
+    dataset = aligned(tmp_path, val=0.2, test=0.2)
+    found = {split: [each.key.partition("#")[0] for each in dataset.records(split)] for split in Split}
+    assert all(own and own[::2] == own[1::2] for own in found.values())
+    assert sum(map(len, found.values())) == 120 and not set(found[Split.TRAIN]) & set(found[Split.TEST])
+
+
+def test_mistakes_are_named(tmp_path: Path) -> None:
+    fill(tmp_path / "right", "halves", {"train": 2})
+    fill(tmp_path / "apart", "folders", {"train": 2})
+    (tmp_path / "apart/B/train/1.png").unlink()
+    (tmp_path / "empty").mkdir()
+    for root, message in [
+        ("nowhere", r"nowhere: there is no such folder"),
+        ("right/train", r"right/train: is one split; .*/right is the root to give"),
+        ("empty", r"empty: holds no train/, and no A/ and B/"),
+        ("apart", r"A/train/1\.png: has no partner; .*B/train/1\.png is not there"),
+    ]:
+        with pytest.raises(DataError, match=message):
+            list(aligned(tmp_path / root).records(Split.TRAIN))
+    Image.new("RGB", (33, 32)).save(tmp_path / "right/train/0.png")
+    dataset = aligned(tmp_path / "right", val=0, test=0)
+    with pytest.raises(DataError, match=r"0\.png: is 33 pixels wide, which are no two halves"):
+        dataset.load(next(iter(dataset.records(Split.TRAIN))))
+    with pytest.raises(ValueError, match="both are 'A'"):
+        aligned(tmp_path / "right", values=("A", "A"))
+
+
+def test_pix2pix_trains_on_pairs(tmp_path: Path) -> None:
+    fill(tmp_path / "pairs", "halves", {"train": 8, "val": 2, "test": 2})
+    done = mdtranslate(
+        "run", "pix2pix-aligned", "datasets.aligned.root=pairs", "data.load_size=36", "data.image_size=32",
+        "generator.of.channels=4", "discriminator.of.channels=4", "discriminator.of.layers=2", "train.steps=6",
+        "train.check_every=0", "train.log_every=3", "--out", "run", cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "per-pair: 2 networks of unet-generator" in done.stderr
+    assert (tmp_path / "run/translator").is_dir()
