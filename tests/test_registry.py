@@ -72,7 +72,7 @@ def test_an_unknown_name_gets_the_nearest_right_one() -> None:
     with pytest.raises(UnknownName, match="no loss is called 'wgan-pg': did you mean 'wgan-gp'"):
         registry.component("loss", "wgan-pg")
     with pytest.raises(
-        UnknownName, match="no recipe is called 'zzz': there is stargan, stargan-avatars, stargan-avatars-joint"
+        UnknownName, match="no recipe is called 'zzz': there is cyclegan, cyclegan-avatars, cyclegan-folder"
     ):
         registry.recipe("zzz")
     with pytest.raises(UnknownName):

@@ -13,8 +13,8 @@ from typing import Any, Final
 from mdtranslate.bench.run import read_json
 from mdtranslate.bench.suite import Cell, Suite
 
-COSTS: Final = ("networks", "parameters", "steps", "hours")
-"""Columns that every table has: generators trained apart, weights trained in all, steps and hours of training."""
+COSTS: Final = ("networks", "parameters", "steps", "hours", "pictures/s")
+"""Columns that every table has: generators trained apart, weights trained in all, steps, hours, speed afterwards."""
 
 LOWER: Final = ("l1", "fid", "kid", "error", "distance", *COSTS)
 """What figures begin with of which less is better."""
@@ -125,19 +125,12 @@ def _figures(suite: Suite, cell: Cell, report: Mapping[str, Any]) -> Iterator[tu
             elif parts := [figures[f"{each}/{column}"] for each in dataset["edited"] if f"{each}/{column}" in figures]:
                 found.setdefault(column, []).append(fmean(parts))
     yield from ((column, fmean(values)) for column, values in found.items())
-    facts = read_json(cell.folder / "cell.json")
+    facts, cost = read_json(cell.folder / "cell.json"), report["cost"]
     yield "networks", float(facts["networks"])
     yield "steps", float(facts["steps"])
-    yield "parameters", float(_parameters(cell.folder / "run"))
-    yield "hours", sum(line.get("seconds", 0.0) for line in _lines(cell.folder / "run" / "timing.jsonl")) / 3600
-
-
-def _parameters(run: Path) -> int:
-    """Weights that were trained: of generator and discriminator, with everything that they hold."""
-    from mdtranslate.translator import Translator
-
-    networks = Translator.load(run).model.networks
-    return sum(each.numel() for network in networks.values() for each in network.parameters())
+    yield "parameters", float(sum(cost["parameters"].values()))
+    yield "hours", cost["training_seconds"] / 3600
+    yield "pictures/s", cost["pictures_per_second"]
 
 
 def _source(there: Mapping[Cell, Mapping[str, Any]]) -> dict[str, Any]:

@@ -87,7 +87,7 @@ def form(column: str, value: float) -> str:
     name = column.rpartition("/")[2]
     if name.startswith(SHARES):
         return f"{value:.1%}"
-    if column in ("networks", "steps"):
+    if column in ("networks", "steps", "pictures/s"):
         return f"{value:,.0f}"
     if column == "parameters":
         return f"{value / 1e6:.2f} M"

@@ -20,6 +20,7 @@ from mdtranslate.data.sources import Progress, Source, build_sources, choose
 from mdtranslate.device import describe
 from mdtranslate.errors import RecipeError
 from mdtranslate.evaluation.classifier import Judged, Training
+from mdtranslate.evaluation.cost import cost
 from mdtranslate.evaluation.judge import Judge, JudgeFeatures, obtain_judge
 from mdtranslate.evaluation.tested import Tested, chunks, prepare, shown
 from mdtranslate.files import disk, write_json
@@ -87,6 +88,8 @@ class Report:
     recipe: str
     device: str
     results: tuple[Result, ...]
+    cost: Mapping[str, Any]
+    """Of the translator, as `cost.cost` has it."""
     made: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
     def json(self) -> dict[str, Any]:
@@ -98,6 +101,7 @@ class Report:
             "device": self.device,
             "made": self.made,
             "split": Split.TEST.value,
+            "cost": dict(self.cost),
             "datasets": {each.dataset: each.json() for each in self.results},
         }
 
@@ -126,7 +130,7 @@ def evaluate(run: RunFolder, device: torch.device, overrides: Sequence[str] = ()
             names = ["edits"] if len(sources) == 1 else ["edits", source.name]
             name = "-".join(names if owner is source else [*names, owner.name])
             encode_png(_picture(tested, owner, translator, device), run.path / "evaluation" / f"{name}.png")
-    report = Report(str(run.path), run.name, describe(device), tuple(results))
+    report = Report(str(run.path), run.name, describe(device), tuple(results), cost(run, translator))
     write_json(run.path / "evaluation" / "report.json", report.json())
     return report
 
@@ -138,8 +142,13 @@ def _recipe(run: RunFolder, overrides: Sequence[str]) -> Recipe:
     path = run.path / "recipe.toml"
     tree = read_toml(path)
     if not tree.get("metrics") and not overrides:
-        tree["metrics"] = {name: {} for name in registry().names("metric")}
+        tree["metrics"] = {name: {} for name in registry().names("metric") if _needs_nothing(name)}
     return resolve_tree(run.name, tree, overrides, source=str(path)).recipe
+
+
+def _needs_nothing(metric: str) -> bool:
+    """Whether a metric has no setting that must be given, such as a file of weights."""
+    return not any(field.is_required() for field in registry().component("metric", metric).Config.model_fields.values())
 
 
 @torch.inference_mode()
@@ -156,8 +165,10 @@ def _measure(
     metrics = {name: each.build(attributes=judge.attributes, judge=features) for name, each in choices.items()}
     for index in chunks(list(range(len(tested.known)))):
         real, known = shown(tested.packed.pixels[index], device), [tested.known[n] for n in index]
+        labels = tested.labels[source.number][index]
+        same = shown(to_pixels(translator.translate(real, labels, labels)), device)
         for metric in metrics.values():
-            metric.see(real, known)
+            metric.see(real, known, same)
     compared: Counter[str] = Counter()
     done, total = 0, sum(map(len, tested.edits.values()))
     for edit, index in tested.batches():

@@ -73,7 +73,7 @@ class Judge:
 class JudgeFeatures(Features):
     """What the judge makes of pictures before it says what it sees: features of this very data, not Inception's."""
 
-    name = "judge"
+    name = label = "judge"
 
     def __init__(self, judge: Judge) -> None:
         super().__init__(Settings())

@@ -27,6 +27,7 @@ _TABLED: Final = {
 
 def show(report: Report, console: Console) -> None:
     """Prints a report."""
+    _show_cost(report, console)
     for result in report.results:
         figures = {name: value for each in result.figures.values() for name, value in each.items()}
         edits = sum(result.edits.values())
@@ -46,6 +47,14 @@ def show(report: Report, console: Console) -> None:
         for name, value in figures.items():
             if not _has_table(name):
                 console.print(f"{name}: {value:.4g}", markup=False, soft_wrap=True)
+
+
+def _show_cost(report: Report, console: Console) -> None:
+    cost = report.cost
+    weights = " and ".join(f"{count / 1e6:.2f} M of the {role}" for role, count in cost["parameters"].items())
+    console.print(f"weights: {weights}; the translator takes {cost['translator_bytes'] / 1e6:.1f} MB", markup=False)
+    minutes, speed = cost["training_seconds"] / 60, cost["pictures_per_second"]
+    console.print(f"trained for {minutes:.1f} minutes; translates {speed:.0f} pictures/s here", markup=False)
 
 
 def _tables(result: Result, figures: Mapping[str, float], width: int) -> Iterator[tuple[str, Table]]:

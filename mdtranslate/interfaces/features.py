@@ -18,6 +18,8 @@ class Features(Component, nn.Module):
     name, never from the network.
     """
 
+    label: str
+    """A word for it in the names of figures: `fid (judge)`."""
     identity: str
     """What it is, with the hash of its weights: equal identities, equal features. Tables of results show it."""
 

@@ -54,8 +54,8 @@ class Metric(Component):
         self.attributes = tuple(attributes)
         self.judge = judge
 
-    def see(self, real: Tensor, known: Sequence[Mapping[str, Value]]) -> None:
-        """Takes in real test pictures [B, 3, H, W] in [-1, 1] and what is known of each.
+    def see(self, real: Tensor, known: Sequence[Mapping[str, Value]], same: Tensor) -> None:
+        """Takes in real test pictures [B, 3, H, W] in [-1, 1], what is known of each, and each translated to that.
 
         Each picture comes once, before any edit. By default they do not matter.
         """

@@ -31,9 +31,18 @@ def register_losses() -> Mapping[str, str]:
 
 
 @hookimpl
+def register_features() -> Mapping[str, str]:
+    return {"inception": "mdtranslate_basics.inception:Inception"}
+
+
+@hookimpl
 def register_metrics() -> Mapping[str, str]:
     return {
         "edit-accuracy": "mdtranslate_basics.metrics:EditAccuracy",
         "reconstruction": "mdtranslate_basics.metrics:Reconstruction",
         "counterfactual": "mdtranslate_basics.metrics:Counterfactual",
+        "distribution": "mdtranslate_basics.distribution:Distribution",
+        "edit-magnitude": "mdtranslate_basics.differences:EditMagnitude",
+        "perceptual-distance": "mdtranslate_basics.differences:PerceptualDistance",
+        "face-identity": "mdtranslate_basics.differences:FaceIdentity",
     }

@@ -33,8 +33,8 @@ class Content(Loss):
 
     def _apply(self, fn: Any, recurse: bool = True) -> Any:
         for each in self._network:
-            each._apply(fn)  # type: ignore[no-untyped-call]
-        return super()._apply(fn, recurse)
+            each._apply(fn)
+        return super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
 
     def generator(self, t: Translation) -> Terms:
         wanted = t.real if self.config.to == "source" else t.truth

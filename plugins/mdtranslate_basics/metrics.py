@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any, Final
 
@@ -11,14 +11,14 @@ import torch
 from torch import Tensor
 from torchmetrics.functional.image import structural_similarity_index_measure
 
-from mdtranslate.interfaces import Attribute, Edited, Features, Metric
+from mdtranslate.interfaces import Attribute, Edited, Features, Metric, Value
 from mdtranslate.interfaces.dataset import spell
 
 SMALLEST_FOR_SSIM: Final = 11  # The side of its window.
 ROUNDING: Final = 1 / 255**2 / 12  # Mean squared error of a perfect picture that is stored in 8 bits.
 
 
-class _Means(Metric):
+class Means(Metric):
     """Figures that are means over pictures, kept as a sum and a count by name."""
 
     def __init__(self, config: Any, *, attributes: Sequence[Attribute], judge: Features) -> None:
@@ -35,7 +35,7 @@ class _Means(Metric):
         return {name: self.sums[name] / count for name, count in self.counts.items() if count}
 
 
-class EditAccuracy(_Means):
+class EditAccuracy(Means):
     """What the judge sees after an edit: shares of pictures, from 0 to 1.
 
     - `hair/accuracy`, `hair=Blond_Hair/accuracy`: the edited attribute has the wanted value;
@@ -75,22 +75,35 @@ class EditAccuracy(_Means):
         return {**figures, **({"preservation": fmean(kept)} if kept else {})}
 
 
-class Reconstruction(_Means):
-    """Mean absolute difference of a picture and the same after an edit and back, on the scale of [-1, 1] (so 0 to 2).
+class Reconstruction(Means):
+    """What is left of a picture after an edit and back (cycle), and after a translation to what it is (identity).
 
-    `hair/l1` by edited attribute, and `l1` over all edits.
+    Mean absolute difference on the scale of [-1, 1] (so 0 to 2): `hair/l1` by edited attribute, and `l1` over all
+    edits. `cycle psnr`, `cycle ssim`, and of the identity `identity l1`, `identity psnr`, `identity ssim`, as
+    `counterfactual` has them.
     """
 
     name = "reconstruction"
+
+    def see(self, real: Tensor, known: Sequence[Mapping[str, Value]], same: Tensor) -> None:
+        self._likeness("identity", same, real)
+        self.add("identity l1", (same.float() - real.float()).abs().mean((1, 2, 3)))
 
     def update(self, batch: Edited) -> None:
         distance = (batch.reconstruction.float() - batch.real.float()).abs().mean((1, 2, 3))
         for attribute in batch.edit:
             self.add(f"{attribute}/l1", distance)
         self.add("l1", distance)
+        self._likeness("cycle", batch.reconstruction, batch.real)
+
+    def _likeness(self, name: str, made: Tensor, real: Tensor) -> None:
+        one, other = _unit(made), _unit(real)
+        self.add(f"{name} psnr", _psnr(one, other))
+        if min(real.shape[2:]) >= SMALLEST_FOR_SSIM:
+            self.add(f"{name} ssim", _ssim(one, other))
 
 
-class Counterfactual(_Means):
+class Counterfactual(Means):
     """Likeness of an edited picture to the true one, and how much nearer it is than the picture before the edit.
 
     PSNR in decibels and SSIM (Wang et al. 2004, window of 11 pixels), of each picture on the scale of [0, 1], averaged

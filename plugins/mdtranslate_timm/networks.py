@@ -52,6 +52,7 @@ class TimmFeatures(Features):
         mean, deviation = (self.network.default_cfg[name] for name in ("mean", "std"))
         self.register_buffer("mean", torch.tensor(mean)[:, None, None], persistent=False)
         self.register_buffer("deviation", torch.tensor(deviation)[:, None, None], persistent=False)
+        self.label = config.model
         self.identity = f"timm {config.model}, {_origin(config)}"
         self.requires_grad_(False).eval()
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import timm
 import torch
 from click.testing import CliRunner
 from PIL import Image
@@ -81,9 +82,11 @@ def eyes(monkeypatch: pytest.MonkeyPatch) -> None:
                 for picture, colours in zip(real, inside, strict=True)
             ]
 
+    network = timm.create_model("test_resnet").eval()
+
     def obtain(sources: list[Source], size: int, device: torch.device, *rest: object) -> Judge:
         accuracy = {source.name: {"colour": 0.75} for source in sources}
-        return Eyes(Judged(sources).attributes, torch.nn.Identity(), device, {"network": "eyes", "key": "k"}, accuracy)
+        return Eyes(Judged(sources).attributes, network, device, {"network": "eyes", "key": "k"}, accuracy)
 
     monkeypatch.setattr(evaluation, "obtain_judge", obtain)
 
@@ -136,7 +139,11 @@ def test_report_and_picture(run: RunFolder, eyes: None) -> None:
     assert written == report.json()
     body = written["datasets"]["squares"]
     assert next(iter(body)) == "judge" and next(iter(body["judge"])) == "accuracy_on_real_pictures"
-    assert set(body["figures"]) == {"edit-accuracy", "reconstruction", "counterfactual"}
+    # Every metric that needs no setting.
+    assert {"edit-accuracy", "reconstruction", "counterfactual", "distribution"} <= set(body["figures"])
+    assert "face-identity" not in body["figures"]
+    assert body["facts"]["distribution"]["network"] == "judge k"
+    assert written["cost"]["pictures_per_second"] > 0 and set(written["cost"]["parameters"]) >= {"generator"}
     with Image.open(run.path / "evaluation" / "edits.png") as image:
         assert image.mode == "RGB" and image.width > image.height
     text = io.StringIO()

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import timm
 import torch
 from rich.console import Console
 from toys import toy_run
@@ -42,8 +43,10 @@ def blind(monkeypatch: pytest.MonkeyPatch) -> None:
         def predict(self, real: torch.Tensor) -> list[dict]:
             return [{"colour": "red", "framed": True, "bright": True} for _ in real]
 
+    network = timm.create_model("test_resnet").eval()
+
     def obtain(sources: list[Source], *rest: object) -> Judge:
-        return Blind(Judged(sources).attributes, torch.nn.Identity(), CPU, {"key": "k"}, {"colours": {"colour": 0.5}})
+        return Blind(Judged(sources).attributes, network, CPU, {"key": "k"}, {"colours": {"colour": 0.5}})
 
     monkeypatch.setattr(evaluation, "obtain_judge", obtain)
 

@@ -86,7 +86,8 @@ def test_reconstruction_is_the_mean_difference() -> None:
     one = metric("reconstruction")
     one.update(edited({"hair": "blond"}, [{}] * 3, real=0.5, reconstruction=0.25))
     one.update(edited({"Male": True}, [{}], real=-1.0, reconstruction=1.0))
-    assert one.compute() == pytest.approx({"hair/l1": 0.25, "Male/l1": 2.0, "l1": (3 * 0.25 + 2) / 4})
+    found = {name: value for name, value in one.compute().items() if name.endswith("l1")}
+    assert found == pytest.approx({"hair/l1": 0.25, "Male/l1": 2.0, "l1": (3 * 0.25 + 2) / 4})
 
 
 def test_psnr_and_ssim_of_a_better_picture() -> None:
