@@ -193,6 +193,12 @@ class Train(Settings):
         return self
 
 
+class Evaluation(Settings):
+    """How translations are judged."""
+
+    together: int = Field(1, ge=1, le=6, description="attributes that an edit changes at once, at most")
+
+
 class Optimizer(Settings):
     """Adam (Kingma and Ba 2015) for one network."""
 
@@ -231,6 +237,9 @@ class Recipe(Settings):
     discriminator: Choice[Discriminator] = Field(description="the network that judges")
     losses: dict[str, Choice[Loss]] = Field(min_length=1, description="what the networks learn from")
     metrics: dict[str, Choice[Metric]] = Field(default_factory=dict, description="what `mdtranslate evaluate` measures")
+    evaluation: Evaluation = Field(
+        default_factory=lambda: Evaluation.model_validate({}), description="how translations are judged"
+    )
     data: Data = Field(default_factory=lambda: Data.model_validate({}), description="how pictures become batches")
     train: Train = Field(
         default_factory=lambda: Train.model_validate({}), description="how long, how often, and what is kept"

@@ -88,7 +88,7 @@ class _Worker:
             self._train(facts["steps"])
         report = read_json(self.run / "evaluation" / "report.json")
         if facts.get("evaluated") != self._measures() or not report:
-            self._call("evaluate", str(self.run), f"metrics={toml_value(self.suite.metrics)}", "--device", self.device)
+            self._call("evaluate", str(self.run), *self._measures(), "--device", self.device)
             write_json(self.cell.folder / "cell.json", {**facts, "evaluated": self._measures()})
             return "evaluated" if trained else "trained and evaluated"
         return "done before"
@@ -123,8 +123,8 @@ class _Worker:
         tree = {**plain(self.resolved.recipe), "seed": self.cell.seed, "budget": self.budget.model_dump()}
         return hashlib.blake2b(json.dumps(tree, sort_keys=True).encode(), digest_size=8).hexdigest()
 
-    def _measures(self) -> str:
-        return toml_value(self.suite.metrics)
+    def _measures(self) -> list[str]:
+        return [f"metrics={toml_value(self.suite.metrics)}", f"evaluation.together={self.suite.together}"]
 
     def _call(self, *words: str) -> None:
         """Runs a command of ours. Raises `Failed` with the last line that it said."""

@@ -64,6 +64,7 @@ class Suite(Settings):
         description="figures of the tables, as metrics call them; one that metrics give by attribute is the mean of "
         "those",
     )
+    together: int = Field(1, ge=1, le=6, description="attributes that an edit changes at once, at most")
     pictures: int = Field(5, ge=1, le=32, description="test pictures that the page shows")
     edits: tuple[str, ...] = Field((), description="edits that the page shows: hair=Blond_Hair; the first if left out")
 

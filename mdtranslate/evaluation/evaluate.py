@@ -49,6 +49,8 @@ class Result:
     """Everything that any of the datasets knows, which is what the judge judges."""
     edited: tuple[str, ...]
     """The attributes that were edited: those that the run labels, of this dataset and of the others."""
+    together: tuple[str, ...]
+    """Attributes that were edited at once: `hair+Eyeglasses`."""
     transferred: Mapping[str, str]
     """Of those, the attributes that only another dataset labels, and which."""
     judge: Mapping[str, Any]
@@ -72,6 +74,7 @@ class Result:
             "digest": self.digest,
             "attributes": list(self.attributes),
             "edited": list(self.edited),
+            "together": list(self.together),
             "transferred": dict(self.transferred),
             "edits": dict(self.edits),
             "compared_with_truth": dict(self.compared),
@@ -110,10 +113,10 @@ def evaluate(run: RunFolder, device: torch.device, overrides: Sequence[str] = ()
     """Measures a run with the metrics of its recipe and writes `evaluation/` in its folder.
 
     Every test picture is translated to every other value of every attribute that the run labels, of its own dataset and
-    of the others.
-    "None of these" is no target, and a picture of which the attribute is unknown is left out of its edits.
-    `overrides` may change only `metrics`. Raises `RecipeError` for any other, `CheckpointError` for a run that has no
-    translator or a damaged one, `DataError` for a test split without pictures.
+    of the others, and of several attributes at once (`evaluation.together`). "None of these" is no target, and a
+    picture of which the attribute is unknown is left out of its edits.
+    `overrides` may change only `metrics` and `evaluation`. Raises `RecipeError` for any other, `CheckpointError` for a
+    run that has no translator or a damaged one, `DataError` for a test split without pictures.
     """
     recipe = _recipe(run, overrides)
     translator = Translator.load(run.path, device)
@@ -122,7 +125,8 @@ def evaluate(run: RunFolder, device: torch.device, overrides: Sequence[str] = ()
     judge, judged = obtain_judge(sources, recipe.data.image_size, device, progress, training), Judged(sources)
     results = []
     for source in sources:
-        tested = prepare(source, sources, judged, recipe.data.image_size, translator, device, progress)
+        size, together = recipe.data.image_size, recipe.evaluation.together
+        tested = prepare(source, sources, judged, size, translator, device, progress, together)
         results.append(_measure(tested, recipe.metrics, translator, judge, device, progress))
         with disk(run.path / "evaluation"):
             (run.path / "evaluation").mkdir(exist_ok=True)
@@ -137,11 +141,13 @@ def evaluate(run: RunFolder, device: torch.device, overrides: Sequence[str] = ()
 
 def _recipe(run: RunFolder, overrides: Sequence[str]) -> Recipe:
     for text in overrides:
-        if text.partition("=")[0].strip().partition(".")[0] != "metrics":
-            raise RecipeError(f"{text}: an evaluation can change only metrics, such as metrics.l1=reconstruction")
+        if text.partition("=")[0].strip().partition(".")[0] not in ("metrics", "evaluation"):
+            raise RecipeError(
+                f"{text}: an evaluation can change only metrics and evaluation, such as metrics.l1=reconstruction"
+            )
     path = run.path / "recipe.toml"
     tree = read_toml(path)
-    if not tree.get("metrics") and not overrides:
+    if not tree.get("metrics") and not any(text.startswith("metrics") for text in overrides):
         tree["metrics"] = {name: {} for name in registry().names("metric") if _needs_nothing(name)}
     return resolve_tree(run.name, tree, overrides, source=str(path)).recipe
 
@@ -191,7 +197,7 @@ def _measure(
         compared[str(edit)] += len(places)
         done += len(index)
         progress(f"{source.name} edits", done, total)
-    edited = {edit.judged: edit.source for edit in tested.edits}
+    edited = {edit.judged: edit.source for edit in tested.edits if len(edit.parts) == 1}
     return Result(
         dataset=source.name,
         pictures=len(tested.known),
@@ -199,6 +205,7 @@ def _measure(
         digest=tested.packed.digest,
         attributes=tuple(each.name for each in judge.attributes),
         edited=tuple(edited),
+        together=tuple(dict.fromkeys(edit.judged for edit in tested.edits if len(edit.parts) > 1)),
         transferred={name: owner.name for name, owner in edited.items() if owner is not source},
         judge=judge.facts,
         accuracy=judge.accuracy.get(source.name, {}),
@@ -219,9 +226,10 @@ def _picture(tested: Tested, owner: Source, translator: Translator, device: torc
     pixels = np.asarray(tested.packed.pixels[index])
     real = shown(pixels, device)
     columns, titles = [pixels], ["test picture"]
-    for edit in (each for each in tested.edits if each.source is owner):
+    for edit in (each for each in tested.edits if each.source is owner and len(each.parts) == 1):
+        ((_, _, value),) = edit.parts
         columns.append(to_pixels(translator.translate(real, *tested.targets(translator, edit, index))))
-        titles.append(spell(edit.value) if isinstance(edit.value, str) else str(edit))
+        titles.append(spell(value) if isinstance(value, str) else str(edit))
         if any(pair[0] == edit for pair in tested.truth):
             # Grey where the true picture is unknown.
             truth = np.full_like(pixels, 128)

@@ -77,10 +77,16 @@ def _tables(result: Result, figures: Mapping[str, float], width: int) -> Iterato
         yield "reconstruction after an edit and back: mean absolute difference on the scale of -1 to 1", there_and_back
     if any(f"{edit}/accuracy" in figures for edit in result.edits):
         each = _table("edit", "pictures", "as wanted", "PSNR gain")
-        for edit, count in result.edits.items():
+        for edit, count in ((edit, count) for edit, count in result.edits.items() if "," not in edit):
             share, gain = figures.get(f"{edit}/accuracy"), figures.get(f"{edit}/psnr gain")
             each.add_row(_row(result, edit), str(count), _percent(share), _number(gain, "{:+.2f}"))
         yield "each edit by itself", each
+    if result.together:
+        each = _table("edited at once", "all as wanted", "PSNR gain")
+        for scope in result.together:
+            share, gain = figures.get(f"{scope}/accuracy"), figures.get(f"{scope}/psnr gain")
+            each.add_row(escape(scope), _percent(share), _number(gain, "{:+.2f}"))
+        yield "several attributes at once", each
     shown = {name: _LIKENESS[name] for name in _LIKENESS if any(f"{each}/{name}" in figures for each in result.edited)}
     if shown:
         heads = [head for name, _ in shown.values() for head in (name, "nothing", "gain")]
@@ -135,7 +141,7 @@ def _row(result: Result, edited: str) -> str:
 
 def _confusion(result: Result, figures: Mapping[str, float]) -> Iterator[str]:
     """A line for every edit that is wrong too often: what the edited attribute was taken for instead."""
-    for edit in result.edits:
+    for edit in (each for each in result.edits if "," not in each):
         accuracy = figures.get(f"{edit}/accuracy")
         if accuracy is None or accuracy >= GOOD:
             continue

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations, product
 
 import numpy as np
 import torch
@@ -28,23 +29,29 @@ BATCH = 64
 
 @dataclass(frozen=True)
 class Edit:
-    """A change of one attribute."""
+    """A change of one attribute, or of several at once."""
 
     source: Source
-    """The dataset that labels the attribute."""
-    attribute: str
-    """Its name there."""
-    judged: str
-    """Its name with the judge."""
-    value: Value
+    """The dataset that labels the attributes."""
+    parts: tuple[tuple[str, str, Value], ...]
+    """Of each attribute: its name there, its name with the judge, and the value that it gets."""
 
     def __str__(self) -> str:
-        return f"{self.judged}={spell(self.value)}"
+        return ",".join(f"{judged}={spell(value)}" for _, judged, value in self.parts)
+
+    @property
+    def judged(self) -> str:
+        """What is changed: `hair`, or `hair+Eyeglasses`."""
+        return "+".join(judged for _, judged, _ in self.parts)
 
     @property
     def change(self) -> dict[str, Value]:
         """As metrics are told it."""
-        return {self.judged: self.value}
+        return {judged: value for _, judged, value in self.parts}
+
+    def at_home(self) -> dict[str, Value]:
+        """As the dataset calls it."""
+        return {name: value for name, _, value in self.parts}
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +74,7 @@ class Tested:
         """Labels of pictures before and after an edit, [B, L] each."""
         encoder, number = translator.encoder, edit.source.number
         before = self.labels[number][index]
-        wanted = [{**encoder.decode(each), edit.attribute: edit.value} for each in before]
+        wanted = [{**encoder.decode(each), **edit.at_home()} for each in before]
         return before, torch.stack([encoder.encode(each, number) for each in wanted])
 
     def batches(self) -> Iterator[tuple[Edit, list[int]]]:
@@ -88,8 +95,11 @@ def prepare(
     translator: Translator,
     device: torch.device,
     progress: Progress,
+    together: int = 1,
 ) -> Tested:
     """The test pictures of `source`, one of the run's `sources`, at `size` pixels, ready to be edited.
+
+    Edits are of one attribute, of every dataset, and of up to `together` attributes of its own at once.
 
     Raises `DataError` for a test split without pictures, or of which nothing could be edited.
     """
@@ -109,7 +119,7 @@ def prepare(
             if own:
                 raise
             continue
-        for edit in _edits(other, judged, {each.judged for each in edits}):
+        for edit in _edits(other, judged, {each.judged for each in edits}, together if own else 1):
             edits[edit] = [n for n, has in enumerate(known) if _changes(has, edit, own)]
     edits = {edit: chosen for edit, chosen in edits.items() if chosen}
     if not any(edit.source is source for edit in edits):
@@ -118,11 +128,11 @@ def prepare(
     pairs: list[tuple[Edit, int]] = []
     others: list[Record] = []
     for edit, chosen in edits.items():
-        name = judged.own(edit.judged, source)
-        if name is None:
+        wanted = {judged.own(name, source): value for name, value in edit.change.items()}
+        if None in wanted:
             continue
         for n in chosen:
-            if (after := source.dataset.counterfactual(records[n], {name: edit.value})) is not None:
+            if (after := source.dataset.counterfactual(records[n], wanted)) is not None:  # type: ignore[arg-type]
                 pairs.append((edit, n))
                 others.append(after)
     truths = source.pack(others, size, "test, edited", progress)
@@ -141,18 +151,21 @@ def shown(pixels: NDArray[np.uint8], device: torch.device) -> Tensor:
     return normalise(to_device(pixels, device))
 
 
-def _edits(source: Source, judged: Judged, taken: set[str]) -> Iterator[Edit]:
+def _edits(source: Source, judged: Judged, taken: set[str], together: int) -> Iterator[Edit]:
     """Every edit of a dataset's attributes; not of those in `taken`, which another dataset labels too."""
-    for attribute in source.attributes:
-        name = judged.names[source.number][attribute.name]
-        for value in attribute.allowed:
-            if value is not None and name not in taken:
-                yield Edit(source, attribute.name, name, value)
+    parts = [
+        [(each.name, name, value) for value in each.allowed if value is not None]
+        for each in source.attributes
+        if (name := judged.names[source.number][each.name]) not in taken
+    ]
+    for count in range(1, together + 1):
+        for some in combinations(parts, count):
+            yield from (Edit(source, chosen) for chosen in product(*some))
 
 
 def _changes(known: Mapping[str, Value], edit: Edit, own: bool) -> bool:
-    """Whether an edit is one. What is unknown of a picture is not asked of its own dataset, and nothing else is."""
-    return known[edit.judged] != edit.value if edit.judged in known else not own
+    """Whether an edit changes all that it names. What is unknown of a picture only its own dataset could be asked."""
+    return all(known[name] != value if name in known else not own for name, value in edit.change.items())
 
 
 def _nothing(translator: Translator, source: Source, count: int) -> Tensor:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mdtranslate.interfaces.component import Component
-from mdtranslate.interfaces.dataset import Attribute, Value
+from mdtranslate.interfaces.dataset import Attribute, Value, spell
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,7 +24,7 @@ class Edited:
     """
 
     edit: Mapping[str, Value]
-    """The attribute that was changed, and to what."""
+    """The attributes that were changed, mostly one, and to what."""
 
     real: Tensor
     """The pictures before."""
@@ -43,6 +43,11 @@ class Edited:
 
     judged: Sequence[Mapping[str, Value]]
     """What the independent judge sees in each of `fake`."""
+
+    @property
+    def scopes(self) -> tuple[str, str]:
+        """What figures of the edit are called by: `hair` and `hair=Blond_Hair`; of several, `hair+Male` and so on."""
+        return "+".join(self.edit), ",".join(f"{name}={spell(value)}" for name, value in self.edit.items())
 
 
 class Metric(Component):

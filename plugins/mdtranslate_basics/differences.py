@@ -11,7 +11,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mdtranslate import Attribute, Choice, Edited, Features, Settings
-from mdtranslate.interfaces import spell
 from mdtranslate_basics.metrics import Means
 
 GREY: Final = 127.5  # Grey levels of a step of 1 on the scale of [-1, 1].
@@ -31,10 +30,9 @@ class EditMagnitude(Means):
 
     def update(self, batch: Edited) -> None:
         difference = (batch.fake.float() - batch.real.float()).abs() * GREY
-        for attribute, value in batch.edit.items():
-            for scope in (attribute, f"{attribute}={spell(value)}"):
-                self.add(f"{scope}/change", difference.mean((1, 2, 3)))
-                self.add(f"{scope}/changed", (difference.amax(1) > self.config.above).float().mean((1, 2)))
+        for scope in batch.scopes:
+            self.add(f"{scope}/change", difference.mean((1, 2, 3)))
+            self.add(f"{scope}/changed", (difference.amax(1) > self.config.above).float().mean((1, 2)))
 
 
 class PerceptualDistance(Means):
@@ -61,10 +59,9 @@ class PerceptualDistance(Means):
             return
         network = self.network.to(batch.fake.device)
         truth, fake, idle = (network.maps(each) for each in (batch.truth, batch.fake, batch.real))
-        for attribute, value in batch.edit.items():
-            for scope in (attribute, f"{attribute}={spell(value)}"):
-                self.add(f"{scope}/distance ({self.network.label})", _apart(fake, truth))
-                self.add(f"{scope}/distance ({self.network.label}) of doing nothing", _apart(idle, truth))
+        for scope in batch.scopes:
+            self.add(f"{scope}/distance ({self.network.label})", _apart(fake, truth))
+            self.add(f"{scope}/distance ({self.network.label}) of doing nothing", _apart(idle, truth))
 
     def facts(self) -> dict[str, Any]:
         return {"network": self.network.identity}
@@ -88,9 +85,8 @@ class FaceIdentity(Means):
     def update(self, batch: Edited) -> None:
         network = self.network.to(batch.fake.device)
         likeness = F.cosine_similarity(network(batch.fake), network(batch.real), dim=1)
-        for attribute, value in batch.edit.items():
-            for scope in (attribute, f"{attribute}={spell(value)}"):
-                self.add(f"{scope}/identity", likeness)
+        for scope in batch.scopes:
+            self.add(f"{scope}/identity", likeness)
 
     def facts(self) -> dict[str, Any]:
         return {"network": self.network.identity}

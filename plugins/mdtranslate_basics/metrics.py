@@ -40,47 +40,43 @@ class EditAccuracy(Means):
 
     - `hair/accuracy`, `hair=Blond_Hair/accuracy`: the edited attribute has the wanted value;
     - `hair/preserves/Male`: another attribute is what it was; pictures in which it is unknown are left out;
-    - `preservation`: the mean of all `.../preserves/...`;
-    - `hair=Blond_Hair/judged/Brown_Hair`: what the edited attribute was taken for.
+    - `preservation`: the mean of all `.../preserves/...` of edits of one attribute;
+    - `hair=Blond_Hair/judged/Brown_Hair`: what the edited attribute was taken for;
+    - `hair+Male/accuracy`: edited at once, all have the wanted values.
     """
 
     name = "edit-accuracy"
 
     def update(self, batch: Edited) -> None:
-        for attribute in self.attributes:
-            if attribute.name in batch.edit:
-                self._edited(attribute, batch)
-
-    def _edited(self, attribute: Attribute, batch: Edited) -> None:
-        wanted = batch.edit[attribute.name]
-        edit = f"{attribute.name}={spell(wanted)}"
-        seen = [each[attribute.name] for each in batch.judged]
-        right = [value == wanted for value in seen]
-        self.add(f"{attribute.name}/accuracy", right)
+        scope, edit = batch.scopes
+        right = [all(judged[name] == value for name, value in batch.edit.items()) for judged in batch.judged]
+        self.add(f"{scope}/accuracy", right)
         self.add(f"{edit}/accuracy", right)
-        for value in attribute.allowed:
-            self.add(f"{edit}/judged/{spell(value)}", [each == value for each in seen])
-        for other in self.attributes:
-            if other.name not in batch.edit:
+        for attribute in self.attributes:
+            if attribute.name not in batch.edit:
                 kept = [
-                    judged[other.name] == before[other.name]
+                    judged[attribute.name] == before[attribute.name]
                     for judged, before in zip(batch.judged, batch.before, strict=True)
-                    if other.name in before
+                    if attribute.name in before
                 ]
-                self.add(f"{attribute.name}/preserves/{other.name}", kept)
+                self.add(f"{scope}/preserves/{attribute.name}", kept)
+            elif len(batch.edit) == 1:
+                for value in attribute.allowed:
+                    seen = [judged[attribute.name] == value for judged in batch.judged]
+                    self.add(f"{edit}/judged/{spell(value)}", seen)
 
     def compute(self) -> dict[str, float]:
         figures = super().compute()
-        kept = [value for name, value in figures.items() if "/preserves/" in name]
+        kept = [value for name, value in figures.items() if "/preserves/" in name and "+" not in name]
         return {**figures, **({"preservation": fmean(kept)} if kept else {})}
 
 
 class Reconstruction(Means):
     """What is left of a picture after an edit and back (cycle), and after a translation to what it is (identity).
 
-    Mean absolute difference on the scale of [-1, 1] (so 0 to 2): `hair/l1` by edited attribute, and `l1` over all
-    edits. `cycle psnr`, `cycle ssim`, and of the identity `identity l1`, `identity psnr`, `identity ssim`, as
-    `counterfactual` has them.
+    Mean absolute difference on the scale of [-1, 1] (so 0 to 2): `hair/l1` by edited attribute, `l1` over all
+    edits of one attribute. `cycle psnr`, `cycle ssim`, and of the identity `identity l1`, `identity psnr`,
+    `identity ssim`, as `counterfactual` has them.
     """
 
     name = "reconstruction"
@@ -91,10 +87,10 @@ class Reconstruction(Means):
 
     def update(self, batch: Edited) -> None:
         distance = (batch.reconstruction.float() - batch.real.float()).abs().mean((1, 2, 3))
-        for attribute in batch.edit:
-            self.add(f"{attribute}/l1", distance)
-        self.add("l1", distance)
-        self._likeness("cycle", batch.reconstruction, batch.real)
+        self.add(f"{batch.scopes[0]}/l1", distance)
+        if len(batch.edit) == 1:
+            self.add("l1", distance)
+            self._likeness("cycle", batch.reconstruction, batch.real)
 
     def _likeness(self, name: str, made: Tensor, real: Tensor) -> None:
         one, other = _unit(made), _unit(real)
@@ -121,11 +117,10 @@ class Counterfactual(Means):
         figures = {"psnr": (_psnr(fake, truth), _psnr(nothing, truth))}
         if min(truth.shape[2:]) >= SMALLEST_FOR_SSIM:
             figures["ssim"] = (_ssim(fake, truth), _ssim(nothing, truth))
-        for attribute, value in batch.edit.items():
-            for scope in (attribute, f"{attribute}={spell(value)}"):
-                for name, (ours, idle) in figures.items():
-                    self.add(f"{scope}/{name}", ours)
-                    self.add(f"{scope}/{name} of doing nothing", idle)
+        for scope in batch.scopes:
+            for name, (ours, idle) in figures.items():
+                self.add(f"{scope}/{name}", ours)
+                self.add(f"{scope}/{name} of doing nothing", idle)
 
     def compute(self) -> dict[str, float]:
         figures = super().compute()
