@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from mdtranslate.config import Choice
+    from mdtranslate.choice import Choice
     from mdtranslate.errors import MdtranslateError
     from mdtranslate.hookspecs import hookimpl
     from mdtranslate.interfaces import (
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from mdtranslate.translator import Translator
 
 _ELSEWHERE = {
-    "Choice": "config",
+    "Choice": "choice",
     "MdtranslateError": "errors",
     "Translation": "translation",
     "Translator": "translator",

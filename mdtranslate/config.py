@@ -4,103 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Generic, Literal, TypeVar, get_args
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, GetCoreSchemaHandler, PositiveInt, ValidationError, field_validator, model_validator
-from pydantic_core import InitErrorDetails, PydanticCustomError, core_schema
+from pydantic import Field, PositiveInt, field_validator, model_validator
 
-from mdtranslate.errors import MdtranslateError, PluginError, RecipeError, nearest
-from mdtranslate.interfaces import Component, Dataset, Discriminator, Generator, LabelEncoder, Loss, Metric, Settings
-from mdtranslate.registry import KINDS, UnknownName, kind_class, registry
-
-C = TypeVar("C", bound=Component)
+from mdtranslate.choice import Choice
+from mdtranslate.errors import nearest
+from mdtranslate.interfaces import Dataset, Discriminator, Generator, LabelEncoder, Loss, Metric, Settings
 
 GROUPS = ("datasets", "losses", "metrics")
 """Tables of components by instance: the key of an instance is its name where it has no other."""
-
-
-class Choice(Generic[C]):
-    """A component that a recipe picked, with its validated settings.
-
-    As a pydantic field, `Choice[Generator]` takes a name or a table with a `name`, looks the component up, and
-    validates the rest of the table with the component's own `Config`. Choices nest.
-    """
-
-    def __init__(self, component: type[C], config: Settings) -> None:
-        self.component = component
-        self.config = config
-        self.kind = next(kind for kind in KINDS if issubclass(component, kind_class(kind)))
-
-    @property
-    def name(self) -> str:
-        return self.component.name
-
-    def build(self, **context: Any) -> C:
-        """The component itself.
-
-        Raises `RecipeError` where the component refuses its settings with a `ValueError`, which is how it says that
-        they do not go together, and `PluginError` that names the plugin where it fails in any other way.
-        """
-        try:
-            return self.component(self.config, **context)  # type: ignore[call-arg]
-        except MdtranslateError:
-            raise
-        except (Exception, SystemExit) as error:
-            what = f"{self.kind} {self.name!r} of {registry().owner(self.kind, self.name)}"
-            said = " ".join(str(error).split())
-            if type(error) is ValueError:
-                raise RecipeError(f"{what} refuses its settings: {said}") from error
-            raise PluginError(f"{what} failed: {type(error).__name__}: {said}") from error
-
-    def dump(self) -> dict[str, Any]:
-        """The table that validates to this choice, every setting included."""
-        return {"name": self.name, **self.config.model_dump(mode="json")}
-
-    @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
-        (base,) = get_args(source)
-        return core_schema.no_info_plain_validator_function(
-            lambda value: _choose(base, value),
-            serialization=core_schema.plain_serializer_function_ser_schema(lambda choice: choice.dump()),
-        )
-
-
-def _choose(base: type[C], value: Any) -> Choice[C]:
-    if isinstance(value, Choice):
-        return value
-    role = base.__name__.lower()
-    kind = next(kind for kind in KINDS if issubclass(base, kind_class(kind)))
-    table = {"name": value} if isinstance(value, str) else value
-    if not isinstance(table, Mapping):
-        raise PydanticCustomError("choice", f"a {role} is a name, or a table with a name")
-    name = table.get("name")
-    if not isinstance(name, str):
-        hint = nearest("", registry().names(kind))
-        raise _misnamed(base, table, f"the name of a {role} is missing; {hint}" if name is None else f"no name; {hint}")
-    try:
-        component = registry().component(kind, name)
-    except UnknownName as error:
-        raise _misnamed(base, table, str(error)) from None
-    if not issubclass(component, base):
-        raise _misnamed(base, table, f"{name!r} is a {kind}, but no {role}")
-    rest = {key: each for key, each in table.items() if key != "name"}
-    # A nested ValidationError keeps its own locations below ours: pydantic joins them.
-    return Choice(component, component.Config.model_validate(rest))
-
-
-def _misnamed(base: type[Component], table: Mapping[str, Any], message: str) -> ValidationError:
-    custom = PydanticCustomError("choice", "{message}", {"message": message})
-    place = ("name",) if "name" in table else ()
-    return ValidationError.from_exception_data(
-        base.__name__, [InitErrorDetails(type=custom, loc=place, input=table.get("name", table))]
-    )
-
-
-def _named_by_key(value: Any) -> Any:
-    """`[losses.wgan-gp]` without a `name` means the loss of that name."""
-    if not isinstance(value, Mapping):
-        return value
-    return {key: {"name": key, **each} if isinstance(each, Mapping) else each for key, each in value.items()}
 
 
 class Data(Settings):
@@ -193,9 +107,43 @@ class Train(Settings):
         return self
 
 
+class Judging(Settings):
+    """The classifier that says what pictures show, and how it is trained on real ones.
+
+    After each round it is tried on the val split; the best is kept.
+    """
+
+    model: str = Field("resnet18", description="network: timm.list_models() has all names")
+    weights: Path | None = Field(
+        None,
+        description="file of its first weights, as torch.save writes a state_dict of timm; random ones if left out",
+    )
+    rounds: int = Field(4, ge=1, description="rounds of training")
+    least: int = Field(2_000, ge=1, description="pictures of a round: all of the train split, but at least so many")
+    most: int = Field(20_000, ge=1, description="pictures of a round at most")
+    batch_size: int = Field(32, ge=2, description="pictures per step")
+    learning_rate: float = Field(2e-3, gt=0, description="largest step size of AdamW, in one cycle")
+    weight_decay: float = Field(0.05, ge=0, description="of AdamW")
+    shift: float = Field(1 / 16, ge=0, lt=1, description="pictures are moved by up to this part of their side")
+    flip: bool | None = Field(None, description="mirror half of the pictures; as data.flip has it if left out")
+
+    @field_validator("model", mode="after")
+    @classmethod
+    def _there(cls, model: str) -> str:
+        if model != cls.model_fields["model"].default:  # timm takes a second to import.
+            import timm
+
+            if not timm.is_model(model):
+                raise ValueError(f"timm has no network {model!r}; {nearest(model, timm.list_models())}")
+        return model
+
+
 class Evaluation(Settings):
     """How translations are judged."""
 
+    judge: Judging = Field(
+        default_factory=lambda: Judging.model_validate({}), description="the classifier that says what pictures show"
+    )
     together: int = Field(1, ge=1, le=6, description="attributes that an edit changes at once, at most")
 
 
@@ -248,6 +196,12 @@ class Recipe(Settings):
         default_factory=lambda: Optimizers.model_validate({}), description="one optimizer per network"
     )
 
+    @property
+    def judging(self) -> Judging:
+        """How the judge of this recipe is trained: a label that mirroring changes could not be learned mirrored."""
+        own = self.evaluation.judge
+        return own if own.flip is not None else own.model_copy(update={"flip": self.data.flip})
+
     @model_validator(mode="before")
     @classmethod
     def _instances_by_key(cls, tree: Any) -> Any:
@@ -275,3 +229,10 @@ class Recipe(Settings):
         if all(choice.config.weight == 0 for choice in losses.values()):  # type: ignore[attr-defined]
             raise ValueError("every weight is 0, so nothing would be learned")
         return losses
+
+
+def _named_by_key(value: Any) -> Any:
+    """`[losses.wgan-gp]` without a `name` means the loss of that name."""
+    if not isinstance(value, Mapping):
+        return value
+    return {key: {"name": key, **each} if isinstance(each, Mapping) else each for key, each in value.items()}

@@ -77,10 +77,16 @@ class Stopped(MdtranslateError):
         self.exit_code = 128 + signal_number
 
 
+MANY = 64
+"""Names that a message lists at most."""
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """The end of a message about an unknown name: the nearest right one, or all of them where none is near."""
     names = sorted(known)
     near = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
     if near:
         return f"did you mean {near[0]!r}?"
+    if len(names) > MANY:
+        return f"there are {len(names):,}, such as {', '.join(names[:: len(names) // 3][:3])}"
     return f"there is {', '.join(names)}" if names else "there is none"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from mdtranslate.config import Choice
+from mdtranslate.choice import Choice
 from mdtranslate.device import layout
 from mdtranslate.errors import RecipeError
 from mdtranslate.interfaces import Attribute, Discriminator, Generator, LabelEncoder

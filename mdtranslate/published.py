@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
 from mdtranslate import checkpoint
-from mdtranslate.config import Choice
+from mdtranslate.choice import Choice
 from mdtranslate.errors import CheckpointError, RecipeError
 from mdtranslate.files import sha256
 from mdtranslate.interfaces import Attribute, Crop, Discriminator, Generator, Importer, LabelEncoder

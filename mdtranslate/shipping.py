@@ -11,7 +11,7 @@ import torch
 from pydantic import BaseModel, ValidationError
 
 from mdtranslate import checkpoint
-from mdtranslate.config import Choice
+from mdtranslate.choice import Choice
 from mdtranslate.errors import CheckpointError, PluginError
 from mdtranslate.interfaces import Attribute, Crop, Discriminator, Generator, LabelEncoder
 from mdtranslate.model import Model

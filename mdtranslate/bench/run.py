@@ -121,10 +121,13 @@ class _Worker:
     def _made_of(self) -> str:
         """A hash of everything that the run depends on."""
         tree = {**plain(self.resolved.recipe), "seed": self.cell.seed, "budget": self.budget.model_dump()}
+        for later in ("metrics", "evaluation"):  # Those can change without another training.
+            tree.pop(later, None)
         return hashlib.blake2b(json.dumps(tree, sort_keys=True).encode(), digest_size=8).hexdigest()
 
     def _measures(self) -> list[str]:
-        return [f"metrics={toml_value(self.suite.metrics)}", f"evaluation.together={self.suite.together}"]
+        evaluation = self.suite.evaluation.model_dump(mode="json", exclude_none=True)
+        return [f"metrics={toml_value(self.suite.metrics)}", f"evaluation={toml_value(evaluation)}"]
 
     def _call(self, *words: str) -> None:
         """Runs a command of ours. Raises `Failed` with the last line that it said."""

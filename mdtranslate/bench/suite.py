@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from pydantic import Field, PositiveInt, ValidationError, model_validator
 
-from mdtranslate.config import Recipe
+from mdtranslate.config import Evaluation, Recipe
 from mdtranslate.errors import MdtranslateError, RecipeError
 from mdtranslate.interfaces import Settings
 from mdtranslate.recipes import Resolved, read_toml, resolve
@@ -64,7 +64,9 @@ class Suite(Settings):
         description="figures of the tables, as metrics call them; one that metrics give by attribute is the mean of "
         "those",
     )
-    together: int = Field(1, ge=1, le=6, description="attributes that an edit changes at once, at most")
+    evaluation: Evaluation = Field(
+        default_factory=lambda: Evaluation.model_validate({}), description="how all are judged, as a recipe has it"
+    )
     pictures: int = Field(5, ge=1, le=32, description="test pictures that the page shows")
     edits: tuple[str, ...] = Field((), description="edits that the page shows: hair=Blond_Hair; the first if left out")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -14,33 +15,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mdtranslate.config import Data
+from mdtranslate.config import Data, Judging
 from mdtranslate.data.batches import normalise, to_device
 from mdtranslate.data.pictures import Pictures
 from mdtranslate.data.sources import Progress, Source
 from mdtranslate.device import layout
 from mdtranslate.errors import DataError
 from mdtranslate.interfaces import Attribute, Record, Split, Value
+from mdtranslate.pretrained import timm_network
 
-NETWORK = "resnet18"
 UNKNOWN = -1
-
-
-@dataclass(frozen=True)
-class Training:
-    """How long and how a classifier is trained. After each round it is tried on the val split; the best is kept."""
-
-    rounds: int = 4
-    least: int = 2_000
-    """Pictures in a round: all of the train split, but at least and at most so many."""
-    most: int = 20_000
-    batch: int = 32
-    learning_rate: float = 2e-3
-    weight_decay: float = 0.05
-    shift: float = 1 / 16
-    """Pictures are moved by up to this part of their side."""
-    flip: bool = True
-    """Half of them are mirrored, as `data.flip` has it: a label that mirroring changes could not be learned so."""
 
 
 class Judged:
@@ -116,25 +100,26 @@ def examples(
 
 
 def train_classifier(
+    make: Callable[[], nn.Module],
     train: Examples,
     val: Examples | None,
     attributes: Sequence[Attribute],
     seed: int,
     device: torch.device,
     progress: Progress,
-    training: Training,
+    training: Judging,
     what: str,
-    make: Callable[[Sequence[Attribute]], nn.Module] | None = None,
 ) -> tuple[nn.Module, dict[str, float]]:
-    """A network (`make`, by default the judge's) trained from random weights, and its accuracies on `val`.
+    """The network that `make` makes, trained, and its accuracies on `val`.
 
-    It is the state that was best on `val`; without one, the last.
+    `make` is called with torch's random state at `seed`. What comes back is the state that was best
+    on `val`; without one, the last.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = (make or build)(attributes).to(device, memory_format=layout(device))  # type: ignore[call-overload]
+        network = make().to(device, memory_format=layout(device))  # type: ignore[call-overload]
     rng = np.random.default_rng(seed)
-    per_round = -(-min(max(len(train.codes), training.least), training.most) // training.batch)
+    per_round = -(-min(max(len(train.codes), training.least), training.most) // training.batch_size)
     optimizer = torch.optim.AdamW(network.parameters(), training.learning_rate, weight_decay=training.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, training.learning_rate, training.rounds * per_round)
     order = np.empty(0, np.int64)
@@ -143,9 +128,9 @@ def train_classifier(
         network.train()
         for step in range(per_round):
             # Always whole batches, so that batch normalisation has something to average over.
-            while len(order) < training.batch:
+            while len(order) < training.batch_size:
                 order = np.concatenate([order, rng.permutation(len(train.codes))])
-            index, order = np.sort(order[: training.batch]), order[training.batch :]
+            index, order = np.sort(order[: training.batch_size]), order[training.batch_size :]
             pictures = normalise(to_device(_moved(train.pictures[index], training, rng), device))
             loss = _loss(network(pictures), to_device(train.codes[torch.from_numpy(index)], device), attributes)
             optimizer.zero_grad()
@@ -172,18 +157,23 @@ def train_small(
     judged = Judged(sources)
     parts = [(each, each.records(Split.TRAIN)) for each in sources]
     train = examples(judged, parts, "train", data.image_size, progress)
-    training = Training(rounds=1, least=32 * batches, most=32 * batches, flip=data.flip)
+    seen_in_all = 32 * batches
+    training = Judging.model_validate(
+        {"rounds": 1, "least": seen_in_all, "most": seen_in_all, "batch_size": 32, "flip": data.flip}
+    )
+    make = partial(small, judged.attributes)
     with torch.inference_mode(False):
         network, _ = train_classifier(
-            train, None, judged.attributes, 0, device, progress, training, "a small classifier", small
+            make, train, None, judged.attributes, 0, device, progress, training, "a small classifier"
         )
     return network
 
 
-def build(attributes: Sequence[Attribute]) -> nn.Module:
-    """Never with downloaded weights: a first run needs no network, and a result must not depend on one."""
+def build(attributes: Sequence[Attribute], training: Judging, size: int) -> nn.Module:
+    """The judge's network, with its first weights. Raises `RecipeError` where timm cannot make it."""
     count = sum(len(each.allowed) for each in attributes)
-    network: nn.Module = timm.create_model(NETWORK, pretrained=False, num_classes=count)
+    fixed = {"img_size": size} if timm.get_pretrained_cfg_value(training.model, "fixed_input_size") else {}
+    network: nn.Module = timm_network(training.model, training.weights, None, num_classes=count, **fixed)
     return network
 
 
@@ -230,7 +220,7 @@ def _loss(logits: Tensor, codes: Tensor, attributes: Sequence[Attribute]) -> Ten
     return total / len(attributes)
 
 
-def _moved(pixels: NDArray[np.uint8], training: Training, rng: np.random.Generator) -> NDArray[np.uint8]:
+def _moved(pixels: NDArray[np.uint8], training: Judging, rng: np.random.Generator) -> NDArray[np.uint8]:
     """Each picture of [B, S, S, 3] moved a little, its edge repeated, and mirrored or not."""
     count, size = pixels.shape[:2]
     reach = round(size * training.shift)

@@ -13,13 +13,14 @@ import torch
 from numpy.typing import NDArray
 
 from mdtranslate import __version__
-from mdtranslate.config import Choice, Recipe
+from mdtranslate.choice import Choice
+from mdtranslate.config import Recipe
 from mdtranslate.data.batches import to_pixels
 from mdtranslate.data.images import encode_png
 from mdtranslate.data.sources import Progress, Source, build_sources, choose
 from mdtranslate.device import describe
 from mdtranslate.errors import RecipeError
-from mdtranslate.evaluation.classifier import Judged, Training
+from mdtranslate.evaluation.classifier import Judged
 from mdtranslate.evaluation.cost import cost
 from mdtranslate.evaluation.judge import Judge, JudgeFeatures, obtain_judge
 from mdtranslate.evaluation.tested import Tested, chunks, prepare, shown
@@ -121,8 +122,8 @@ def evaluate(run: RunFolder, device: torch.device, overrides: Sequence[str] = ()
     recipe = _recipe(run, overrides)
     translator = Translator.load(run.path, device)
     sources = build_sources(recipe)
-    training = Training(flip=recipe.data.flip)
-    judge, judged = obtain_judge(sources, recipe.data.image_size, device, progress, training), Judged(sources)
+    judge = obtain_judge(sources, recipe.data.image_size, device, progress, recipe.judging)
+    judged = Judged(sources)
     results = []
     for source in sources:
         size, together = recipe.data.image_size, recipe.evaluation.together

@@ -15,7 +15,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +26,14 @@ from filelock import FileLock
 from torch import Tensor, nn
 
 from mdtranslate import checkpoint
+from mdtranslate.config import Judging
 from mdtranslate.data.pack import cache_root
 from mdtranslate.data.sources import Progress, Source
 from mdtranslate.device import layout
 from mdtranslate.errors import CheckpointError, DataError
 from mdtranslate.evaluation.classifier import (
-    NETWORK,
     Examples,
     Judged,
-    Training,
     accuracy,
     build,
     examples,
@@ -42,9 +42,10 @@ from mdtranslate.evaluation.classifier import (
 )
 from mdtranslate.files import disk
 from mdtranslate.interfaces import Attribute, Features, Settings, Split, Value
+from mdtranslate.pretrained import origin
 
 SEED = 0  # Not the run's: every run on the same pictures has the same judge.
-VERSION = 1
+VERSION = 2
 """Goes up with every change here or in `classifier` that would make another judge."""
 
 
@@ -95,7 +96,7 @@ def obtain_judge(
     size: int,
     device: torch.device,
     progress: Progress,
-    training: Training,
+    training: Judging,
     seed: int = SEED,
 ) -> Judge:
     """The judge of datasets at `size` pixels, from the cache, or trained first where it has to be.
@@ -112,26 +113,29 @@ def obtain_judge(
     }
     key = _key(judged.attributes, (train, val), size, seed, training)
     folder = cache_root().parent / "judges" / key
-    judge = _load(folder, judged.attributes, device)
+    there = partial(_load, folder, judged.attributes, device, training, size)
+    judge = there()
     if judge is None:
         with disk(folder):
             folder.parent.mkdir(parents=True, exist_ok=True)
             lock = FileLock(folder.with_name(f"{key}.lock"))
             lock.acquire()
         try:
-            judge = _load(folder, judged.attributes, device)  # Of several processes that want it, one trains it.
+            judge = there()  # Of several processes that want it, one trains it.
             if judge is None:
                 what = f"{' and '.join(each.name for each in sources)} judge"
+                make = partial(build, judged.attributes, training, size)
                 network, reached = train_classifier(
-                    train, val, judged.attributes, seed, device, progress, training, what
+                    make, train, val, judged.attributes, seed, device, progress, training, what
                 )
                 facts = {
-                    "network": NETWORK,
+                    "network": training.model,
+                    "weights": origin(training.weights),
                     "key": key,
                     "size": size,
                     "seed": seed,
                     "pictures": len(train.codes),
-                    "training": asdict(training),
+                    "training": _how(training),
                     "val_accuracy": reached,
                 }
                 checkpoint.save(folder, "judge", {"network": network.state_dict()}, facts)
@@ -142,7 +146,7 @@ def obtain_judge(
     return Judge(judge.attributes, judge.network, device, judge.facts, reached_by)
 
 
-def find_judge(sources: Sequence[Source], size: int, device: torch.device, training: Training) -> Judge | None:
+def find_judge(sources: Sequence[Source], size: int, device: torch.device, training: Judging) -> Judge | None:
     """The judge of an evaluation of these datasets, where the cache has it and all pictures that it was trained on."""
     judged = Judged(sources)
     wanted = ([(each, each.records(Split.TRAIN)) for each in sources], [(each, each.held_out()) for each in sources])
@@ -153,25 +157,31 @@ def find_judge(sources: Sequence[Source], size: int, device: torch.device, train
         return None
     parts = [examples(judged, part, "", size, lambda what, done, total: None) for part in wanted]
     key = _key(judged.attributes, parts, size, SEED, training)
-    return _load(cache_root().parent / "judges" / key, judged.attributes, device)
+    return _load(cache_root().parent / "judges" / key, judged.attributes, device, training, size)
 
 
-def _key(
-    attributes: Sequence[Attribute], examples: Sequence[Examples], size: int, seed: int, training: Training
-) -> str:
+def _key(attributes: Sequence[Attribute], examples: Sequence[Examples], size: int, seed: int, training: Judging) -> str:
     digest = hashlib.blake2b(digest_size=16)
     meaning = [(each.name, each.values, each.optional) for each in attributes]
-    digest.update(json.dumps([VERSION, NETWORK, timm.__version__, meaning, size, seed, asdict(training)]).encode())
+    how = [_how(training), origin(training.weights)]
+    digest.update(json.dumps([VERSION, timm.__version__, meaning, size, seed, how]).encode())
     for each in examples:
         digest.update(each.digest.encode() + each.codes.numpy().tobytes())
     return digest.hexdigest()
 
 
-def _load(folder: Path, attributes: tuple[Attribute, ...], device: torch.device) -> Judge | None:
+def _how(training: Judging) -> dict[str, Any]:
+    """Its settings; weights are named by what they are, not by where they lie."""
+    return training.model_dump(mode="json", exclude={"weights"})
+
+
+def _load(
+    folder: Path, attributes: tuple[Attribute, ...], device: torch.device, training: Judging, size: int
+) -> Judge | None:
     """The judge in a folder of the cache; None where there is none, or a damaged one."""
     try:
         tensors, facts = checkpoint.load(folder, "judge")
-        network = build(attributes)
+        network = build(attributes, training.model_copy(update={"weights": None}), size)
         checkpoint.fill(network, tensors["network"], str(folder))
     except (CheckpointError, KeyError):
         return None

@@ -17,7 +17,7 @@ from mdtranslate.config import Recipe
 from mdtranslate.data.batches import normalise, to_pixels
 from mdtranslate.data.sources import Progress, Source, choose
 from mdtranslate.errors import CheckpointError
-from mdtranslate.evaluation.classifier import Judged, Training, train_small
+from mdtranslate.evaluation.classifier import Judged, train_small
 from mdtranslate.evaluation.judge import Judge, find_judge
 from mdtranslate.interfaces import LabelEncoder, Value
 from mdtranslate.translator import Translator
@@ -190,8 +190,7 @@ class Monitor:
 
     @cached_property
     def _judge(self) -> Judge | None:
-        data = self.recipe.data
-        return find_judge(self.sources, data.image_size, self.device, Training(flip=data.flip))
+        return find_judge(self.sources, self.recipe.data.image_size, self.device, self.recipe.judging)
 
     @cached_property
     def _classifier(self) -> Judge:

@@ -6,16 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
-import timm
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mdtranslate import Discriminator, Features, LabelEncoder, Settings, Verdict
-from mdtranslate.errors import DataError, nearest
-from mdtranslate.files import sha256
-from mdtranslate.published import read_state
+from mdtranslate.pretrained import origin, timm_network
 
 SEED = 0
 """Of weights where no file has them: every run is measured by the same ones."""
@@ -48,12 +45,12 @@ class TimmFeatures(Features):
 
     def __init__(self, config: Any) -> None:
         super().__init__(config)
-        self.network = _network(config)
+        self.network = timm_network(config.model, config.weights, SEED)
         mean, deviation = (self.network.default_cfg[name] for name in ("mean", "std"))
         self.register_buffer("mean", torch.tensor(mean)[:, None, None], persistent=False)
         self.register_buffer("deviation", torch.tensor(deviation)[:, None, None], persistent=False)
         self.label = config.model
-        self.identity = f"timm {config.model}, {_origin(config)}"
+        self.identity = f"timm {config.model}, {origin(config.weights)}"
         self.requires_grad_(False).eval()
 
     def train(self, mode: bool = True) -> Self:
@@ -88,8 +85,7 @@ class TimmDiscriminator(Discriminator):
 
     def __init__(self, config: Any, *, encoder: LabelEncoder, image_size: int) -> None:
         super().__init__(config, encoder=encoder, image_size=image_size)
-        seed = int(torch.initial_seed() % 2**63)  # Drawn from the run's seed, as every network's first weights.
-        self.trunk = _network(config, seed, features_only=True)
+        self.trunk = timm_network(config.model, config.weights, None, features_only=True)
         channels = self.trunk.feature_info.channels()
         if len(channels) < config.stages:
             raise ValueError(f"stages={config.stages}: {config.model} has {len(channels)}")
@@ -101,33 +97,6 @@ class TimmDiscriminator(Discriminator):
     def forward(self, image: Tensor, label: Tensor, made_from: Tensor | None = None) -> Verdict:
         features = self.trunk(image)[self.config.stages - 1]
         return Verdict(self.score(features), self.logits(features.mean((2, 3))))
-
-
-def _network(config: Network, seed: int = SEED, **more: Any) -> Any:
-    """The network with its weights.
-
-    Raises `ValueError` for an unknown name, `DataError` for a file that does not fit.
-    """
-    if not timm.is_model(config.model):
-        raise ValueError(f"model: timm has no network {config.model!r}; {nearest(config.model, timm.list_models())}")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network = timm.create_model(config.model, pretrained=False, **more)
-    if config.weights is None:
-        return network
-    state = read_state(config.weights)
-    own = network.state_dict()
-    # A classifier of other classes is left out: features lie before it.
-    missing = [key for key in own if key not in state and not key.startswith(("fc.", "head.", "classifier."))]
-    wrong = [key for key, value in state.items() if key in own and value.shape != own[key].shape]
-    if missing or [key for key in wrong if not key.startswith(("fc.", "head.", "classifier."))]:
-        raise DataError(f"{config.weights}: has not the weights of {config.model}: {(missing or wrong)[0]}")
-    network.load_state_dict({key: state[key] for key in own if key in state and key not in wrong}, strict=False)
-    return network
-
-
-def _origin(config: Network) -> str:
-    return "random weights" if config.weights is None else f"weights sha256 {sha256(config.weights)[:16]}"
 
 
 def _unchanged(network: nn.Module) -> None:

@@ -8,7 +8,8 @@ import torch
 from tiny import register
 
 from mdtranslate import Attribute
-from mdtranslate.config import Choice, Data
+from mdtranslate.choice import Choice
+from mdtranslate.config import Data
 from mdtranslate.data.batches import Batches, normalise, to_pixels
 from mdtranslate.data.sources import choose
 from mdtranslate.errors import RecipeError

@@ -17,7 +17,7 @@ from torch import Tensor
 from torchvision.models import inception
 
 from mdtranslate import Attribute, Edited, Features, Settings
-from mdtranslate.config import Choice
+from mdtranslate.choice import Choice
 from mdtranslate.errors import DataError
 
 COLOUR = Attribute("colour", ("red", "green"))

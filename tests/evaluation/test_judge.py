@@ -4,27 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+import timm
 import torch
+from pydantic import ValidationError
+from toys import judging
 
+from mdtranslate.config import Judging
 from mdtranslate.data.batches import normalise
 from mdtranslate.data.pictures import Pictures
 from mdtranslate.data.sources import Source
 from mdtranslate.errors import DataError
 from mdtranslate.evaluation import classifier
 from mdtranslate.evaluation import judge as judges
-from mdtranslate.evaluation.classifier import Examples, Judged, Training
+from mdtranslate.evaluation.classifier import Examples, Judged
 from mdtranslate.evaluation.judge import Judge, obtain_judge
 from mdtranslate.interfaces import Attribute, Dataset, Record, Split, Value
 
 CPU = torch.device("cpu")
-QUICK = Training(rounds=3, least=320, batch=16)
+QUICK = judging(rounds=3, least=320, batch_size=16)
 
 
-def obtain(source: Source, training: Training = QUICK) -> Judge:
+def obtain(source: Source, training: Judging = QUICK) -> Judge:
     return obtain_judge([source], 16, CPU, lambda what, done, total: None, training)
 
 
@@ -58,11 +63,11 @@ def test_judge_learns_every_attribute_and_is_cached(squares: Source, cache: Path
     # Another choice of what the run labels is no other judge; other training is.
     obtain(replace(squares, attributes=squares.dataset.attributes[2:]))
     with pytest.raises(AssertionError, match="was trained"):
-        obtain(squares, replace(QUICK, rounds=4))
+        obtain(squares, judging(rounds=4, least=320, batch_size=16))
 
 
 def test_damaged_judge_is_trained_again(squares: Source, cache: Path) -> None:
-    short = Training(rounds=1, least=16, batch=16)
+    short = judging(rounds=1, least=16, batch_size=16)
     first = obtain(squares, short)
     (file,) = cache.rglob("network.safetensors")
     good = file.read_bytes()
@@ -73,7 +78,7 @@ def test_damaged_judge_is_trained_again(squares: Source, cache: Path) -> None:
 
 
 def test_other_labels_are_another_judge(squares: Source, monkeypatch) -> None:
-    short = Training(rounds=1, least=16, batch=16)
+    short = judging(rounds=1, least=16, batch_size=16)
     obtain(squares, short)
     records = squares.dataset.records
 
@@ -115,9 +120,10 @@ def test_best_round_is_kept_not_the_last(squares: Source, monkeypatch) -> None:
     monkeypatch.setattr(classifier, "accuracy", accuracy)
     parts = [(squares, squares.records(Split.TRAIN))]
     examples = classifier.examples(Judged([squares]), parts, "train", 16, lambda what, done, total: None)
-    training = Training(rounds=3, least=16, batch=16)
+    training = judging(rounds=3, least=16, batch_size=16)
+    make, known = partial(classifier.build, squares.dataset.attributes, training, 16), squares.dataset.attributes
     network, best = classifier.train_classifier(
-        examples, examples, squares.dataset.attributes, 0, CPU, lambda *args: None, training, "judge"
+        make, examples, examples, known, 0, CPU, lambda *args: None, training, "judge"
     )
     assert best == {"colour": 0.9}
     assert all(torch.equal(each, states[1][name]) for name, each in network.state_dict().items())
@@ -144,7 +150,30 @@ def test_optional_attribute_has_none_as_a_class() -> None:
 def test_moved_pictures_stay_within_reach() -> None:
     picture = np.zeros((64, 16, 16, 3), np.uint8)
     picture[:, 8, 8] = 255
-    moved = classifier._moved(picture, Training(), np.random.default_rng(0))
+    moved = classifier._moved(picture, judging(), np.random.default_rng(0))
     _, rows, columns, _ = np.nonzero(moved)
     assert set(rows) == {7, 8, 9}
     assert set(columns) == {6, 7, 8, 9}  # mirrored, 8 becomes 7
+
+
+def test_any_network_of_timm_can_be_the_judge(squares: Source, tmp_path: Path) -> None:
+    short = {"rounds": 1, "least": 16, "batch_size": 16}
+    own = Judging.model_validate({**short, "flip": True, "model": "test_resnet"})
+    first = obtain(squares, own)
+    assert first.facts["network"] == "test_resnet" and first.facts["weights"] == "random weights"
+    assert first.facts["key"] != obtain(squares, judging(**short)).facts["key"]
+    file = tmp_path / "weights.pth"
+    torch.manual_seed(5)
+    torch.save(timm.create_model("test_resnet", pretrained=False).state_dict(), file)  # Of 1,000 classes.
+    told = own.model_copy(update={"weights": file})
+    second = obtain(squares, told)
+    assert second.facts["weights"].startswith("weights sha256 ") and second.facts["key"] != first.facts["key"]
+    moved = file.rename(tmp_path / "elsewhere.pth")
+    assert obtain(squares, own.model_copy(update={"weights": moved})).facts == second.facts, "bytes matter, not places"
+    attributes = squares.dataset.attributes
+    started = classifier.build(attributes, own.model_copy(update={"weights": moved}), 16).state_dict()
+    assert torch.equal(started["conv1.0.weight"], torch.load(moved, weights_only=True)["conv1.0.weight"])
+    sees = classifier.build(attributes, Judging.model_validate({"model": "vit_tiny_patch16_224"}), 32)
+    assert sees(torch.zeros(1, 3, 32, 32)).shape == (1, sum(len(each.allowed) for each in attributes))
+    with pytest.raises(ValidationError, match="timm has no network 'resnet19'; did you mean 'resnet18'"):
+        Judging.model_validate({"model": "resnet19"})

@@ -9,12 +9,11 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from toys import toy_model, toy_recipe
+from toys import judging, toy_model, toy_recipe
 
 from mdtranslate.data.sources import Source, attributes_of, build_sources
 from mdtranslate.errors import CheckpointError
 from mdtranslate.evaluation import monitor as monitoring
-from mdtranslate.evaluation.classifier import Training
 from mdtranslate.evaluation.judge import Judge, find_judge, obtain_judge
 from mdtranslate.evaluation.monitor import Look, Monitor
 
@@ -133,12 +132,12 @@ def test_the_judge_is_asked_where_there_was_one_when_the_run_began(monitor, monk
 
 
 def test_the_judge_of_an_evaluation_is_found_only_when_it_is_there(squares: Source) -> None:
-    training = Training(rounds=1, least=16, batch=16)
+    training = judging(rounds=1, least=16, batch_size=16)
     assert find_judge([squares], 16, CPU, training) is None
     made = obtain_judge([squares], 16, CPU, lambda *args: None, training)
     found = find_judge([squares], 16, CPU, training)
     assert found is not None and found.facts == made.facts
-    assert find_judge([squares], 16, CPU, Training(rounds=2, least=16, batch=16)) is None
+    assert find_judge([squares], 16, CPU, judging(rounds=2, least=16, batch_size=16)) is None
     assert find_judge([squares], 8, CPU, training) is None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mdtranslate.config import Recipe
+from mdtranslate.config import Judging, Recipe
 from mdtranslate.data.sources import attributes_of, build_sources
 from mdtranslate.interfaces import Crop
 from mdtranslate.model import Model
@@ -20,6 +20,11 @@ losses.wgan-gp = {}
 data.image_size = 16
 train.critic_steps = 2
 """
+
+
+def judging(**settings: int) -> Judging:
+    """How a judge is trained, mirrored pictures among it, with these settings."""
+    return Judging.model_validate({"flip": True, **settings})
 
 
 def toy_recipe(folder: Path, datasets: str) -> Resolved:

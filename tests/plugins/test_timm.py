@@ -11,7 +11,7 @@ from mdtranslate_timm.networks import TimmFeatures
 from one_way import component, loss, translation
 
 from mdtranslate import Discriminator, Features
-from mdtranslate.errors import DataError, RecipeError
+from mdtranslate.errors import CheckpointError, RecipeError
 
 SMALL = "test_resnet"
 
@@ -52,7 +52,7 @@ def test_weights_come_from_a_file(tmp_path: Path) -> None:
     state = network.state_dict()
     state.pop(next(iter(state)))
     torch.save(state, tmp_path / "short.pth")
-    with pytest.raises(DataError, match=r"short\.pth: has not the weights of"):
+    with pytest.raises(CheckpointError, match=r"short\.pth: has not the weights of"):
         features(weights=tmp_path / "short.pth")
 
 

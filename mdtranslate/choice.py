@@ -1,0 +1,92 @@
+"""A component that a recipe picked by name, with its settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Generic, TypeVar, get_args
+
+from pydantic import GetCoreSchemaHandler, ValidationError
+from pydantic_core import InitErrorDetails, PydanticCustomError, core_schema
+
+from mdtranslate.errors import MdtranslateError, PluginError, RecipeError, nearest
+from mdtranslate.interfaces import Component, Settings
+from mdtranslate.registry import KINDS, UnknownName, kind_class, registry
+
+C = TypeVar("C", bound=Component)
+
+
+class Choice(Generic[C]):
+    """A component that a recipe picked, with its validated settings.
+
+    As a pydantic field, `Choice[Generator]` takes a name or a table with a `name`, looks the component up, and
+    validates the rest of the table with the component's own `Config`. Choices nest.
+    """
+
+    def __init__(self, component: type[C], config: Settings) -> None:
+        self.component = component
+        self.config = config
+        self.kind = next(kind for kind in KINDS if issubclass(component, kind_class(kind)))
+
+    @property
+    def name(self) -> str:
+        return self.component.name
+
+    def build(self, **context: Any) -> C:
+        """The component itself.
+
+        Raises `RecipeError` where the component refuses its settings with a `ValueError`, which is how it says that
+        they do not go together, and `PluginError` that names the plugin where it fails in any other way.
+        """
+        try:
+            return self.component(self.config, **context)  # type: ignore[call-arg]
+        except MdtranslateError:
+            raise
+        except (Exception, SystemExit) as error:
+            what = f"{self.kind} {self.name!r} of {registry().owner(self.kind, self.name)}"
+            said = " ".join(str(error).split())
+            if type(error) is ValueError:
+                raise RecipeError(f"{what} refuses its settings: {said}") from error
+            raise PluginError(f"{what} failed: {type(error).__name__}: {said}") from error
+
+    def dump(self) -> dict[str, Any]:
+        """The table that validates to this choice, every setting included."""
+        return {"name": self.name, **self.config.model_dump(mode="json")}
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        (base,) = get_args(source)
+        return core_schema.no_info_plain_validator_function(
+            lambda value: _choose(base, value),
+            serialization=core_schema.plain_serializer_function_ser_schema(lambda choice: choice.dump()),
+        )
+
+
+def _choose(base: type[C], value: Any) -> Choice[C]:
+    if isinstance(value, Choice):
+        return value
+    role = base.__name__.lower()
+    kind = next(kind for kind in KINDS if issubclass(base, kind_class(kind)))
+    table = {"name": value} if isinstance(value, str) else value
+    if not isinstance(table, Mapping):
+        raise PydanticCustomError("choice", f"a {role} is a name, or a table with a name")
+    name = table.get("name")
+    if not isinstance(name, str):
+        hint = nearest("", registry().names(kind))
+        raise _misnamed(base, table, f"the name of a {role} is missing; {hint}" if name is None else f"no name; {hint}")
+    try:
+        component = registry().component(kind, name)
+    except UnknownName as error:
+        raise _misnamed(base, table, str(error)) from None
+    if not issubclass(component, base):
+        raise _misnamed(base, table, f"{name!r} is a {kind}, but no {role}")
+    rest = {key: each for key, each in table.items() if key != "name"}
+    # A nested ValidationError keeps its own locations below ours: pydantic joins them.
+    return Choice(component, component.Config.model_validate(rest))
+
+
+def _misnamed(base: type[Component], table: Mapping[str, Any], message: str) -> ValidationError:
+    custom = PydanticCustomError("choice", "{message}", {"message": message})
+    place = ("name",) if "name" in table else ()
+    return ValidationError.from_exception_data(
+        base.__name__, [InitErrorDetails(type=custom, loc=place, input=table.get("name", table))]
+    )

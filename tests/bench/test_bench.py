@@ -1,0 +1,193 @@
+"""Suites: budgets, cells that are gone on with, gaps, tables and the page."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from runs import mdtranslate
+
+from mdtranslate.bench import plots, table
+from mdtranslate.bench.results import Results, Row
+from mdtranslate.bench.suite import Suite, cells, load, steps
+from mdtranslate.errors import RecipeError
+
+TINY = """
+title = "A & B"
+about = "Two of them."
+settings = [
+  'datasets.avatars={name="avatars", train=24, val=8, test=16, attributes=["Eyeglasses"]}',
+  "data.image_size=16", "data.batch_size=4", "train.check_every=4", "train.log_every=2",
+]
+columns = ["accuracy", "preservation", "l1", "psnr gain"]
+pictures = 3
+evaluation.judge = { rounds = 1, least = 64 }
+edits = ["Eyeglasses=yes"]
+[budgets.total]
+total = 8
+[methods.stargan]
+recipe = "stargan"
+title = "Star < GAN"
+settings = ["generator.channels=4", "generator.blocks=0", "discriminator.channels=4", "discriminator.layers=2"]
+[methods.diat]
+recipe = "diat"
+settings = ["generator.of.channels=2", "generator.of.blocks=0", "discriminator.of.channels=2"]
+"""
+
+
+class Tags(HTMLParser):
+    """Whether what is opened is closed."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.wrong: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
+        if tag not in ("meta", "img", "path"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "path":
+            return
+        if not self.open or self.open.pop() != tag:
+            self.wrong.append(tag)
+
+
+def test_a_suite_from_its_file_to_its_page_and_again(tmp_path: Path) -> None:
+    (tmp_path / "tiny.toml").write_text(TINY)
+    done = mdtranslate("bench", "tiny.toml", "--out", "out", "--device", "cpu", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert "[1/2] total stargan seed 0: trained and evaluated" in done.stderr
+    results = json.loads((tmp_path / "out/results.json").read_text())
+    star, diat = results["rows"]
+    assert star["figures"]["networks"] == [1.0] and diat["figures"]["networks"] == [2.0]
+    assert star["figures"]["steps"] == diat["figures"]["steps"] == [8.0]
+    assert 0 <= star["figures"]["accuracy"][0] <= 1 and set(star["figures"]) >= {"preservation", "l1", "psnr gain"}
+    for key in ("recipe_hash", "data_hash", "split", "counts", "judge", "seeds", "hardware", "versions"):
+        assert star[key] or star[key] == 0, key
+    assert star["data_hash"] == diat["data_hash"] and star["judge"] == diat["judge"]
+    assert star["recipe_hash"] != diat["recipe_hash"]
+    page = (tmp_path / "out/index.html").read_text()
+    tags = Tags(page)
+    assert not tags.wrong and not tags.open
+    assert "Star &lt; GAN" in page and "A &amp; B" in page and "Star < GAN" not in page
+    assert not re.search(r"(src|href)=\W?(?!data:|\W)", page) and "url(" not in page, "it needs no network"
+    assert page.count("data:image/png;base64,") == 4, "test pictures, two methods, true pictures"
+    assert "| Star < GAN |" in (tmp_path / "out/table.md").read_text()
+    read = list(csv.DictReader(io.StringIO((tmp_path / "out/table.csv").read_text())))
+    assert [each["method"] for each in read] == ["stargan", "diat"] and float(read[0]["l1"]) > 0
+
+    # What is done is not done again; another measure only evaluates; another recipe trains again.
+    before = (tmp_path / "out/cells/total/diat/seed-0/run/log.jsonl").stat().st_mtime_ns
+    done = mdtranslate("bench", "tiny.toml", "--out", "out", "--device", "cpu", cwd=tmp_path)
+    assert done.returncode == 0 and done.stderr.count("done before") == 2
+    changed = TINY.replace("[budgets.total]", "[metrics.edit-magnitude]\n[metrics.edit-accuracy]\n[budgets.total]")
+    changed = changed.replace('"l1", "psnr gain"', '"change", "kid"').replace(
+        "discriminator.layers=2", "discriminator.layers=3"
+    )
+    (tmp_path / "tiny.toml").write_text(changed)
+    done = mdtranslate("bench", "tiny.toml", "--out", "out", "--device", "cpu", cwd=tmp_path)
+    assert "stargan seed 0: trained and evaluated" in done.stderr and "diat seed 0: evaluated" in done.stderr
+    assert (tmp_path / "out/cells/total/diat/seed-0/run/log.jsonl").stat().st_mtime_ns == before
+    assert done.returncode == 1, "a figure that no metric gives is a gap"
+    assert "total, diat: no kid: no metric of the suite gives it" in " ".join(done.stdout.split())
+
+
+def test_a_method_that_fails_is_a_gap_and_the_others_go_on(tmp_path: Path) -> None:
+    wrong = (
+        '[methods.wrong]\nrecipe = "starga"\n[methods.fails]\nrecipe = "stargan"\nsettings = ["data.image_size=18"]\n'
+    )
+    (tmp_path / "tiny.toml").write_text(TINY.partition("[methods.diat]")[0] + wrong)
+    done = mdtranslate("bench", "tiny.toml", "--out", "out", "--device", "cpu", cwd=tmp_path)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    said = " ".join(done.stdout.split())
+    assert "total, wrong: no recipe is called 'starga': did you mean 'stargan'?" in said
+    assert re.search(r"total, fails: .*image_size", said)
+    star, other, fails = json.loads((tmp_path / "out/results.json").read_text())["rows"]
+    assert star["figures"]["accuracy"] and not other["figures"] and "image_size" in fails["gap"]
+    (tmp_path / "none.toml").write_text(TINY.partition("[methods.stargan]")[0] + '[methods.a]\nrecipe = "nothing"\n')
+    done = mdtranslate("bench", "none.toml", cwd=tmp_path)
+    assert done.returncode == 2 and "no method can be run" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("total = 8", "total = 8\nseconds = 3", r"budgets\.total: .*one of each, total \(updates\) and seconds"),
+        ("total = 8", "totel = 8", r"budgets\.total\.totel: no such key; did you mean 'total'"),
+        ("[budgets.total]", '[budgets."a b"]', "'a b': methods and budgets are called by letters"),
+        ("pictures = 3", "pictures = 0", r"pictures: .*greater than or equal to 1"),
+        ("title =", "titel =", "titel: no such key; did you mean 'title'"),
+        ("pictures = 3", "seeds = [1, 1]", "seeds: one is there twice"),
+        ("pictures = 3", "pictures = ", "is not TOML"),
+    ],
+)
+def test_mistakes_in_a_suite_are_named(tmp_path: Path, old: str, new: str, message: str) -> None:
+    file = tmp_path / "suite.toml"
+    file.write_text(TINY.replace(old, new, 1))
+    with pytest.raises(RecipeError, match=message):
+        load(file)
+
+
+def test_budgets_in_steps() -> None:
+    suite = Suite.model_validate(
+        {"title": "x", "methods": {"m": {"recipe": "r"}}, "budgets": {"e": {"each": 100}, "t": {"total": 100}}}
+    )
+    each, total = suite.budgets["e"], suite.budgets["t"]
+
+    def recipe(targets: str, batch: int, critic: int = 1) -> Any:
+        data = SimpleNamespace(targets=targets, batch_size=batch)
+        return SimpleNamespace(train=SimpleNamespace(critic_steps=critic), data=data)
+
+    assert steps(recipe("permute", 16), each, 1) == steps(recipe("permute", 16), total, 1) == 100
+    assert steps(recipe("permute", 16, 5), each, 1) == 500, "updates of the generator, not of the discriminator"
+    assert steps(recipe("pairs", 16), each, 56) == 2_800 and steps(recipe("pairs", 16), total, 56) == 100
+    assert steps(recipe("paired", 1), each, 2) == 200 and steps(recipe("paired", 8), each, 56) == 700
+    assert [cell.seed for cell in cells(suite.model_copy(update={"seeds": (3, 4)}), Path())] == [3, 3, 4, 4]
+
+
+def rows(*values: tuple[float, ...]) -> Results:
+    suite = Suite.model_validate(
+        {
+            "title": "x",
+            "methods": {f"m{n}": {"recipe": "r"} for n in range(len(values))},
+            "budgets": {"b": {"total": 1}},
+            "columns": ["l1"],
+            "seeds": [0, 1],
+        }
+    )
+    return Results(
+        suite, tuple(Row("b", f"m{n}", f"m{n}", {"l1": own}, None, {}) for n, own in enumerate(values)), {}, ()
+    )
+
+
+def test_tables_show_the_spread_and_mark_the_best() -> None:
+    results = rows((0.1, 0.3), (0.5, 0.5))
+    text = table.markdown(results)
+    assert "| m0 | **0.2 (0.1 to 0.3)** |" in text and "| m1 | 0.5 (0.5 to 0.5) |" in text, (
+        "of differences less is better"
+    )
+    assert "Means of 2 seeds" in text
+    assert table.form("accuracy", 0.987) == "98.7%" and table.form("psnr gain", 1.0) == "+1.00"
+    assert table.form("hair+Male/accuracy", 0.5) == "50.0%" and table.form("parameters", 2.5e6) == "2.50 M"
+
+
+def test_plots_place_values_between_their_ticks() -> None:
+    drawn = plots.points({"a": ([0.5], [0.25]), "b": ([1.0], [0.75])}, ("x", "y"), ["a", "b"])
+    assert drawn.count("<svg") == drawn.count("</svg>") == 1 and "nan" not in drawn
+    assert ">40%<" in drawn and ">100%<" in drawn and "120%" not in drawn
+    for values in ([0.5], [0.0, 1.0], [0.97, 0.99], [1.0]):
+        ticks = plots._ticks(values, True)
+        assert ticks[0] <= min(values) + 1e-9 and ticks[-1] >= max(values) - 1e-9 and len(ticks) >= 2
+        assert ticks[0] >= 0 and ticks[-1] <= 1 + 1e-9
+    assert plots._ticks([0, 2000], False)[-1] >= 2000
+    assert plots.mark(["a", "b"], "a") != plots.mark(["a", "b"], "b")
