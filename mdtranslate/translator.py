@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
@@ -114,15 +114,19 @@ class Translator:
         return fake[:, :, :height, :width].clamp(-1, 1)
 
     @torch.inference_mode()
-    def infer(self, real: Tensor, label: Tensor) -> Tensor:
+    def infer(self, real: Tensor, label: Tensor, changing: Collection[str] | None = None) -> Tensor:
         """Labels [B, L] in which what `label` leaves unknown is what the discriminator takes `real` for, on `device`.
 
-        `real`: [B, 3, H, W] in [-1, 1], scaled to the training size here. Raises `RecipeError` that names what is
-        unknown where the discriminator does not classify. Where nothing is unknown, no network runs.
+        `real`: [B, 3, H, W] in [-1, 1], scaled to the training size here. What the generator does not read may stay
+        unknown: there are those that read only what an edit changes, the attributes `changing` (None: any). Where
+        nothing else is unknown, no network runs. Raises `RecipeError` that names what is unknown where the
+        discriminator does not classify.
         """
         label = label.to(self.device)
-        unknown = self._unknown(label)
-        if not unknown:
+        unknown, reads = self._unknown(label), self.model.generator.reads
+        if reads != "all" and changing is not None:
+            unknown = [each for each in unknown if each in changing]
+        if reads == "none" or not unknown:
             return label
         side = (self.image_size, self.image_size)
         real = real.to(self.device)
@@ -130,7 +134,8 @@ class Translator:
             real = F.interpolate(real, side, mode="bilinear", antialias=True).clamp(-1, 1)
         discriminator, logits = self.model.discriminator, None
         if discriminator is not None:
-            with _evaluating(discriminator):
+            # One that must be told what it judges refuses a picture of which nothing is known: it tells nothing, too.
+            with _evaluating(discriminator), suppress(RecipeError):
                 logits = discriminator(real, label).logits
         if logits is None:
             why = "no network tells"
@@ -224,7 +229,7 @@ class Translator:
         view = normalise(torch.from_numpy(shown.copy())[None])
         # The classifier is asked about what it was trained on, whatever the size of the translation.
         trained = view if size is None else normalise(torch.from_numpy(self.prepare(pixels, dataset=dataset))[None])
-        source = self.infer(trained, self.encoder.encode(known, number)[None])
+        source = self.infer(trained, self.encoder.encode(known, number)[None], change)
         before = self.encoder.decode(source[0])
         changes = self.words.single(number, before) if change is None else [change]
         done: dict[str, Image.Image] = {}

@@ -114,7 +114,7 @@ def prepare(
         own = other is source
         there = source.labels(records, translator.encoder) if own else _nothing(translator, other, len(records))
         try:
-            labels[other.number] = _inferred(translator, packed, there, device)
+            labels[other.number] = _inferred(translator, packed, there, device, own)
         except RecipeError:  # No network tells what a picture has. Its own dataset may know it all.
             if own:
                 raise
@@ -172,8 +172,9 @@ def _nothing(translator: Translator, source: Source, count: int) -> Tensor:
     return translator.encoder.encode({}, source.number).repeat(count, 1)
 
 
-def _inferred(translator: Translator, packed: Packed, labels: Tensor, device: torch.device) -> Tensor:
-    labels = labels.clone()
+def _inferred(translator: Translator, packed: Packed, labels: Tensor, device: torch.device, own: bool) -> Tensor:
+    """Labels with what is unknown inferred. What stays unknown is edited in pictures of other datasets alone."""
+    labels, changing = labels.clone(), () if own else None
     for index in chunks(list(range(len(labels)))):
-        labels[index] = translator.infer(shown(packed.pixels[index], device), labels[index]).cpu()
+        labels[index] = translator.infer(shown(packed.pixels[index], device), labels[index], changing).cpu()
     return labels

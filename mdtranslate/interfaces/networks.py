@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from mdtranslate.interfaces.component import Component
@@ -38,6 +39,8 @@ class Generator(Backbone):
 
     multiple: int = 1
     """Sides of a picture must be multiples of this many pixels (StarGAN: 4, for two halvings)."""
+    reads: Literal["all", "changed", "none"] = "all"
+    """What it has to know of a picture before an edit: every attribute, those that change, or nothing."""
 
     @abstractmethod
     def forward(self, image: Tensor, source: Tensor, target: Tensor, code: Tensor | None = None) -> Tensor:
@@ -46,6 +49,22 @@ class Generator(Backbone):
     def code(self, target: Tensor, noise: Tensor) -> Tensor | None:
         """A style code for `target` [B, L] from `noise` [B, 64], for generators that have one; None by default."""
         return None
+
+
+Output = Literal["picture", "blend"]
+"""A setting of generators: what their last layer's channels are. `painted` makes a picture of them."""
+CHANNELS: dict[Output, int] = {"picture": 3, "blend": 4}
+
+
+def painted(image: Tensor, given: Tensor) -> Tensor:
+    """The picture [B, 3, H, W] in [-1, 1] that the last layer of a generator means by `given` for the input `image`.
+
+    Three channels are the picture. Of four, three are colours and the last a mask that lays them over the input, so
+    that what is not edited stays (GANimation, Pumarola et al. 2018, equation 1).
+    """
+    if given.shape[1] == CHANNELS["picture"]:
+        return given.tanh()
+    return torch.lerp(image, given[:, :3].tanh(), given[:, 3:].sigmoid())
 
 
 class Verdict(NamedTuple):

@@ -55,6 +55,7 @@ class PerPair(Generator):
     """
 
     name = "per-pair"
+    reads = "changed"
 
     class Config(Settings):
         of: Choice[Generator] = Field(description="the generator that each member is")
@@ -90,6 +91,7 @@ class PerTarget(Generator):
     """
 
     name = "per-target"
+    reads = "none"
 
     class Config(Settings):
         of: Choice[Generator] = Field(description="the generator that each member is")

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from mdtranslate import Discriminator, Generator, LabelEncoder, Settings, Verdict
 from mdtranslate.errors import RecipeError
+from mdtranslate.interfaces.networks import CHANNELS, Output, painted
 
 SPREAD = 0.02
 """Standard deviation of the first weights (section 7.1 of the appendix)."""
@@ -28,6 +29,11 @@ class ResnetGenerator(Generator):
     class Config(Settings):
         channels: int = Field(64, ge=1, le=512, description="channels of the first convolution, doubled twice")
         blocks: int = Field(9, ge=0, le=32, description="residual blocks in the middle")
+        output: Output = Field(
+            "picture",
+            description="what comes out: the picture itself (CycleGAN), or colours that a learned mask lays over the "
+            "input, so that what is not edited stays (GANimation, Pumarola et al. 2018, equation 1)",
+        )
 
     def __init__(self, config: Any, *, encoder: LabelEncoder, image_size: int) -> None:
         super().__init__(config, encoder=encoder, image_size=image_size)
@@ -41,12 +47,11 @@ class ResnetGenerator(Generator):
             up = nn.ConvTranspose2d(wide, wide // 2, 3, stride=2, padding=1, output_padding=1)
             layers += [up, *_normed(wide // 2)]
             wide //= 2
-        self.model = nn.Sequential(*layers, nn.ReflectionPad2d(3), nn.Conv2d(wide, 3, 7), nn.Tanh())
+        self.model = nn.Sequential(*layers, nn.ReflectionPad2d(3), nn.Conv2d(wide, CHANNELS[config.output], 7))
         self.apply(_begin)
 
     def forward(self, image: Tensor, source: Tensor, target: Tensor, code: Tensor | None = None) -> Tensor:
-        out: Tensor = self.model(image)
-        return out
+        return painted(image, self.model(image))
 
 
 class _Block(nn.Module):

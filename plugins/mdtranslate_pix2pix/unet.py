@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mdtranslate import Generator, LabelEncoder, Settings
+from mdtranslate.interfaces.networks import CHANNELS, Output, painted
 
 DEEPEST = 8
 MOST = 8
@@ -69,6 +70,11 @@ class UnetGenerator(Generator):
             None, ge=3, le=10, description=f"halvings; down to a pixel if left out, but {DEEPEST} at most"
         )
         dropout: float = Field(0.5, ge=0, lt=1, description="share of the inner levels' values that are dropped")
+        output: Output = Field(
+            "picture",
+            description="what comes out: the picture itself (pix2pix), or colours that a learned mask lays over the "
+            "input, so that what is not edited stays (GANimation, Pumarola et al. 2018, equation 1)",
+        )
 
     def __init__(self, config: Any, *, encoder: LabelEncoder, image_size: int) -> None:
         super().__init__(config, encoder=encoder, image_size=image_size)
@@ -84,7 +90,7 @@ class UnetGenerator(Generator):
             level = _Level(widths[number - 1], widths[number], level, config.dropout if drops else 0.0)
         self.down = nn.Conv2d(3, widths[0], 4, stride=2, padding=1, bias=False)
         self.levels = level
-        self.up = nn.ConvTranspose2d(2 * widths[0], 3, 4, stride=2, padding=1)
+        self.up = nn.ConvTranspose2d(2 * widths[0], CHANNELS[config.output], 4, stride=2, padding=1)
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
                 nn.init.normal_(layer.weight, 0.0, SPREAD)
@@ -93,4 +99,4 @@ class UnetGenerator(Generator):
 
     def forward(self, image: Tensor, source: Tensor, target: Tensor, code: Tensor | None = None) -> Tensor:
         assert self.levels is not None, "there are three levels at least"
-        return torch.tanh(self.up(F.relu(self.levels(self.down(image)))))
+        return painted(image, self.up(F.relu(self.levels(self.down(image)))))

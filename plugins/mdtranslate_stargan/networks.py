@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mdtranslate import Discriminator, Generator, LabelEncoder, Settings, Verdict
+from mdtranslate.interfaces.networks import CHANNELS, Output, painted
 
 
 class InstanceNorm(nn.Module):
@@ -88,7 +89,7 @@ class StarGANGenerator(Generator):
             description="how the target enters: as constant planes beside the picture (StarGAN), or by scaling and "
             "shifting every normalisation, which small networks learn from in fewer steps",
         )
-        output: Literal["picture", "blend"] = Field(
+        output: Output = Field(
             "picture",
             description="what comes out: the picture itself (StarGAN), or colours that a learned mask lays over the "
             "input, so that what is not edited stays (GANimation, Pumarola et al. 2018, equation 1)",
@@ -113,8 +114,7 @@ class StarGANGenerator(Generator):
         for _ in range(2):
             layers += [nn.ConvTranspose2d(wide, wide // 2, 4, stride=2, padding=1, bias=False), *activated(wide // 2)]
             wide //= 2
-        blend = config.output == "blend"
-        layers.append(_same(wide, 4 if blend else 3, config.kernel))
+        layers.append(_same(wide, CHANNELS[config.output], config.kernel))
         self.main = Conditioned(*layers)
 
     def forward(self, image: Tensor, source: Tensor, target: Tensor, code: Tensor | None = None) -> Tensor:
@@ -125,10 +125,7 @@ class StarGANGenerator(Generator):
         if self.config.condition == "planes":
             planes = condition[:, :, None, None].expand(-1, -1, *image.shape[2:])
             given = torch.cat([image, planes], 1)
-        out: Tensor = self.main(given, condition)
-        if self.config.output == "picture":
-            return out.tanh()
-        return torch.lerp(image, out[:, :3].tanh(), out[:, 3:].sigmoid())
+        return painted(image, self.main(given, condition))
 
 
 def _same(inputs: int, outputs: int, kernel: int) -> nn.Conv2d:

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import json
-from itertools import product
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from layouts import write_celeba, write_rafd
 from mdtranslate_stargan.rafd import EXPRESSIONS
 from PIL import Image
 from runs import mdtranslate
 
 from mdtranslate import Split
 
-SMALL = [
-    *("generator.channels=4", "generator.blocks=1", "discriminator.channels=4", "discriminator.layers=4"),
+BRIEF = [
     *("data.image_size=32", "data.batch_size=4", "data.workers=0", "train.steps=4", "train.critic_steps=2"),
     *("train.sample_pictures=4", "train.log_every=2"),
 ]
+SMALL = ["generator.channels=4", "generator.blocks=1", "discriminator.channels=4", "discriminator.layers=4"]
+BANKS = ["generator.of.channels=4", "discriminator.of.channels=4", "discriminator.of.layers=2", "train.critic_steps=1"]
+RESNETS = [*BANKS, "generator.of.blocks=1"]
+AVATARS = [f"datasets.avatars.{split}=8" for split in Split]
 CELEBA = ["datasets.celeba.root=celeba", "datasets.celeba.split=official"]
 RAFD = ["datasets.rafd.root=rafd", "datasets.rafd.split=person"]
 RECIPES = {
@@ -31,39 +35,53 @@ RECIPES = {
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("home")
-    draw = np.random.default_rng(0)
-    images = folder / "celeba" / "img_align_celeba"
-    images.mkdir(parents=True)
-    names = ["Black_Hair", "Blond_Hair", "Brown_Hair", "Male", "Young"]
-    labels, splits = [], []
-    for number in range(24):
-        Image.fromarray(draw.integers(0, 256, (218, 178, 3), np.uint8)).save(images / f"{number:06d}.jpg")
-        values = [number % 4 == 0, number % 4 == 1, number % 4 == 2, number % 2 == 0, number % 3 == 0]
-        labels.append(f"{number:06d}.jpg " + " ".join(f"{1 if each else -1:2d}" for each in values))
-        splits.append(f"{number:06d}.jpg {max(0, number // 8 - 0)}")
-    (folder / "celeba" / "list_attr_celeba.txt").write_text("\n".join(["24", " ".join(names), *labels]) + "\n")
-    (folder / "celeba" / "list_eval_partition.txt").write_text("\n".join(splits) + "\n")
-    (folder / "rafd").mkdir()
-    for person, expression in product(("01", "02", "03"), EXPRESSIONS):
-        pixels = draw.integers(0, 256, (1024, 681, 3), np.uint8)
-        name = f"Rafd090_{person}_Caucasian_female_{expression}_frontal.jpg"
-        Image.fromarray(pixels).save(folder / "rafd" / name, quality=30)
+    write_celeba(folder / "celeba")
+    write_rafd(folder / "rafd")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
         patch.setenv("OMP_NUM_THREADS", "1")
         yield folder
 
 
+BASELINES = {
+    "cyclegan": [*RESNETS, *AVATARS],
+    "cyclegan-avatars": [*RESNETS, *AVATARS],
+    "diat": [*RESNETS, *AVATARS],
+    "pix2pix": [*BANKS, *AVATARS],
+}
+
+
 @pytest.mark.parametrize("name", RECIPES)
 def test_the_recipe_trains(home: Path, name: str) -> None:
-    done = mdtranslate("run", name, *RECIPES[name], *SMALL, "--out", name, cwd=home)
+    done = mdtranslate("run", name, *RECIPES[name], *BRIEF, *SMALL, "--out", name, cwd=home)
     assert done.returncode == 0, done.stderr
     lines = [json.loads(line) for line in (home / name / "log.jsonl").read_text().splitlines()]
     assert {"discriminator/wgan-gp.penalty", "generator/domain-classification"} <= set(lines[-1])
     with Image.open(home / name / "samples" / "000004.png") as grid:
         assert grid.width > 400
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_a_baseline_trains_and_edits(home: Path, name: str) -> None:
+    done = mdtranslate("run", name, *BRIEF, *BASELINES[name], "--out", name, cwd=home)
+    assert done.returncode == 0, done.stderr
+    assert "per-value: " in done.stderr, "it says how many networks it trains"
+    log = (home / name / "log.jsonl").read_text().splitlines()
+    assert json.loads(log[-1])["step"] == 4
+    with Image.open(home / name / "samples" / "000004.png") as grid:
+        assert grid.width > 60
+    photo = home / "face.png"
+    Image.fromarray(np.random.default_rng(1).integers(0, 256, (64, 64, 3), np.uint8)).save(photo)
+    known = [] if name == "diat" else ["--from", "Eyeglasses=no"]
+    words = ["translate", name, str(photo), *known, "--set", "Eyeglasses=yes", "--out", f"{name}-made"]
+    done = mdtranslate(*words, cwd=home)
+    assert done.returncode == 0, done.stderr
+    assert len(list((home / f"{name}-made").glob("*.png"))) == 1
+    if known:
+        done = mdtranslate("translate", name, str(photo), "--set", "Eyeglasses=yes", "--out", "none", cwd=home)
+        assert done.returncode == 2 and "Eyeglasses: unknown of the picture" in done.stderr
 
 
 def test_a_joint_model_edits_photos_of_either_dataset(home: Path) -> None:
