@@ -5,16 +5,18 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from mdtranslate.bench import table
 from mdtranslate.bench.page import page
-from mdtranslate.bench.pictures import Shown, translated
+from mdtranslate.bench.pictures import Shown, sheet, translated
 from mdtranslate.bench.results import Results, collect, curve
 from mdtranslate.bench.run import Say, networks, run_cells
 from mdtranslate.bench.suite import cells, load, recipes, steps
+from mdtranslate.data.images import encode_png
 from mdtranslate.errors import MdtranslateError, RecipeError
 from mdtranslate.files import disk, held, write_json, write_text
 
@@ -51,7 +53,7 @@ def compare(file: Path, out: Path, device: str, jobs: int, say: Say) -> Results:
         out.mkdir(parents=True, exist_ok=True)
     with held(out):
         failed = run_cells(suite, found, [cell for cell in every if cell.method in found], device, jobs, say)
-        results = collect(suite, every, failed, wrong)
+        results = replace(collect(suite, every, failed, wrong), command=shlex.join(["mdtranslate", *sys.argv[1:]]))
         first = [cell for cell in every if cell.seed == suite.seeds[0] and cell.method in found and cell not in failed]
         curves = {
             budget: {cell.method: curve(cell) for cell in first if cell.budget == budget} for budget in suite.budgets
@@ -65,9 +67,11 @@ def compare(file: Path, out: Path, device: str, jobs: int, say: Say) -> Results:
                     shown[budget], credit = translated(own, runs, suite.edits, suite.pictures, torch.device(device))
                 except MdtranslateError as error:
                     say(f"no pictures: {error}")
+        titles = {name: method.title or name for name, method in suite.methods.items()}
+        for budget, each in shown.items():
+            encode_png(sheet(each, titles, credit), out / f"pictures-{budget}.png")
         write_json(out / "results.json", results.json())
         write_text(out / "table.md", table.markdown(results))
         write_text(out / "table.csv", table.comma_separated(results))
-        command = shlex.join(["mdtranslate", *sys.argv[1:]])
-        write_text(out / "index.html", page(results, curves, shown, credit, command))
+        write_text(out / "index.html", page(results, curves, shown, credit))
     return results

@@ -54,7 +54,6 @@ def page(
     curves: Mapping[str, Mapping[str, Sequence[tuple[int, float]]]],
     shown: Mapping[str, Sequence[Shown]],
     credit: str | None,
-    command: str,
 ) -> str:
     """The page. `curves` and `shown`: by budget."""
     suite, order = results.suite, list(results.suite.methods)
@@ -90,7 +89,7 @@ def page(
     if results.real:
         seen_real = ", ".join(f"{escape(name)} {value:.1%}" for name, value in results.real.items())
         body.append(f"<p>On the real test pictures the judge is right in: {seen_real}.</p>")
-    body.append(f"<pre>{escape(command)}</pre>")
+    body.append(f"<pre>{escape(results.command)}</pre>")
     body.append("<details><summary>Everything needed to repeat each row</summary>")
     body.append(f"<pre>{escape(json.dumps(results.json()['rows'], indent=1))}</pre></details>")
     head = f"<title>{escape(suite.title)}</title><style>{STYLE}</style>"

@@ -14,6 +14,7 @@ from mdtranslate.data.batches import normalise, to_pixels
 from mdtranslate.data.prepare import Preparation
 from mdtranslate.data.sources import Source, build_sources, choose
 from mdtranslate.errors import MdtranslateError, RecipeError
+from mdtranslate.grid import draw_grid
 from mdtranslate.interfaces import Record, Split, Value
 from mdtranslate.recipes import Resolved
 from mdtranslate.translator import Translator
@@ -54,6 +55,18 @@ def translated(
         )
         for edit, change in _changes(source, edits)
     ], source.dataset.credit
+
+
+def sheet(shown: Sequence[Shown], titles: Mapping[str, str], credit: str | None) -> NDArray[np.uint8]:
+    """The first two pictures of every edit: a column per method, between the picture and the true one."""
+    rows, heads = [], ["picture", *(titles[name] for name in shown[0].by_method)]
+    known = all(each.truth is not None for each in shown)
+    for each in shown:
+        columns = [each.before, *each.by_method.values(), *([each.truth] if known and each.truth is not None else [])]
+        rows += [np.stack([own[place] for own in columns]) for place in range(min(2, len(each.before)))]
+    edits = "; ".join(each.edit for each in shown)
+    footer = f"Two rows each: {edits}." + (f" {credit}" if credit else "")
+    return np.asarray(draw_grid(np.stack(rows), [*heads, "true"] if known else heads, footer=footer))
 
 
 def _changes(source: Source, edits: Sequence[str]) -> list[tuple[str, dict[str, Value]]]:

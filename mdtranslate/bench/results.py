@@ -50,6 +50,8 @@ class Results:
     """The judge's accuracy on the real test pictures, by attribute."""
     gaps: tuple[str, ...]
     """What is missing and why, a line each."""
+    command: str = ""
+    """What was typed."""
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -78,11 +80,24 @@ class Results:
             for row in self.rows
         ]
         return {
+            "command": self.command,
             "suite": self.suite.model_dump(mode="json"),
             "real": dict(self.real),
             "rows": rows,
             "gaps": list(self.gaps),
         }
+
+
+def read(path: Path) -> Results:
+    """The results in a file that `Results.json` wrote."""
+    tree = read_json(path)
+    suite = Suite.model_validate(tree["suite"])
+    rows = []
+    for row in tree["rows"]:
+        source = {name: value for name, value in row.items() if name not in ("budget", "method", "figures", "gap")}
+        title = suite.methods[row["method"]].title or row["method"]
+        rows.append(Row(row["budget"], row["method"], title, row["figures"], row["gap"], source))
+    return Results(suite, tuple(rows), tree["real"], tuple(tree["gaps"]), tree["command"])
 
 
 def collect(suite: Suite, cells: Sequence[Cell], failed: Mapping[Cell, str], wrong: Mapping[str, str]) -> Results:

@@ -19,7 +19,8 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
-from typing import Any, Final
+from threading import Lock
+from typing import Any, BinaryIO, Final
 
 from mdtranslate.bench.suite import Budget, Cell, Suite, steps
 from mdtranslate.config import Recipe
@@ -39,36 +40,79 @@ class Failed(MdtranslateError):
     """A command of a cell failed; its message is that of the command."""
 
 
+class _Children:
+    """The commands that run at this moment. `stop` ends them, and lets none begin after that."""
+
+    def __init__(self) -> None:
+        self.lock, self.running, self.stopped = Lock(), set[subprocess.Popen[bytes]](), False
+
+    def call(self, words: Sequence[str], environment: Mapping[str, str], out: BinaryIO) -> int:
+        """The exit code of a command that writes to `out`."""
+        with self.lock:
+            if self.stopped:
+                raise Failed("stopped")
+            # In a session of its own Ctrl-C does not reach it, but for the one signal that `stop` sends: a second
+            # one would end a run before it is saved.
+            child = subprocess.Popen(
+                words, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
+            )
+            self.running.add(child)
+        try:
+            return child.wait()
+        finally:
+            with self.lock:
+                self.running.discard(child)
+
+    def stop(self) -> None:
+        """Each command saves what it has."""
+        with self.lock:
+            self.stopped = True
+            for child in self.running:
+                child.terminate()
+
+
 def run_cells(
     suite: Suite, recipes: Mapping[str, Resolved], todo: Sequence[Cell], device: str, jobs: int, say: Say
 ) -> dict[Cell, str]:
     """Brings every cell to its end, `jobs` at a time. Gives those that failed, and why; the others go on."""
     threads = max(1, (os.cpu_count() or 1) // jobs)
     failed: dict[Cell, str] = {}
+    children = _Children()
 
     def bring(number: int, cell: Cell) -> None:
         name = f"[{number}/{len(todo)}] {cell.budget} {cell.method} seed {cell.seed}"
         try:
-            done = _Worker(cell, suite, recipes[cell.method], device, threads).bring()
+            done = _Worker(cell, suite, recipes[cell.method], device, threads, children).bring()
         except MdtranslateError as error:
+            if children.stopped:
+                return
             failed[cell] = str(error)
             say(f"{name}: failed: {error}")
         else:
             say(f"{name}: {done}")
 
     with ThreadPoolExecutor(jobs) as pool:
-        for each in [pool.submit(bring, number, cell) for number, cell in enumerate(todo, start=1)]:
-            each.result()
+        begun = [pool.submit(bring, number, cell) for number, cell in enumerate(todo, start=1)]
+        try:
+            for each in begun:
+                each.result()
+        except BaseException:
+            for each in begun:
+                each.cancel()
+            children.stop()
+            raise
     return failed
 
 
 class _Worker:
     """One cell and the commands that it takes."""
 
-    def __init__(self, cell: Cell, suite: Suite, resolved: Resolved, device: str, threads: int) -> None:
+    def __init__(
+        self, cell: Cell, suite: Suite, resolved: Resolved, device: str, threads: int, children: _Children
+    ) -> None:
         self.cell, self.suite, self.resolved, self.device = cell, suite, resolved, device
         self.budget: Budget = suite.budgets[cell.budget]
-        self.run = cell.folder / "run"
+        self.run, self.children = cell.folder / "run", children
         self.environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
 
     def bring(self) -> str:
@@ -135,17 +179,10 @@ class _Worker:
         log = self.cell.folder / "log.txt"
         with disk(log), log.open("ab") as out:
             start = out.tell()
-            done = subprocess.run(
-                [sys.executable, "-m", "mdtranslate", *files, *words],
-                env=self.environment,
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=out,
-                check=False,
-            )
-        if done.returncode:
+            code = self.children.call([sys.executable, "-m", "mdtranslate", *files, *words], self.environment, out)
+        if code:
             said = log.read_bytes()[start:].decode("utf-8", "replace").strip().splitlines()
-            raise Failed((said or [f"{words[0]} ended with exit code {done.returncode}"])[-1].removeprefix("error: "))
+            raise Failed((said or [f"{words[0]} ended with exit code {code}"])[-1].removeprefix("error: "))
 
 
 def networks(recipe: Recipe) -> int:

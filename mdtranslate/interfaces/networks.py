@@ -51,20 +51,27 @@ class Generator(Backbone):
         return None
 
 
-Output = Literal["picture", "blend"]
+Output = Literal["picture", "blend", "residual"]
 """A setting of generators: what their last layer's channels are. `painted` makes a picture of them."""
-CHANNELS: dict[Output, int] = {"picture": 3, "blend": 4}
+CHANNELS: dict[Output, int] = {"picture": 3, "blend": 4, "residual": 3}
+OUTPUTS = (
+    "what comes out: the picture itself, as published; colours that a learned mask lays over the input, so that what "
+    "is not edited stays (GANimation, Pumarola et al. 2018, equation 1); or what is added to the input (Shen and Liu "
+    "2017)"
+)
+"""The description of that setting."""
 
 
-def painted(image: Tensor, given: Tensor) -> Tensor:
+def painted(output: Output, image: Tensor, given: Tensor) -> Tensor:
     """The picture [B, 3, H, W] in [-1, 1] that the last layer of a generator means by `given` for the input `image`.
 
-    Three channels are the picture. Of four, three are colours and the last a mask that lays them over the input, so
-    that what is not edited stays (GANimation, Pumarola et al. 2018, equation 1).
+    `given`: [B, 3 or 4, H, W], any values, as `CHANNELS` says.
     """
-    if given.shape[1] == CHANNELS["picture"]:
-        return given.tanh()
-    return torch.lerp(image, given[:, :3].tanh(), given[:, 3:].sigmoid())
+    if output == "blend":
+        return torch.lerp(image, given[:, :3].tanh(), given[:, 3:].sigmoid())
+    if output == "residual":
+        return (image + 2 * given.tanh()).clamp(-1, 1)  # Twice, so that black can become white.
+    return given.tanh()
 
 
 class Verdict(NamedTuple):

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mdtranslate import Discriminator, Generator, LabelEncoder, Settings, Verdict
 from mdtranslate.errors import RecipeError
-from mdtranslate.interfaces.networks import CHANNELS, Output, painted
+from mdtranslate.interfaces.networks import CHANNELS, OUTPUTS, Output, painted
 
 SPREAD = 0.02
 """Standard deviation of the first weights (section 7.1 of the appendix)."""
@@ -29,11 +29,7 @@ class ResnetGenerator(Generator):
     class Config(Settings):
         channels: int = Field(64, ge=1, le=512, description="channels of the first convolution, doubled twice")
         blocks: int = Field(9, ge=0, le=32, description="residual blocks in the middle")
-        output: Output = Field(
-            "picture",
-            description="what comes out: the picture itself (CycleGAN), or colours that a learned mask lays over the "
-            "input, so that what is not edited stays (GANimation, Pumarola et al. 2018, equation 1)",
-        )
+        output: Output = Field("picture", description=OUTPUTS)
 
     def __init__(self, config: Any, *, encoder: LabelEncoder, image_size: int) -> None:
         super().__init__(config, encoder=encoder, image_size=image_size)
@@ -51,7 +47,7 @@ class ResnetGenerator(Generator):
         self.apply(_begin)
 
     def forward(self, image: Tensor, source: Tensor, target: Tensor, code: Tensor | None = None) -> Tensor:
-        return painted(image, self.model(image))
+        return painted(self.config.output, image, self.model(image))
 
 
 class _Block(nn.Module):

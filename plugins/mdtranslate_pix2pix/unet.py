@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mdtranslate import Generator, LabelEncoder, Settings
-from mdtranslate.interfaces.networks import CHANNELS, Output, painted
+from mdtranslate.interfaces.networks import CHANNELS, OUTPUTS, Output, painted
 
 DEEPEST = 8
 MOST = 8
@@ -70,11 +70,7 @@ class UnetGenerator(Generator):
             None, ge=3, le=10, description=f"halvings; down to a pixel if left out, but {DEEPEST} at most"
         )
         dropout: float = Field(0.5, ge=0, lt=1, description="share of the inner levels' values that are dropped")
-        output: Output = Field(
-            "picture",
-            description="what comes out: the picture itself (pix2pix), or colours that a learned mask lays over the "
-            "input, so that what is not edited stays (GANimation, Pumarola et al. 2018, equation 1)",
-        )
+        output: Output = Field("picture", description=OUTPUTS)
 
     def __init__(self, config: Any, *, encoder: LabelEncoder, image_size: int) -> None:
         super().__init__(config, encoder=encoder, image_size=image_size)
@@ -99,4 +95,4 @@ class UnetGenerator(Generator):
 
     def forward(self, image: Tensor, source: Tensor, target: Tensor, code: Tensor | None = None) -> Tensor:
         assert self.levels is not None, "there are three levels at least"
-        return painted(image, self.up(F.relu(self.levels(self.down(image)))))
+        return painted(self.config.output, image, self.up(F.relu(self.levels(self.down(image)))))

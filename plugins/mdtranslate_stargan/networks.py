@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mdtranslate import Discriminator, Generator, LabelEncoder, Settings, Verdict
-from mdtranslate.interfaces.networks import CHANNELS, Output, painted
+from mdtranslate.interfaces.networks import CHANNELS, OUTPUTS, Output, painted
 
 
 class InstanceNorm(nn.Module):
@@ -89,11 +89,7 @@ class StarGANGenerator(Generator):
             description="how the target enters: as constant planes beside the picture (StarGAN), or by scaling and "
             "shifting every normalisation, which small networks learn from in fewer steps",
         )
-        output: Output = Field(
-            "picture",
-            description="what comes out: the picture itself (StarGAN), or colours that a learned mask lays over the "
-            "input, so that what is not edited stays (GANimation, Pumarola et al. 2018, equation 1)",
-        )
+        output: Output = Field("picture", description=OUTPUTS)
 
     def __init__(self, config: Any, *, encoder: LabelEncoder, image_size: int) -> None:
         super().__init__(config, encoder=encoder, image_size=image_size)
@@ -125,7 +121,7 @@ class StarGANGenerator(Generator):
         if self.config.condition == "planes":
             planes = condition[:, :, None, None].expand(-1, -1, *image.shape[2:])
             given = torch.cat([image, planes], 1)
-        return painted(image, self.main(given, condition))
+        return painted(self.config.output, image, self.main(given, condition))
 
 
 def _same(inputs: int, outputs: int, kernel: int) -> nn.Conv2d:

@@ -6,6 +6,10 @@ import csv
 import io
 import json
 import re
+import signal
+import subprocess
+import sys
+import time
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,7 +19,7 @@ import pytest
 from runs import mdtranslate
 
 from mdtranslate.bench import plots, table
-from mdtranslate.bench.results import Results, Row
+from mdtranslate.bench.results import Results, Row, read
 from mdtranslate.bench.suite import Suite, cells, load, steps
 from mdtranslate.errors import RecipeError
 
@@ -191,3 +195,33 @@ def test_plots_place_values_between_their_ticks() -> None:
         assert ticks[0] >= 0 and ticks[-1] <= 1 + 1e-9
     assert plots._ticks([0, 2000], False)[-1] >= 2000
     assert plots.mark(["a", "b"], "a") != plots.mark(["a", "b"], "b")
+
+
+def test_results_are_read_as_they_were_written(tmp_path: Path) -> None:
+    results = rows((0.1, 0.3), (0.5, 0.5))
+    file = tmp_path / "results.json"
+    file.write_text(json.dumps(results.json()))
+    assert read(file) == results
+
+
+def test_ctrl_c_saves_the_cells_and_the_same_words_go_on(tmp_path: Path) -> None:
+    only = TINY.partition("[methods.diat]")[0].replace("total = 8", "total = 300")
+    (tmp_path / "tiny.toml").write_text(only + '[methods.later]\nrecipe = "stargan"\n')
+    words = [sys.executable, "-m", "mdtranslate", "bench", "tiny.toml", "--out", "out", "--device", "cpu"]
+    log = tmp_path / "out/cells/total/stargan/seed-0/run/log.jsonl"
+    with subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as bench:
+        for _ in range(600):
+            if log.exists() and '{"step": 20' in log.read_text():
+                break
+            time.sleep(0.1)
+        bench.send_signal(signal.SIGINT)
+        _, said = bench.communicate(timeout=60)
+    assert bench.returncode == 130 and said.strip().endswith("stopped") and "failed" not in said
+    status = json.loads((log.parent / "status.json").read_text())
+    assert status["state"] == "stopped" and 20 <= status["step"] < 300
+    assert not (tmp_path / "out/cells/total/later").exists(), "no other cell was begun"
+    (tmp_path / "tiny.toml").write_text(only)
+    done = mdtranslate(*words[3:], cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "stargan seed 0: trained and evaluated" in done.stderr
+    assert len(json.loads((log.parent / "environment.json").read_text())) == 2, "begun once and gone on with once"

@@ -1,0 +1,39 @@
+"""The page of benchmarks in the documentation is what the results say."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+
+import pytest
+
+from mdtranslate.bench.results import Results, Row
+from mdtranslate.bench.suite import Suite
+
+ROOT = Path(__file__).parents[2]
+REPORT = runpy.run_path(str(ROOT / "benchmarks" / "report.py"))
+
+
+def test_the_page_is_made_of_the_results() -> None:
+    assert (ROOT / "docs" / "benchmarks.md").read_text() == REPORT["text"](), "python benchmarks/report.py"
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "gain", "said"),
+    [
+        (0.9, 2.0, "StarGAN loses nothing."),
+        (0.4, 2.0, "StarGAN loses accuracy to Other (40.0% against 50.0%)."),
+        (0.4, 0.5, "loses accuracy to Other (40.0% against 50.0%); psnr gain to Other (+0.50 against +1.00)."),
+    ],
+)
+def test_where_stargan_loses_is_said(accuracy: float, gain: float, said: str) -> None:
+    methods = {"stargan": {"recipe": "a", "title": "StarGAN"}, "other": {"recipe": "b", "title": "Other"}}
+    columns = ("accuracy", "psnr gain")
+    suite = Suite.model_validate({"title": "x", "methods": methods, "budgets": {"b": {"total": 1}}, "columns": columns})
+    cheap = {"steps": [1.0], "hours": [9.0]}  # Costs are stated, not lost.
+    own = Row("b", "stargan", "StarGAN", {"accuracy": [accuracy], "psnr gain": [gain], **cheap}, None, {})
+    other = Row(
+        "b", "other", "Other", {"accuracy": [0.5], "psnr gain": [1.0], "steps": [2.0], "hours": [1.0]}, None, {}
+    )
+    (line,) = REPORT["losses"](Results(suite, (own, other), {}, ()))
+    assert line.endswith(said)
