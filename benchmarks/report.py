@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mdtranslate.bench.results import COSTS, Results, read
+from mdtranslate.bench.results import Results, read
 from mdtranslate.bench.table import form, markdown
 from mdtranslate.files import write_text
 
@@ -50,7 +50,7 @@ def losses(results: Results) -> list[str]:
         said = []
         for column in results.columns:
             own, best = rows[OURS].mean(column), results.best(name, column)
-            if column in COSTS or own is None or best is None or own == best:
+            if own is None or best is None or own == best:
                 continue
             winner = next(row.title for row in rows.values() if row.mean(column) == best)
             said.append(f"{column} to {winner} ({form(column, own)} against {form(column, best)})")

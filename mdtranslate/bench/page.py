@@ -110,7 +110,10 @@ def _answer(rows: Sequence[Row]) -> str:
         said.append(f"The smallest is {small}, with {_cost(done[small])}: {right[small]:.1%}.")
     kept = {title: fmean(row.figures["preservation"]) for title, row in done.items() if row.figures.get("preservation")}
     if kept and (keeper := max(kept, key=kept.__getitem__)) != best:
-        said.append(f"{keeper} leaves the rest alone best ({kept[keeper]:.1%}; {best} {kept.get(best, 0):.1%}).")
+        theirs = f"{right[keeper]:.1%} of its edits are right"
+        said.append(
+            f"{keeper} leaves the rest alone best, {kept[keeper]:.1%} ({best} {kept.get(best, 0):.1%}); {theirs}."
+        )
     return " ".join(said)
 
 

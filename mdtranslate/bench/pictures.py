@@ -20,6 +20,7 @@ from mdtranslate.recipes import Resolved
 from mdtranslate.translator import Translator
 
 EDITS = 4
+POOL = 8  # Pictures that are looked through, for each one that is shown.
 
 
 @dataclass(frozen=True)
@@ -35,26 +36,26 @@ class Shown:
 def translated(
     resolved: Resolved, runs: Mapping[str, Path], edits: Sequence[str], count: int, device: torch.device
 ) -> tuple[list[Shown], str | None]:
-    """`edits` of the first `count` test pictures by the translators of `runs`; and whose pictures those are.
+    """`edits` of `count` test pictures each by the translators of `runs`; and whose pictures those are.
+
+    They are the first ones in which the edit changes all that it names.
 
     `resolved`: a recipe with the datasets. Without `edits`, the first of the first dataset. Raises `RecipeError` for an
     edit that there is not.
     """
     source = build_sources(resolved.recipe)[0]
     records = source.records(Split.TEST)
-    records = [records[place] for place in choose(list(map(source.labelled, records)), count)]
+    records = [records[place] for place in choose(list(map(source.labelled, records)), POOL * count)]
     prepare = Preparation(source.dataset.crop, resolved.recipe.data.image_size)
-    before = np.stack([prepare(source.dataset.load(record)) for record in records])
     translators = {name: Translator.load(run, device) for name, run in runs.items()}
-    return [
-        Shown(
-            edit,
-            before,
-            {name: _edited(each, source, records, before, change) for name, each in translators.items()},
-            _truth(source, records, change, prepare),
-        )
-        for edit, change in _changes(source, edits)
-    ], source.dataset.credit
+    found = []
+    for edit, change in _changes(source, edits):
+        some = [each for each in records if not any(each.attributes.get(name) == change[name] for name in change)]
+        some = (some or records)[:count]
+        before = np.stack([prepare(source.dataset.load(record)) for record in some])
+        made = {name: _edited(each, source, some, before, change) for name, each in translators.items()}
+        found.append(Shown(edit, before, made, _truth(source, some, change, prepare)))
+    return found, source.dataset.credit
 
 
 def sheet(shown: Sequence[Shown], titles: Mapping[str, str], credit: str | None) -> NDArray[np.uint8]:

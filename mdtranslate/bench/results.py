@@ -13,8 +13,11 @@ from typing import Any, Final
 from mdtranslate.bench.run import read_json
 from mdtranslate.bench.suite import Cell, Suite
 
-COSTS: Final = ("networks", "parameters", "steps", "hours", "pictures/s")
-"""Columns that every table has: generators trained apart, weights trained in all, steps, hours, speed afterwards."""
+COSTS: Final = ("networks", "parameters", "steps", "minutes", "pictures/s")
+"""Columns that every table has: generators trained apart, weights trained in all, steps, minutes, speed afterwards."""
+
+NEUTRAL: Final = (*COSTS, "change", "changed")
+"""Columns of which none is the best: costs, and how much an edit moves."""
 
 LOWER: Final = ("l1", "fid", "kid", "error", "distance", *COSTS)
 """What figures begin with of which less is better."""
@@ -63,7 +66,9 @@ class Results:
         return [row for row in self.rows if row.budget == budget]
 
     def best(self, budget: str, column: str) -> float | None:
-        """The best mean of a column."""
+        """The best mean of a column; None where none is the best."""
+        if column in NEUTRAL or column.rpartition("/")[2] in NEUTRAL:
+            return None
         means = [mean for row in self.of(budget) if (mean := row.mean(column)) is not None]
         return (min if column.startswith(LOWER) else max)(means) if means else None
 
@@ -144,7 +149,7 @@ def _figures(suite: Suite, cell: Cell, report: Mapping[str, Any]) -> Iterator[tu
     yield "networks", float(facts["networks"])
     yield "steps", float(facts["steps"])
     yield "parameters", float(sum(cost["parameters"].values()))
-    yield "hours", cost["training_seconds"] / 3600
+    yield "minutes", cost["training_seconds"] / 60
     yield "pictures/s", cost["pictures_per_second"]
 
 

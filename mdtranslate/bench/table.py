@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from mdtranslate.bench.results import COSTS, Results, Row
+from mdtranslate.bench.results import Results, Row
 
 SHARES = ("accuracy", "preservation", "error", "precision", "recall")
 
@@ -70,7 +70,7 @@ def seeds(results: Results) -> str:
 
 
 def cells(results: Results, row: Row) -> Iterator[tuple[str, bool]]:
-    """Each figure of a row as text, and whether it is the best of its column. Costs are never the best."""
+    """Each figure of a row as text, and whether it is the best of its column. Costs never are."""
     for column in results.columns:
         values, mean = row.figures.get(column), row.mean(column)
         if not values or mean is None:
@@ -79,7 +79,7 @@ def cells(results: Results, row: Row) -> Iterator[tuple[str, bool]]:
         text = form(column, mean)
         if len(values) > 1 and column not in ("networks", "parameters", "steps"):
             text += f" ({form(column, min(values))} to {form(column, max(values))})"
-        yield text, column not in COSTS and mean == results.best(row.budget, column)
+        yield text, mean == results.best(row.budget, column)
 
 
 def form(column: str, value: float) -> str:
@@ -89,6 +89,8 @@ def form(column: str, value: float) -> str:
         return f"{value:.1%}"
     if column in ("networks", "steps", "pictures/s"):
         return f"{value:,.0f}"
+    if column == "minutes":
+        return f"{value:,.1f}"
     if column == "parameters":
         return f"{value / 1e6:.2f} M"
     if name.endswith("gain"):

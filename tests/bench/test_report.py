@@ -28,12 +28,24 @@ def test_the_page_is_made_of_the_results() -> None:
 )
 def test_where_stargan_loses_is_said(accuracy: float, gain: float, said: str) -> None:
     methods = {"stargan": {"recipe": "a", "title": "StarGAN"}, "other": {"recipe": "b", "title": "Other"}}
-    columns = ("accuracy", "psnr gain")
+    columns = ("accuracy", "psnr gain", "Male/change")
     suite = Suite.model_validate({"title": "x", "methods": methods, "budgets": {"b": {"total": 1}}, "columns": columns})
-    cheap = {"steps": [1.0], "hours": [9.0]}  # Costs are stated, not lost.
+    cheap = {"steps": [1.0], "minutes": [9.0], "pictures/s": [1.0], "Male/change": [3.0]}  # Costs are stated, not lost.
     own = Row("b", "stargan", "StarGAN", {"accuracy": [accuracy], "psnr gain": [gain], **cheap}, None, {})
     other = Row(
-        "b", "other", "Other", {"accuracy": [0.5], "psnr gain": [1.0], "steps": [2.0], "hours": [1.0]}, None, {}
+        "b",
+        "other",
+        "Other",
+        {
+            "accuracy": [0.5],
+            "psnr gain": [1.0],
+            "steps": [2.0],
+            "minutes": [1.0],
+            "pictures/s": [2.0],
+            "Male/change": [4.0],
+        },
+        None,
+        {},
     )
     (line,) = REPORT["losses"](Results(suite, (own, other), {}, ()))
     assert line.endswith(said)

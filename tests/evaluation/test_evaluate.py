@@ -197,3 +197,16 @@ def test_command_prints_json(run: RunFolder, eyes: None, tmp_path: Path) -> None
     assert "reconstruction L1" in done.stdout
     with pytest.raises(RecipeError, match="is no run"):
         CliRunner().invoke(command, [str(tmp_path / "nothing")], catch_exceptions=False)
+
+
+def test_several_attributes_edited_at_once(run: RunFolder, squares: Source, eyes: None, monkeypatch) -> None:
+    perfect(monkeypatch, squares)
+    (result,) = evaluate(run, CPU, ["evaluation.together=2", "metrics.right=edit-accuracy"], progress=quiet)
+    both = {name: count for name, count in result.edits.items() if "," in name or "+" in name}
+    # Of 16 pictures it is known whether they are framed; both things change in those that have neither.
+    assert len(both) == 6 and all(0 < count < 8 for count in both.values())
+    figures = result.figures["right"]
+    assert 0.9 < figures["colour+framed/accuracy"] <= 1
+    assert not any("judged" in name for name in figures if "colour=red" in name and "framed" in name)
+    # Preservation stays that of edits of one attribute, so that it can be compared.
+    assert figures["preservation"] == 1
