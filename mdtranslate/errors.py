@@ -84,7 +84,8 @@ MANY = 64
 def nearest(word: str, known: Iterable[str]) -> str:
     """The end of a message about an unknown name: the nearest right one, or all of them where none is near."""
     names = sorted(known)
-    near = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    begun = [name for name in names if len(word) > 2 and name.startswith(word)]
+    near = begun or difflib.get_close_matches(word, names, n=1, cutoff=0.6)
     if near:
         return f"did you mean {near[0]!r}?"
     if len(names) > MANY:

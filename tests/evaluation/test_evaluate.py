@@ -201,7 +201,7 @@ def test_command_prints_json(run: RunFolder, eyes: None, tmp_path: Path) -> None
 
 def test_several_attributes_edited_at_once(run: RunFolder, squares: Source, eyes: None, monkeypatch) -> None:
     perfect(monkeypatch, squares)
-    (result,) = evaluate(run, CPU, ["evaluation.together=2", "metrics.right=edit-accuracy"], progress=quiet)
+    (result,) = evaluate(run, CPU, ["evaluation.together=2", "metrics.right=edit-accuracy"], progress=quiet).results
     both = {name: count for name, count in result.edits.items() if "," in name or "+" in name}
     # Of 16 pictures it is known whether they are framed; both things change in those that have neither.
     assert len(both) == 6 and all(0 < count < 8 for count in both.values())
