@@ -42,7 +42,9 @@ title = "Star < GAN"
 settings = ["generator.channels=4", "generator.blocks=0", "discriminator.channels=4", "discriminator.layers=2"]
 [methods.diat]
 recipe = "diat"
-settings = ["generator.of.channels=2", "generator.of.blocks=0", "discriminator.of.channels=2", "discriminator.of.layers=2"]
+settings = [
+  "generator.of.channels=2", "generator.of.blocks=0", "discriminator.of.channels=2", "discriminator.of.layers=2",
+]
 """
 
 
