@@ -38,11 +38,11 @@ What the columns mean is in [Measures](measures.md), what the methods are in [Me
 of a column. `celeba.toml` and `rafd.toml` are the same at the papers' sizes, for those who have the data and a GPU:
 nobody has run them to their end with this version.
 
-**What the results below are worth.** They are what two processor cores manage in an hour, of one seed: budgets at
-which no method has learned its task. Of eight expressions a guess is right in 12.5 %, and only DIAT and pix2pix do
-better, at one budget. They show what each method costs, that suites work, and who is first off the mark; they are
-no verdict on the methods. `mdtranslate run stargan` trains five times as long as StarGAN does in `quick`, where its
-edits are not yet seen.
+**What the results below are worth.** They are what two processor cores manage in about an hour, of one seed: budgets at
+which most methods have not learned their task. Of eight expressions a guess is right in 12.5 %, and only DIAT and
+pix2pix do better, at one budget. They show what each method costs and who is first off the mark; they are no verdict
+on the methods. `mdtranslate run stargan` trains five times as long as StarGAN does in `quick`, where its edits are not
+yet seen. `attributes.toml` was not run to its end.
 """
 
 
