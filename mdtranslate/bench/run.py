@@ -36,8 +36,8 @@ TRIAL: Final = 40
 Say = Callable[[str], None]
 
 
-class Failed(MdtranslateError):
-    """A command of a cell failed; its message is that of the command."""
+class Failed(Exception):
+    """A command of a cell failed; its message is that of the command. It becomes a gap, never an exit code of ours."""
 
 
 class _Children:
@@ -83,7 +83,7 @@ def run_cells(
         name = f"[{number}/{len(todo)}] {cell.budget} {cell.method} seed {cell.seed}"
         try:
             done = _Worker(cell, suite, recipes[cell.method], device, threads, children).bring()
-        except MdtranslateError as error:
+        except (MdtranslateError, Failed) as error:
             if children.stopped:
                 return
             failed[cell] = str(error)
