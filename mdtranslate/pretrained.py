@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import timm
 import torch
 
 from mdtranslate.errors import CheckpointError, RecipeError, nearest
@@ -21,6 +20,8 @@ def timm_network(model: str, weights: Path | None, seed: int | None, **more: Any
     Of a file everything is taken but a classifier of other classes. Raises `RecipeError` for an unknown name or
     settings that the network does not have, `CheckpointError` for a file that does not fit it.
     """
+    import timm  # Here, for it takes a second or two to import, and most commands make no such network.
+
     if not timm.is_model(model):
         raise RecipeError(f"model: timm has no network {model!r}; {nearest(model, timm.list_models())}")
     with torch.random.fork_rng(devices=[], enabled=seed is not None):

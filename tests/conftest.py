@@ -10,6 +10,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+# Networks of tests are small: several threads only wait for each other. Before torch is imported, and for commands too.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 from kills import command as tiny_run
 from tiny import BOTH, tiny_translator
 
@@ -51,7 +55,6 @@ def command(site: Path, tmp_path: Path) -> Command:
     environment = {
         **os.environ,
         "PYTHONPATH": str(site),
-        "OMP_NUM_THREADS": "1",
         "XDG_CACHE_HOME": str(tmp_path / "cache"),
         "PYTHONDONTWRITEBYTECODE": "1",
     }
@@ -78,7 +81,6 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("home")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
-        patch.setenv("OMP_NUM_THREADS", "1")
         done = subprocess.run(tiny_run("whole"), cwd=folder, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         yield folder

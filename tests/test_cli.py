@@ -38,6 +38,15 @@ def test_imports_neither_torch_nor_timm(command: Command, arguments: list[str]) 
     assert done.stdout.splitlines()[-1] == "['mdtranslate']"
 
 
+def test_a_recipe_is_checked_without_what_only_an_evaluation_needs(command: Command) -> None:
+    """Each of these takes seconds to import, which every command on a recipe would pay."""
+    unwanted = "print(sorted({'timm', 'torchmetrics', 'torchvision', 'albumentations', 'scipy'} & set(sys.modules)))"
+    code = f"import sys, atexit\natexit.register(lambda: {unwanted})\nfrom mdtranslate.cli import main\n"
+    code += "main(['run', 'stargan', '--dry-run'])"
+    done = command(start=("-c", code))
+    assert done.stdout.splitlines()[-1] == "[]", done.stderr
+
+
 def test_as_a_module_and_as_a_script(command: Command) -> None:
     done = command("--version")
     assert (done.returncode, done.stdout, done.stderr) == (0, f"mdtranslate {mdtranslate.__version__}\n", "")

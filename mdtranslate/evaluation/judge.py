@@ -17,10 +17,10 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import timm
 import torch
 from filelock import FileLock
 from torch import Tensor, nn
@@ -164,7 +164,7 @@ def _key(attributes: Sequence[Attribute], examples: Sequence[Examples], size: in
     digest = hashlib.blake2b(digest_size=16)
     meaning = [(each.name, each.values, each.optional) for each in attributes]
     how = [_how(training), origin(training.weights)]
-    digest.update(json.dumps([VERSION, timm.__version__, meaning, size, seed, how]).encode())
+    digest.update(json.dumps([VERSION, version("timm"), meaning, size, seed, how]).encode())
     for each in examples:
         digest.update(each.digest.encode() + each.codes.numpy().tobytes())
     return digest.hexdigest()

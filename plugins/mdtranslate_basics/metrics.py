@@ -9,7 +9,6 @@ from typing import Any, Final
 
 import torch
 from torch import Tensor
-from torchmetrics.functional.image import structural_similarity_index_measure
 
 from mdtranslate.interfaces import Attribute, Edited, Features, Metric, Value
 from mdtranslate.interfaces.dataset import spell
@@ -146,6 +145,9 @@ def _psnr(pictures: Tensor, truth: Tensor) -> Tensor:
 
 def _ssim(pictures: Tensor, truth: Tensor) -> Tensor:
     """Per picture, [B]."""
+    # Here, for it takes seconds to import, and every run builds its metrics to check them.
+    from torchmetrics.functional.image import structural_similarity_index_measure
+
     similarity = structural_similarity_index_measure(pictures, truth, reduction="none", data_range=1.0)
     assert isinstance(similarity, Tensor)
     return similarity.reshape(-1)

@@ -33,7 +33,6 @@ Row = dict[str, str]
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
-    torch.set_num_threads(1)
 
 
 def write(folder: Path, rows: list[Row]) -> None:

@@ -9,7 +9,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import torch
 
 from mdtranslate import hookimpl
 from mdtranslate.data.sources import Source
@@ -57,15 +56,6 @@ class _Plugin:
     @hookimpl
     def register_datasets() -> list[type[Dataset]]:
         return [Squares]
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Pictures of 16 pixels are too small for several threads, which only wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(autouse=True)

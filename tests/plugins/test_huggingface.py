@@ -154,9 +154,8 @@ def test_what_cannot_be_loaded_is_named(tmp_path: Path) -> None:
         own.load(next(iter(own.records(Split.TRAIN))))
 
 
-def test_it_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_trains(tmp_path: Path) -> None:
     datasets.DatasetDict({"train": part(0, 40)}).save_to_disk(tmp_path / "saved")
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     done = mdtranslate(
         *("run", "stargan", 'datasets={pets={name="huggingface", path="saved", attributes=["species", "smiling"]}}'),
         *("generator.channels=4", "generator.blocks=1", "discriminator.channels=4", "discriminator.layers=2"),

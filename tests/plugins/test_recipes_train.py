@@ -41,7 +41,6 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     write_rafd(folder / "rafd")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
-        patch.setenv("OMP_NUM_THREADS", "1")
         yield folder
 
 

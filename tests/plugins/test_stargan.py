@@ -21,7 +21,6 @@ from mdtranslate.translation import Batch
 
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
-    torch.set_num_threads(1)
     torch.manual_seed(0)
 
 

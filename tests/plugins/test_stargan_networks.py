@@ -11,7 +11,6 @@ from torch.nn import functional as F
 
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
-    torch.set_num_threads(1)
     torch.manual_seed(0)
 
 
