@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from string import ascii_lowercase
@@ -71,7 +72,8 @@ def read_state(file: Path) -> dict[str, Tensor]:
     Raises `CheckpointError` that names the file where it is none, is damaged, or holds anything else.
     """
     try:
-        state = torch.load(file, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # torch talks of pickle's protocols; what matters is said below.
+            state = torch.load(file, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise CheckpointError(f"{file}: there is no such file") from None
     except pickle.UnpicklingError:
@@ -116,4 +118,4 @@ def _attribute(word: str) -> Attribute:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].partition(". ")[0]

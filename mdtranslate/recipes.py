@@ -190,7 +190,11 @@ def _override(tree: Tree, key: str, value: Any, origins: dict[str, str]) -> None
 def _lines(error: ValidationError, tree: Tree, source: str, origins: Mapping[str, str]) -> Iterator[str]:
     """A line per mistake. What is wrong in every branch of a union is one mistake, said of the one that fits best."""
     mistakes: dict[Any, list[tuple[str, str, str]]] = {}
-    for number, each in enumerate(error.errors(include_url=False)):
+    every = error.errors(include_url=False)
+    wrong_inside = {other["loc"][:-1] for other in every}
+    for number, each in enumerate(every):
+        if each["type"] == "too_short" and each["loc"] in wrong_inside:
+            continue  # A list of which an item was refused: pydantic counts those that are left.
         missing = each["type"] == "missing"
         key, union, given = _place(tree, each["loc"], missing)
         hidden = missing or (isinstance(given, Mapping) and not each["type"].endswith("_type"))

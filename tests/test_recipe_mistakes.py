@@ -43,6 +43,7 @@ MISTAKES = {
     "optimizers.generator.betas=[0.5, 2]": "optimizers.generator.betas.1=2: Input should be less than 1",
     "optimizers.generator.betas=[0.5]": "optimizers.generator.betas.1: Field required",
     "datasets.avatars.attributes=hair": 'datasets.avatars.attributes="hair": should be a list',
+    "datasets.avatars.attributes=[1]": "datasets.avatars.attributes.0=1: Input should be a valid string",
     "train.steps.more=5": "train.steps.more=5: train.steps is 2000, not a table",
     # one mistake in a union is one line
     "losses.wgan-gp.weight=heavy": 'losses.wgan-gp.weight="heavy": Input should be a valid number',
