@@ -84,7 +84,10 @@ class Train(Settings):
     critic_steps: PositiveInt = Field(5, description="discriminator updates for each update of the generator")
     seed: int = Field(0, ge=0, lt=2**63, description="of weights, order, flips, targets and everything else drawn")
     ema: float | None = Field(
-        None, gt=0, lt=1, description="decay of an exponential moving average of the generator, per generator update"
+        None,
+        gt=0,
+        lt=1,
+        description="decay of an exponential moving average of the generator, per generator update (bias corrected)",
     )
     init: str | None = Field(None, description="a run whose weights to start from")
     log_every: PositiveInt = Field(100, description="steps from one line of log.jsonl to the next")

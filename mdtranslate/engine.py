@@ -51,7 +51,7 @@ class Trainer:
         self.update("discriminator", t, step)
         if both:
             self.update("generator", t.then_generator(), step)
-            self._average()
+            self._average((step + 1) // self.recipe.train.critic_steps)
 
     def update(self, role: str, t: Translation, step: int) -> None:
         """Terms of all losses, backward, one optimizer step; nothing changes once a value was not finite."""
@@ -102,12 +102,18 @@ class Trainer:
             self.counts[name] = self.counts.get(name, 0) + 1
 
     @torch.no_grad()
-    def _average(self) -> None:
+    def _average(self, updates: int) -> None:
+        """Takes in the weights after so many updates of the generator.
+
+        The first weights, which are random, have no part in the average: its bias is corrected as Adam's are (Kingma
+        and Ba 2015, section 3), without which they would be a third of it after a hundred updates at a decay of 0.99.
+        """
         if self.average is not None:
             decay = self.recipe.train.ema
             assert decay is not None
+            taken = (1 - decay) / (1 - decay**updates)
             torch._foreach_lerp_(
-                [*self.average.parameters()], [each.detach() for each in self.model.generator.parameters()], 1 - decay
+                [*self.average.parameters()], [each.detach() for each in self.model.generator.parameters()], taken
             )
             for mine, own in zip(self.average.buffers(), self.model.generator.buffers(), strict=True):
                 mine.copy_(own)

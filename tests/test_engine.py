@@ -112,10 +112,14 @@ def test_a_value_that_is_not_finite_changes_no_weight_from_then_on() -> None:
 def test_the_average_follows_the_generator() -> None:
     made = trainer("train.critic_steps=1", "train.ema=0.75")
     assert made.average is not None
-    before = [each.clone() for each in made.average.parameters()]
-    made.step(0, batch(made))
-    for old, now, live in zip(before, made.average.parameters(), made.model.generator.parameters(), strict=True):
-        torch.testing.assert_close(now, 0.75 * old + 0.25 * live)
+    lived = []
+    for step in range(3):
+        made.step(step, batch(made))
+        lived.append([each.detach().clone() for each in made.model.generator.parameters()])
+    for now, *live in zip(made.average.parameters(), *lived, strict=True):
+        weights = [0.75**2, 0.75, 1.0]  # Of what was after each update; the first random weights have none.
+        expected = sum(weight * each for weight, each in zip(weights, live, strict=True)) / sum(weights)
+        torch.testing.assert_close(now, expected)
 
 
 def test_the_rate_reaches_zero() -> None:

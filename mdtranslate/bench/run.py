@@ -27,11 +27,15 @@ from mdtranslate.config import Recipe
 from mdtranslate.data.sources import attributes_of, build_sources
 from mdtranslate.errors import MdtranslateError
 from mdtranslate.files import disk, write_json
-from mdtranslate.recipes import Resolved, plain, toml_value
+from mdtranslate.recipes import Resolved, toml_value
 from mdtranslate.registry import registry
+from mdtranslate.runfolder import RunFolder
 
 TRIAL: Final = 40
 """Steps that tell how fast a method is, after as many that only warm it up."""
+
+LATER: Final = ("metrics.", "evaluation.")
+"""Settings that can change without another training."""
 
 Say = Callable[[str], None]
 
@@ -119,12 +123,13 @@ class _Worker:
         """Trains and evaluates what is not yet; says what was done. Raises `Failed`."""
         with disk(self.cell.folder):
             self.cell.folder.mkdir(parents=True, exist_ok=True)
-        made_of = self._made_of()
+        many = networks(self.resolved.recipe)
+        made_of = self._made_of(many)
         facts = read_json(self.cell.folder / "cell.json")
         if facts.get("made_of") != made_of:
-            # Another recipe or budget: what lies there answers another question.
+            # Another recipe or length: what lies there answers another question.
             shutil.rmtree(self.run, ignore_errors=True)
-            facts = {"made_of": made_of, "networks": networks(self.resolved.recipe)}
+            facts = {"made_of": made_of, "networks": many}
             facts["steps"] = self._steps(facts["networks"])
             write_json(self.cell.folder / "cell.json", facts)
         trained = read_json(self.run / "status.json").get("state") == "done"
@@ -162,11 +167,13 @@ class _Worker:
         critic = self.resolved.recipe.train.critic_steps
         return max(critic, round(self.budget.seconds / each))
 
-    def _made_of(self) -> str:
-        """A hash of everything that the run depends on."""
-        tree = {**plain(self.resolved.recipe), "seed": self.cell.seed, "budget": self.budget.model_dump()}
-        for later in ("metrics", "evaluation"):  # Those can change without another training.
-            tree.pop(later, None)
+    def _made_of(self, networks: int) -> str:
+        """A hash of everything that the weights depend on: not of how it is logged, nor of how it is measured."""
+        fixed = RunFolder.fixed(self.resolved.recipe)
+        tree: dict[str, Any] = {key: value for key, value in fixed.items() if not key.startswith(LATER)}
+        seconds = self.budget.seconds
+        tree |= {"seed": self.cell.seed, "seconds": seconds}
+        tree |= {"steps": None if seconds else steps(self.resolved.recipe, self.budget, networks)}
         return hashlib.blake2b(json.dumps(tree, sort_keys=True).encode(), digest_size=8).hexdigest()
 
     def _measures(self) -> list[str]:

@@ -24,10 +24,18 @@ class Method(Settings):
 
 
 class Budget(Settings):
-    """What each method may spend: one of the three."""
+    """What each method may spend: one of the three.
 
-    each: PositiveInt | None = Field(None, description="updates of each generator that a method trains")
-    total: PositiveInt | None = Field(None, description="updates of generators in all: a bank shares them out")
+    Pictures, not updates: an update of a bank's member is of the part of a batch that is its own, and batches of
+    methods have their sizes.
+    """
+
+    each: PositiveInt | None = Field(
+        None, description="pictures that each generator of a method translates in training, on average"
+    )
+    total: PositiveInt | None = Field(
+        None, description="pictures that its generators translate in training all together: a bank shares them out"
+    )
     seconds: PositiveInt | None = Field(
         None, description="seconds of training; steps are set from the speed of the first ones on this machine"
     )
@@ -35,15 +43,15 @@ class Budget(Settings):
     @model_validator(mode="after")
     def _one(self) -> Self:
         if sum(value is not None for value in (self.each, self.total, self.seconds)) != 1:
-            raise ValueError("a budget is one of each, total (updates) and seconds")
+            raise ValueError("a budget is one of each, total (pictures) and seconds")
         return self
 
     @property
     def title(self) -> str:
         """In words."""
         if self.each is not None:
-            return f"{self.each:,} updates for each generator"
-        return f"{self.total:,} updates in all" if self.total is not None else f"{self.seconds:,} seconds of training"
+            return f"{self.each:,} pictures for each generator"
+        return f"{self.total:,} pictures in all" if self.total is not None else f"{self.seconds:,} seconds of training"
 
 
 class Suite(Settings):
@@ -127,14 +135,9 @@ def recipes(suite: Suite) -> tuple[Mapping[str, Resolved], Mapping[str, str]]:
 
 
 def steps(recipe: Recipe, budget: Budget, networks: int) -> int:
-    """The length of a run that spends a budget of updates, for a method that trains so many generators apart.
+    """The length of a run that spends a budget of pictures, for a method that trains so many generators apart.
 
-    A step with an update of the generator trains two members of a bank where it has a pair of domains, one for each
-    direction; else as many as it has pictures, or all.
+    Where the generator is updated, each picture of the batch is translated once, by one of them.
     """
-    train = recipe.train
-    if budget.total is not None:
-        return budget.total * train.critic_steps
-    assert budget.each is not None, "seconds take a measurement"
-    active = min(networks, 2 if recipe.data.targets == "pairs" else recipe.data.batch_size)
-    return -(-budget.each * train.critic_steps * networks // active)
+    pictures = budget.total if budget.total is not None else (budget.each or 0) * networks
+    return -(-pictures // recipe.data.batch_size) * recipe.train.critic_steps

@@ -33,6 +33,7 @@ class _Members(nn.ModuleList):
             raise ValueError(f"these attributes take {len(members)} networks of {of.name!r}; most={most} are allowed")
         super().__init__(of.build(encoder=bank.encoder, image_size=bank.image_size) for _ in members)
         self.places = {member: number for number, member in enumerate(members)}
+        self.multiple = int(getattr(self[0], "multiple", 1))  # That of the network as it was made, not of its class.
         parameters = sum(each.numel() for each in self.parameters())
         bank.note = f"{bank.name}: {len(members)} networks of {of.name}, {parameters / 1e6:.1f} M parameters"
 
@@ -70,7 +71,7 @@ class PerPair(Generator):
         if strange := [each for each in only if each not in map(written, pairs)]:
             raise ValueError(f"only: there is no pair {strange[0]!r}; {nearest(strange[0], map(written, pairs))}")
         self.members = _Members(self, [each for each in pairs if not only or written(each) in only])
-        self.multiple = config.of.component.multiple
+        self.multiple = self.members.multiple
 
     @classmethod
     def count(cls, config: Any, encoder: LabelEncoder) -> int:
@@ -100,7 +101,7 @@ class PerTarget(Generator):
     def __init__(self, config: Any, *, encoder: LabelEncoder, image_size: int) -> None:
         super().__init__(config, encoder=encoder, image_size=image_size)
         self.members = _Members(self, _values(encoder))
-        self.multiple = config.of.component.multiple
+        self.multiple = self.members.multiple
 
     @classmethod
     def count(cls, config: Any, encoder: LabelEncoder) -> int:

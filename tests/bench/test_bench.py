@@ -35,7 +35,7 @@ pictures = 3
 evaluation.judge = { rounds = 1, least = 64 }
 edits = ["Eyeglasses=yes"]
 [budgets.total]
-total = 8
+total = 32
 [methods.stargan]
 recipe = "stargan"
 title = "Star < GAN"
@@ -128,8 +128,8 @@ def test_a_method_that_fails_is_a_gap_and_the_others_go_on(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("total = 8", "total = 8\nseconds = 3", r"budgets\.total: .*one of each, total \(updates\) and seconds"),
-        ("total = 8", "totel = 8", r"budgets\.total\.totel: no such key; did you mean 'total'"),
+        ("total = 32", "total = 32\nseconds = 3", r"budgets\.total: .*one of each, total \(pictures\) and seconds"),
+        ("total = 32", "totel = 8", r"budgets\.total\.totel: no such key; did you mean 'total'"),
         ("[budgets.total]", '[budgets."a b"]', "'a b': methods and budgets are called by letters"),
         ("pictures = 3", "pictures = 0", r"pictures: .*greater than or equal to 1"),
         ("title =", "titel =", "titel: no such key; did you mean 'title'"),
@@ -146,18 +146,17 @@ def test_mistakes_in_a_suite_are_named(tmp_path: Path, old: str, new: str, messa
 
 def test_budgets_in_steps() -> None:
     suite = Suite.model_validate(
-        {"title": "x", "methods": {"m": {"recipe": "r"}}, "budgets": {"e": {"each": 100}, "t": {"total": 100}}}
+        {"title": "x", "methods": {"m": {"recipe": "r"}}, "budgets": {"e": {"each": 800}, "t": {"total": 1600}}}
     )
     each, total = suite.budgets["e"], suite.budgets["t"]
 
-    def recipe(targets: str, batch: int, critic: int = 1) -> Any:
-        data = SimpleNamespace(targets=targets, batch_size=batch)
-        return SimpleNamespace(train=SimpleNamespace(critic_steps=critic), data=data)
+    def recipe(batch: int, critic: int = 1) -> Any:
+        return SimpleNamespace(train=SimpleNamespace(critic_steps=critic), data=SimpleNamespace(batch_size=batch))
 
-    assert steps(recipe("permute", 16), each, 1) == steps(recipe("permute", 16), total, 1) == 100
-    assert steps(recipe("permute", 16, 5), each, 1) == 500, "updates of the generator, not of the discriminator"
-    assert steps(recipe("pairs", 16), each, 56) == 2_800 and steps(recipe("pairs", 16), total, 56) == 100
-    assert steps(recipe("paired", 1), each, 2) == 200 and steps(recipe("paired", 8), each, 56) == 700
+    assert steps(recipe(16), each, 1) == 50 and steps(recipe(16), total, 1) == 100
+    assert steps(recipe(16, 5), each, 1) == 250, "pictures that the generator is updated with"
+    assert steps(recipe(16), each, 56) == 2_800 and steps(recipe(16), total, 56) == 100
+    assert steps(recipe(1), each, 2) == 1_600 and steps(recipe(3), total, 2) == 534
     assert [cell.seed for cell in cells(suite.model_copy(update={"seeds": (3, 4)}), Path())] == [3, 3, 4, 4]
 
 
@@ -207,7 +206,7 @@ def test_results_are_read_as_they_were_written(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_saves_the_cells_and_the_same_words_go_on(tmp_path: Path) -> None:
-    only = TINY.partition("[methods.diat]")[0].replace("total = 8", "total = 120")
+    only = TINY.partition("[methods.diat]")[0].replace("total = 32", "total = 480")
     only = only.replace("train.check_every=4", "train.check_every=0")
     (tmp_path / "tiny.toml").write_text(only + '[methods.later]\nrecipe = "stargan"\n')
     words = [sys.executable, "-m", "mdtranslate", "bench", "tiny.toml", "--out", "out", "--device", "cpu"]
