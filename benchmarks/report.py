@@ -30,19 +30,19 @@ is a TOML file: copy one from `benchmarks/` and name your own recipes.
 
 A budget is one of three, and each asks another question:
 
-- `each`: every generator that a method trains is updated so often. How good is the method, whatever it costs?
-- `total`: all its generators together are. A bank of 56 has a 56th for each.
+- `total`: all generators of a method together translate so many pictures in training. A bank of 56 has a 56th for each.
 - `seconds`: training takes so long on this machine, by a measurement of its speed just before.
+- `each`: every generator that a method trains translates so many, on average. How good is it, whatever it costs?
+
+Pictures are counted, not updates: a step of CycleGAN updates two of its generators with half a batch each.
 
 What the columns mean is in [Measures](measures.md), what the methods are in [Methods](methods.md). Bold is the best
 of a column. `celeba.toml` and `rafd.toml` are the same at the papers' sizes, for those who have the data and a GPU:
 nobody has run them to their end with this version.
 
-**What the results below are worth.** They are what two processor cores manage in about an hour, of one seed: budgets at
-which most methods have not learned their task. Of eight expressions a guess is right in 12.5 %, and only DIAT and
-pix2pix do better, at one budget. They show what each method costs and who is first off the mark; they are no verdict
-on the methods. `mdtranslate run stargan` trains five times as long as StarGAN does in `quick`, where its edits are not
-yet seen. `attributes.toml` was not run to its end.
+**What the results below are worth.** They are of small networks at 64 pixels, of one seed, at budgets of minutes on two
+processor cores. At such budgets they show what each method costs and who is first off the mark; they are no verdict on
+what the methods can do in the end. Where a figure is what a guess would give, the method has not learned its task yet.
 """
 
 

@@ -14,6 +14,7 @@ import click
 
 from mdtranslate import __version__
 from mdtranslate.errors import MdtranslateError
+from mdtranslate.process import endings
 
 COMMANDS = {
     "run": "Train a recipe, or go on with a run.",
@@ -69,7 +70,8 @@ def cli(ctx: click.Context, plugins: tuple[Path, ...], debug: bool) -> None:
 
 def main(arguments: list[str] | None = None) -> Any:
     """Runs the command line and exits."""
-    signal.signal(signal.SIGTERM, _terminated)
+    for each in endings():
+        signal.signal(each, _terminated)
     try:
         try:
             cli.main(arguments, prog_name="mdtranslate", standalone_mode=False)
@@ -87,9 +89,9 @@ def main(arguments: list[str] | None = None) -> Any:
     except (click.Abort, KeyboardInterrupt):
         click.echo("stopped", err=True)
         sys.exit(130)
-    except _Terminated:
+    except _Terminated as ended:
         click.echo("stopped", err=True)
-        sys.exit(143)
+        sys.exit(128 + ended.number)
     except MdtranslateError as error:
         _show(error, str(error))
         sys.exit(error.exit_code)
@@ -98,11 +100,14 @@ def main(arguments: list[str] | None = None) -> Any:
 
 
 class _Terminated(BaseException):
-    """SIGTERM, where nothing is trained: what is half-written is removed on the way out, as for Ctrl-C."""
+    """A signal to end, where nothing is trained: what is half-written is removed on the way out, as for Ctrl-C."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
 
 
 def _terminated(number: int, frame: FrameType | None) -> None:
-    raise _Terminated
+    raise _Terminated(number)
 
 
 def _blamed(error: BaseException) -> Any:

@@ -6,14 +6,22 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
+if TYPE_CHECKING:  # The command line imports this to say no more than --help.
+    import torch
+
+
+def endings() -> list[int]:
+    """SIGTERM, and that of a terminal that was closed (SIGHUP) but for programs that are to outlive it (nohup)."""
+    hangup = getattr(signal, "SIGHUP", None)  # Windows has none.
+    heard = hangup is not None and signal.getsignal(hangup) is not signal.SIG_IGN
+    return [int(signal.SIGTERM), *([int(hangup)] if heard and hangup is not None else [])]
 
 
 @contextmanager
 def signals() -> Iterator[list[int]]:
-    """Ctrl-C and SIGTERM are noted, so that the step ends and the run is saved; a second one ends it at once."""
+    """Signals to end are noted, so that the step ends and the run is saved; a second one ends it at once."""
     caught: list[int] = []
     before: dict[int, Any] = {}
 
@@ -22,7 +30,7 @@ def signals() -> Iterator[list[int]]:
         for each, handler in before.items():
             signal.signal(each, handler)
 
-    for each in (int(signal.SIGINT), int(signal.SIGTERM)):
+    for each in (int(signal.SIGINT), *endings()):
         before[each] = signal.signal(each, note)
     try:
         yield caught
@@ -34,6 +42,8 @@ def signals() -> Iterator[list[int]]:
 def peak_memory(device: torch.device) -> dict[str, int]:
     """The most bytes so far: of the GPU's memory, or of the process's."""
     if device.type == "cuda":
+        import torch
+
         return {"peak_bytes": torch.cuda.max_memory_allocated(device)}
     try:
         import resource

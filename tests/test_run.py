@@ -43,8 +43,9 @@ def test_killed_at_any_moment_and_gone_on_with_it_ends_in_the_same_bits(home: Pa
         assert kill_and_go_on(home, f"killed-{number}", draw) == state(home / "whole")
 
 
-def test_a_signal_saves_first_and_says_how_to_go_on(home: Path) -> None:
-    run = home / "signalled"
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_saves_first_and_says_how_to_go_on(home: Path, sent: signal.Signals) -> None:
+    run = home / f"signalled-{sent.name}"
     process = subprocess.Popen(command(run.name, steps=100_000), cwd=home, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
     while not (run / "checkpoints" / "000005").exists() and time.monotonic() < deadline:
@@ -52,9 +53,9 @@ def test_a_signal_saves_first_and_says_how_to_go_on(home: Path) -> None:
     second = mdtranslate("run", run.name, cwd=home)
     assert second.returncode == 75
     assert len(second.stderr.strip().splitlines()) == 1
-    os.kill(process.pid, signal.SIGTERM)
+    os.kill(process.pid, sent)
     _, said = process.communicate(timeout=60)
-    assert process.returncode == 143
+    assert process.returncode == 128 + sent
     assert f"mdtranslate run {run.name}" in said.splitlines()[-1]
     status = json.loads((run / "status.json").read_text())
     assert status["state"] == "stopped"

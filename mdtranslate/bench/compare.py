@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,19 +12,25 @@ import torch
 
 from mdtranslate.bench import table
 from mdtranslate.bench.page import page
-from mdtranslate.bench.pictures import Shown, sheet, translated
-from mdtranslate.bench.results import Results, collect, curve
-from mdtranslate.bench.run import Say, networks, run_cells
-from mdtranslate.bench.suite import cells, load, recipes, steps
+from mdtranslate.bench.pictures import Shown, changes, sheet, translated
+from mdtranslate.bench.results import SPEED, Results, collect, curve
+from mdtranslate.bench.run import Say, run_cells
+from mdtranslate.bench.suite import Cell, Suite, cells, load, networks, recipes, steps
 from mdtranslate.data.images import encode_png
+from mdtranslate.data.sources import build_sources
 from mdtranslate.errors import MdtranslateError, RecipeError
-from mdtranslate.files import disk, held, write_json, write_text
+from mdtranslate.evaluation.cost import speed
+from mdtranslate.files import disk, held, read_json, write_json, write_text
+from mdtranslate.interfaces import Attribute
+from mdtranslate.recipes import Resolved
+from mdtranslate.translator import Translator
 
 
 def plan(file: Path) -> str:
     """The cells of a suite and their lengths, a line each. Raises `RecipeError` for a file that cannot be meant."""
     suite = load(file)
     found, wrong = recipes(suite)
+    check(suite, file, found, wrong)
     lines = [f"{name}: {reason}" for name, reason in wrong.items()]
     for cell in cells(suite, Path()):
         if cell.method not in found:
@@ -44,16 +50,19 @@ def compare(file: Path, out: Path, device: str, jobs: int, say: Say) -> Results:
     """
     suite = load(file)
     found, wrong = recipes(suite)
+    check(suite, file, found, wrong)
     for name, reason in wrong.items():
         say(f"{name}: {reason}")
-    if not found:
-        raise RecipeError(f"{file}: no method can be run")
     every = cells(suite, out)
     with disk(out):
         out.mkdir(parents=True, exist_ok=True)
     with held(out):
         failed = run_cells(suite, found, [cell for cell in every if cell.method in found], device, jobs, say)
+        for cell in every:
+            if cell.method in found and cell not in failed:
+                time_translator(cell, torch.device(device))
         results = replace(collect(suite, every, failed, wrong), command=shlex.join(["mdtranslate", *sys.argv[1:]]))
+        write(results, out)
         first = [cell for cell in every if cell.seed == suite.seeds[0] and cell.method in found and cell not in failed]
         curves = {
             budget: {cell.method: curve(cell) for cell in first if cell.budget == budget} for budget in suite.budgets
@@ -66,12 +75,54 @@ def compare(file: Path, out: Path, device: str, jobs: int, say: Say) -> Results:
                     own = found[next(iter(runs))]
                     shown[budget], credit = translated(own, runs, suite.edits, suite.pictures, torch.device(device))
                 except MdtranslateError as error:
-                    say(f"no pictures: {error}")
+                    results = replace(results, gaps=(*results.gaps, f"{budget}: no pictures: {error}"))
         titles = {name: method.title or name for name, method in suite.methods.items()}
         for budget, each in shown.items():
             encode_png(sheet(each, titles, credit), out / f"pictures-{budget}.png")
-        write_json(out / "results.json", results.json())
-        write_text(out / "table.md", table.markdown(results))
-        write_text(out / "table.csv", table.comma_separated(results))
+        write(results, out)
         write_text(out / "index.html", page(results, curves, shown, credit))
     return results
+
+
+def check(suite: Suite, file: Path, found: Mapping[str, Resolved], wrong: Mapping[str, str]) -> None:
+    """Raises `RecipeError` where nothing can be compared, or what would fail after hours.
+
+    That is where no method can be meant, methods label other things than each other, or an edit to show is none of
+    theirs.
+    """
+    if not found:
+        reasons = [f"{file}: {name}: {reason}" for name, reason in wrong.items()]
+        raise RecipeError("\n".join([*reasons, f"{file}: no method can be run"]))
+    labelled = {
+        name: {source.name: source.attributes for source in build_sources(resolved.recipe)}
+        for name, resolved in found.items()
+    }
+    (first, own), *others = labelled.items()
+    for name, theirs in others:
+        if theirs != own:
+            raise RecipeError(
+                f"{file}: methods.{name} labels {_words(theirs)}, methods.{first} {_words(own)}; to be compared they "
+                "label the same (settings)"
+            )
+    changes(build_sources(found[first].recipe)[0], suite.edits)
+
+
+def _words(labelled: Mapping[str, Sequence[Attribute]]) -> str:
+    return "; ".join(
+        f"{', '.join(each.name for each in attributes)} of {name}" for name, attributes in labelled.items()
+    )
+
+
+def time_translator(cell: Cell, device: torch.device) -> None:
+    """Measures how fast a cell's translator is, once: evaluations of cells run beside others."""
+    facts = read_json(cell.folder / "cell.json")
+    if SPEED not in facts:
+        facts[SPEED] = round(speed(Translator.load(cell.folder / "run", device)), 1)
+        write_json(cell.folder / "cell.json", facts)
+
+
+def write(results: Results, out: Path) -> None:
+    """The tables, and the results for programs."""
+    write_json(out / "results.json", results.json())
+    write_text(out / "table.md", table.markdown(results))
+    write_text(out / "table.csv", table.comma_separated(results))

@@ -64,7 +64,7 @@ def page(
         body.append('<ul class="gap">' + "".join(f"<li>{escape(line)}</li>" for line in results.gaps) + "</ul>")
     for name, budget in suite.budgets.items():
         body.append(f"<h2>{escape(budget.title)}</h2>")
-        body.append(f"<p>{escape(_answer(results.of(name)))}</p>")
+        body.append(f"<p>{escape(_answer(results, name))}</p>")
         body.append(_table(results, name))
         body.append('<div class="plots">')
         seen = {row.method: row.figures for row in results.of(name)}
@@ -82,13 +82,12 @@ def page(
         body.append(f'<p class="soft">{escape(credit)}</p>')
     body.append("<h2>How it was measured</h2>")
     body.append(
-        f"<p>{escape(table.seeds(results))} Edits of one attribute of every test picture, seen by one judge: a "
-        "classifier trained on real pictures alone, shared by all methods. Bold is the best of a column; costs "
-        "are not compared.</p>"
+        f"<p>{escape(table.seeds(results))} Edits of every test picture, seen by one judge: a classifier trained on "
+        "real pictures alone, shared by all methods. Bold is the best of a column; costs are not compared. Minutes are "
+        "of training beside whatever else ran; pictures per second were measured one method after the other.</p>"
     )
     if results.real:
-        seen_real = ", ".join(f"{escape(name)} {value:.1%}" for name, value in results.real.items())
-        body.append(f"<p>On the real test pictures the judge is right in: {seen_real}.</p>")
+        body.append(f"<p>{escape(table.seen(results))}</p>")
     body.append(f"<pre>{escape(results.command)}</pre>")
     body.append("<details><summary>Everything needed to repeat each row</summary>")
     body.append(f"<pre>{escape(json.dumps(results.json()['rows'], indent=1))}</pre></details>")
@@ -97,23 +96,28 @@ def page(
     return f'<!doctype html><html lang="en"><head>{meta}{head}</head><body>{"".join(body)}</body></html>\n'
 
 
-def _answer(rows: Sequence[Row]) -> str:
+def _answer(results: Results, budget: str) -> str:
     """Which method, at what cost: in a sentence or two."""
-    done = {row.title: row for row in rows if row.figures.get("accuracy")}
-    if not done:
+    column = next((each for each in results.suite.columns if each.rpartition("/")[2] == "accuracy"), None)
+    rows = [row for row in results.of(budget) if row.figures]
+    if not rows:
         return "No method has a result yet."
-    right = {title: fmean(row.figures["accuracy"]) for title, row in done.items()}
-    best = max(right, key=right.__getitem__)
-    small = min(done, key=lambda title: fmean(done[title].figures["parameters"]))
-    said = [f"{best} is right most often, in {right[best]:.1%} of the edits, with {_cost(done[best])}."]
-    if small != best:
-        said.append(f"The smallest is {small}, with {_cost(done[small])}: {right[small]:.1%}.")
-    kept = {title: fmean(row.figures["preservation"]) for title, row in done.items() if row.figures.get("preservation")}
-    if kept and (keeper := max(kept, key=kept.__getitem__)) != best:
-        theirs = f"{right[keeper]:.1%} of its edits are right"
-        said.append(
-            f"{keeper} leaves the rest alone best, {kept[keeper]:.1%} ({best} {kept.get(best, 0):.1%}); {theirs}."
-        )
+    small = min(rows, key=lambda row: fmean(row.figures["parameters"]))
+    means = [(mean, row) for row in rows if column is not None and (mean := row.mean(column)) is not None]
+    if not means:
+        return f"The smallest is {small.title}, with {_cost(small)}."
+    right, best = max(means, key=lambda each: each[0])
+    edits = "the edits" if column == "accuracy" else f"the edits of {(column or '').rpartition('/')[0]}"
+    said = [f"{best.title} is right most often, in {right:.1%} of {edits}, with {_cost(best)}."]
+    if small is not best:
+        said += [
+            f"The smallest is {small.title}, with {_cost(small)}: {mean:.1%}." for mean, row in means if row is small
+        ]
+    kept = [(mean, row) for row in rows if (mean := row.mean("preservation")) is not None]
+    if kept and (keeper := max(kept, key=lambda each: each[0]))[1] is not best:
+        theirs = "".join(f" ({best.title} {mean:.1%})" for mean, row in kept if row is best)
+        own = "".join(f"; {mean:.1%} of its edits are right" for mean, row in means if row is keeper[1])
+        said.append(f"{keeper[1].title} leaves the rest alone best, {keeper[0]:.1%}{theirs}{own}.")
     return " ".join(said)
 
 
@@ -132,6 +136,9 @@ def _table(results: Results, budget: str) -> str:
             for text, best in table.cells(results, row)
         ]
         lines.append(f"<tr><td>{escape(row.title)}</td>{''.join(cells)}</tr>")
+    if results.reference:
+        real = "".join(f"<td>{escape(table.reference(results, each))}</td>" for each in results.columns)
+        lines.append(f"<tr><td>{table.REAL}</td>{real}</tr>")
     return f'<div class="scroll"><table><thead><tr>{heads}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
 
 

@@ -49,7 +49,7 @@ def translated(
     prepare = Preparation(source.dataset.crop, resolved.recipe.data.image_size)
     translators = {name: Translator.load(run, device) for name, run in runs.items()}
     found = []
-    for edit, change in _changes(source, edits):
+    for edit, change in changes(source, edits):
         some = [each for each in records if not any(each.attributes.get(name) == change[name] for name in change)]
         some = (some or records)[:count]
         before = np.stack([prepare(source.dataset.load(record)) for record in some])
@@ -70,7 +70,11 @@ def sheet(shown: Sequence[Shown], titles: Mapping[str, str], credit: str | None)
     return np.asarray(draw_grid(np.stack(rows), [*heads, "true"] if known else heads, footer=footer))
 
 
-def _changes(source: Source, edits: Sequence[str]) -> list[tuple[str, dict[str, Value]]]:
+def changes(source: Source, edits: Sequence[str]) -> list[tuple[str, dict[str, Value]]]:
+    """What each text, such as `hair=Blond_Hair,Male=no`, changes; without any, the first edits that there are.
+
+    Raises `RecipeError` for an edit that there is not.
+    """
     known = {each.name: each for each in source.attributes}
     if not edits:
         edits = [f"{each.name}={value}" for each in source.attributes for value in each.values or ("yes", "no")][:EDITS]

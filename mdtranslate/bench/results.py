@@ -10,17 +10,21 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, Final
 
-from mdtranslate.bench.run import read_json
 from mdtranslate.bench.suite import Cell, Suite
+from mdtranslate.files import read_json, read_lines
 
-COSTS: Final = ("networks", "parameters", "steps", "minutes", "pictures/s")
-"""Columns that every table has: generators trained apart, weights trained in all, steps, minutes, speed afterwards."""
+COSTS: Final = ("networks", "parameters", "size", "steps", "minutes", "memory", "pictures/s")
+"""Columns that every table has: generators trained apart, weights trained in all, bytes of the translator, steps,
+minutes of training, most bytes of memory in training, speed afterwards."""
+
+SPEED: Final = "pictures_per_second"
+"""Of a cell, measured when no other was running."""
 
 NEUTRAL: Final = (*COSTS, "change", "changed")
 """Columns of which none is the best: costs, and how much an edit moves."""
 
-LOWER: Final = ("l1", "fid", "kid", "error", "distance", *COSTS)
-"""What figures begin with of which less is better."""
+LOWER: Final = ("l1", "fid", "kid", "classification error", "distance")
+"""What figures begin with of which less is better, after the edit and "identity" that may stand before."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,8 @@ class Results:
     rows: tuple[Row, ...]
     real: Mapping[str, float]
     """The judge's accuracy on the real test pictures, by attribute."""
+    reference: Mapping[str, float]
+    """By column, what real pictures would have there: no method can be expected to do better."""
     gaps: tuple[str, ...]
     """What is missing and why, a line each."""
     command: str = ""
@@ -70,7 +76,8 @@ class Results:
         if column in NEUTRAL or column.rpartition("/")[2] in NEUTRAL:
             return None
         means = [mean for row in self.of(budget) if (mean := row.mean(column)) is not None]
-        return (min if column.startswith(LOWER) else max)(means) if means else None
+        name = column.rpartition("/")[2].removeprefix("identity ")
+        return (min if name.startswith(LOWER) else max)(means) if means else None
 
     def json(self) -> dict[str, Any]:
         """For programs, and to make tables of again."""
@@ -88,6 +95,7 @@ class Results:
             "command": self.command,
             "suite": self.suite.model_dump(mode="json"),
             "real": dict(self.real),
+            "reference": dict(self.reference),
             "rows": rows,
             "gaps": list(self.gaps),
         }
@@ -102,12 +110,13 @@ def read(path: Path) -> Results:
         source = {name: value for name, value in row.items() if name not in ("budget", "method", "figures", "gap")}
         title = suite.methods[row["method"]].title or row["method"]
         rows.append(Row(row["budget"], row["method"], title, row["figures"], row["gap"], source))
-    return Results(suite, tuple(rows), tree["real"], tuple(tree["gaps"]), tree["command"])
+    return Results(suite, tuple(rows), tree["real"], tree["reference"], tuple(tree["gaps"]), tree["command"])
 
 
 def collect(suite: Suite, cells: Sequence[Cell], failed: Mapping[Cell, str], wrong: Mapping[str, str]) -> Results:
     """Reads the reports of the cells. `failed`: why a cell has none; `wrong`: why a method has none."""
-    rows, gaps, real = [], list[str](), dict[str, float]()
+    rows, gaps = [], list[str]()
+    judged: dict[str, Mapping[str, Any]] = {}
     for budget in suite.budgets:
         for method in suite.methods:
             own = [cell for cell in cells if (cell.budget, cell.method) == (budget, method)]
@@ -127,11 +136,26 @@ def collect(suite: Suite, cells: Sequence[Cell], failed: Mapping[Cell, str], wro
                 gaps.append(f"{budget}, {title}: {gap}")
             rows.append(Row(budget, method, title, figures, gap, _source(there)))
             for report in there.values():
-                for name, dataset in report["datasets"].items():
-                    many = len(report["datasets"]) > 1
-                    for attribute, value in dataset["judge"]["accuracy_on_real_pictures"].items():
-                        real[f"{name}: {attribute}" if many else attribute] = value
-    return Results(suite, tuple(rows), real, tuple(gaps))
+                judged |= report["datasets"]
+    if len({json.dumps([row.source[key] for key in ("judge", "data_hash")]) for row in rows if row.source}) > 1:
+        gaps.append("not all methods were seen by the same judge on the same pictures: their figures do not compare")
+    real, reference = _real(suite, judged)
+    return Results(suite, tuple(rows), real, reference, tuple(gaps))
+
+
+def _real(suite: Suite, judged: Mapping[str, Mapping[str, Any]]) -> tuple[dict[str, float], dict[str, float]]:
+    """What the judge sees right in real pictures: by attribute, and by column of the tables."""
+    by_dataset = {name: each["judge"]["accuracy_on_real_pictures"] for name, each in judged.items()}
+    real = {
+        f"{name}: {attribute}" if len(by_dataset) > 1 else attribute: value
+        for name, own in by_dataset.items()
+        for attribute, value in own.items()
+    }
+    edited = [own[each] for name, own in by_dataset.items() for each in judged[name]["edited"] if each in own]
+    reference = {f"{attribute}/accuracy": value for attribute, value in real.items()}
+    if edited:
+        reference |= {"accuracy": fmean(edited), "classification error": 1 - fmean(edited)}
+    return real, {column: value for column, value in reference.items() if column in suite.columns}
 
 
 def _figures(suite: Suite, cell: Cell, report: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
@@ -149,8 +173,11 @@ def _figures(suite: Suite, cell: Cell, report: Mapping[str, Any]) -> Iterator[tu
     yield "networks", float(facts["networks"])
     yield "steps", float(facts["steps"])
     yield "parameters", float(sum(cost["parameters"].values()))
+    yield "size", float(cost["translator_bytes"])
     yield "minutes", cost["training_seconds"] / 60
-    yield "pictures/s", cost["pictures_per_second"]
+    if cost["peak_bytes"] is not None:
+        yield "memory", float(cost["peak_bytes"])
+    yield "pictures/s", facts.get(SPEED, cost["pictures_per_second"])
 
 
 def _source(there: Mapping[Cell, Mapping[str, Any]]) -> dict[str, Any]:
@@ -182,9 +209,5 @@ def _source(there: Mapping[Cell, Mapping[str, Any]]) -> dict[str, Any]:
 
 def curve(cell: Cell) -> list[tuple[int, float]]:
     """Steps, and the share of edits that looks while training saw right."""
-    lines = _lines(cell.folder / "run" / "log.jsonl")
+    lines = read_lines(cell.folder / "run" / "log.jsonl")
     return [(line["step"], line["check/edit_accuracy"]) for line in lines if "check/edit_accuracy" in line]
-
-
-def _lines(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []

@@ -12,22 +12,21 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from statistics import median
 from threading import Lock
 from typing import Any, BinaryIO, Final
 
-from mdtranslate.bench.suite import Budget, Cell, Suite, steps
-from mdtranslate.config import Recipe
-from mdtranslate.data.sources import attributes_of, build_sources
+from mdtranslate.bench.suite import Budget, Cell, Suite, measures, networks, steps
 from mdtranslate.errors import MdtranslateError
-from mdtranslate.files import disk, write_json
-from mdtranslate.recipes import Resolved, toml_value
+from mdtranslate.files import disk, read_json, read_lines, write_json
+from mdtranslate.recipes import Resolved
 from mdtranslate.registry import registry
 from mdtranslate.runfolder import RunFolder
 
@@ -86,12 +85,15 @@ def run_cells(
     def bring(number: int, cell: Cell) -> None:
         name = f"[{number}/{len(todo)}] {cell.budget} {cell.method} seed {cell.seed}"
         try:
-            done = _Worker(cell, suite, recipes[cell.method], device, threads, children).bring()
-        except (MdtranslateError, Failed) as error:
+            done = _Worker(
+                cell, suite, recipes[cell.method], device, threads, children, lambda line: say(f"{name}: {line}")
+            ).bring()
+        except Exception as error:  # Whatever it is, it is one cell's: the others go on.
             if children.stopped:
                 return
-            failed[cell] = str(error)
-            say(f"{name}: failed: {error}")
+            named = isinstance(error, MdtranslateError | Failed)
+            failed[cell] = str(error) if named else f"{type(error).__name__}: {' '.join(str(error).split())}"
+            say(f"{name}: failed: {failed[cell]}")
         else:
             say(f"{name}: {done}")
 
@@ -112,8 +114,9 @@ class _Worker:
     """One cell and the commands that it takes."""
 
     def __init__(
-        self, cell: Cell, suite: Suite, resolved: Resolved, device: str, threads: int, children: _Children
+        self, cell: Cell, suite: Suite, resolved: Resolved, device: str, threads: int, children: _Children, say: Say
     ) -> None:
+        self.say = say
         self.cell, self.suite, self.resolved, self.device = cell, suite, resolved, device
         self.budget: Budget = suite.budgets[cell.budget]
         self.run, self.children = cell.folder / "run", children
@@ -128,6 +131,8 @@ class _Worker:
         facts = read_json(self.cell.folder / "cell.json")
         if facts.get("made_of") != made_of:
             # Another recipe or length: what lies there answers another question.
+            if self.run.exists():
+                self.say("its recipe or length is another than before: begun anew")
             shutil.rmtree(self.run, ignore_errors=True)
             facts = {"made_of": made_of, "networks": many}
             facts["steps"] = self._steps(facts["networks"])
@@ -136,9 +141,9 @@ class _Worker:
         if not trained:
             self._train(facts["steps"])
         report = read_json(self.run / "evaluation" / "report.json")
-        if facts.get("evaluated") != self._measures() or not report:
-            self._call("evaluate", str(self.run), *self._measures(), "--device", self.device)
-            write_json(self.cell.folder / "cell.json", {**facts, "evaluated": self._measures()})
+        if facts.get("evaluated") != measures(self.suite) or not report:
+            self._call("evaluate", str(self.run), *measures(self.suite), "--device", self.device)
+            write_json(self.cell.folder / "cell.json", {**facts, "evaluated": measures(self.suite)})
             return "evaluated" if trained else "trained and evaluated"
         return "done before"
 
@@ -161,7 +166,7 @@ class _Worker:
         rarely = [f"train.{name}={2 * TRIAL}" for name in ("sample_every", "save_every")]
         quiet = [*rarely, "train.check_every=0", f"train.log_every={TRIAL // 4}"]
         self._call("run", *self._settings(2 * TRIAL), *quiet, "--out", str(trial), "--device", self.device)
-        lines = [json.loads(line) for line in (trial / "timing.jsonl").read_text("utf-8").splitlines()]
+        lines = read_lines(trial / "timing.jsonl")
         each: float = median(line["seconds"] for line in lines if line["step"] > TRIAL) / (TRIAL // 4)
         shutil.rmtree(trial)
         critic = self.resolved.recipe.train.critic_steps
@@ -176,33 +181,25 @@ class _Worker:
         tree |= {"steps": None if seconds else steps(self.resolved.recipe, self.budget, networks)}
         return hashlib.blake2b(json.dumps(tree, sort_keys=True).encode(), digest_size=8).hexdigest()
 
-    def _measures(self) -> list[str]:
-        evaluation = self.suite.evaluation.model_dump(mode="json", exclude_none=True)
-        return [f"metrics={toml_value(self.suite.metrics)}", f"evaluation={toml_value(evaluation)}"]
-
     def _call(self, *words: str) -> None:
-        """Runs a command of ours. Raises `Failed` with the last line that it said."""
+        """Runs a command of ours. Raises `Failed` with what it said of its failure."""
         files = [word for file in registry().files for word in ("--plugin", str(file))]
         log = self.cell.folder / "log.txt"
         with disk(log), log.open("ab") as out:
             start = out.tell()
             code = self.children.call([sys.executable, "-m", "mdtranslate", *files, *words], self.environment, out)
         if code:
-            said = log.read_bytes()[start:].decode("utf-8", "replace").strip().splitlines()
-            raise Failed((said or [f"{words[0]} ended with exit code {code}"])[-1].removeprefix("error: "))
+            raise Failed(_reason(words[0], code, log.read_bytes()[start:].decode("utf-8", "replace")))
 
 
-def networks(recipe: Recipe) -> int:
-    """How many generators a recipe trains apart."""
-    encoder = recipe.encoder.build(attributes=attributes_of(build_sources(recipe)))
-    count: int = recipe.generator.component.count(recipe.generator.config, encoder)
-    return count
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON file; empty where there is none, or a damaged one."""
-    try:
-        found = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
+def _reason(what: str, code: int, said: str) -> str:
+    """Why a command failed, in a line: its error, else the exception that it did not expect, else how it ended."""
+    lines = [line.strip() for line in said.splitlines()]
+    if errors := [line for line in lines if line.startswith("error: ")]:
+        return errors[-1].removeprefix("error: ")
+    if code < 0:
+        killed = "; mostly that is too little memory" if -code == signal.SIGKILL else ""
+        return f"{what} was ended by {signal.Signals(-code).name}{killed}"
+    if exceptions := [line for line in lines if re.match(r"[\w.]+(Error|Exception|Interrupt)\b", line)]:
+        return exceptions[-1]
+    return f"{what} ended with exit code {code}"

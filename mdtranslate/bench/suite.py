@@ -10,9 +10,10 @@ from typing import Any, Self
 from pydantic import Field, PositiveInt, ValidationError, model_validator
 
 from mdtranslate.config import Evaluation, Recipe
+from mdtranslate.data.sources import attributes_of, build_sources
 from mdtranslate.errors import MdtranslateError, RecipeError
 from mdtranslate.interfaces import Settings
-from mdtranslate.recipes import Resolved, read_toml, resolve
+from mdtranslate.recipes import Resolved, read_toml, resolve, toml_value
 
 
 class Method(Settings):
@@ -122,16 +123,29 @@ def cells(suite: Suite, out: Path) -> list[Cell]:
     ]
 
 
+def measures(suite: Suite) -> list[str]:
+    """How all methods are measured, as the command line has it."""
+    evaluation = suite.evaluation.model_dump(mode="json", exclude_none=True)
+    return [f"metrics={toml_value(suite.metrics)}", f"evaluation={toml_value(evaluation)}"]
+
+
 def recipes(suite: Suite) -> tuple[Mapping[str, Resolved], Mapping[str, str]]:
     """The recipe of each method, before its length is set; and what is wrong with those that cannot be meant."""
     found, wrong = dict[str, Resolved](), dict[str, str]()
     for name, method in suite.methods.items():
         try:
-            found[name] = resolve(method.recipe, (*suite.settings, *method.settings))
+            found[name] = resolve(method.recipe, (*suite.settings, *method.settings, *measures(suite)))
             _ = found[name].recipe
         except MdtranslateError as error:
             wrong[name] = " ".join(str(error).split())
     return found, wrong
+
+
+def networks(recipe: Recipe) -> int:
+    """How many generators a recipe trains apart."""
+    encoder = recipe.encoder.build(attributes=attributes_of(build_sources(recipe)))
+    count: int = recipe.generator.component.count(recipe.generator.config, encoder)
+    return count
 
 
 def steps(recipe: Recipe, budget: Budget, networks: int) -> int:

@@ -12,16 +12,19 @@ from rich.table import Table
 
 from mdtranslate.bench.results import Results, Row
 
-SHARES = ("accuracy", "preservation", "error", "precision", "recall")
+REAL = "real pictures"
+SHARES = ("accuracy", "preservation", "classification error", "precision", "recall")
 
 
 def show(results: Results, console: Console) -> None:
     """Prints a table for each budget, the best of each column in bold, and what is missing."""
     for name, budget in results.suite.budgets.items():
         rows = results.of(name)
-        table = Table("", *(escape(row.title) for row in rows))  # Methods across: they are fewer than figures.
+        # Methods across: they are fewer than figures.
+        table = Table("", *(escape(row.title) for row in rows), *([REAL] if results.reference else []))
         for head, *own in zip(results.columns, *(cells(results, row) for row in rows), strict=True):
-            table.add_row(head, *(f"[bold]{escape(text)}[/]" if best else escape(text) for text, best in own))
+            texts = [f"[bold]{escape(text)}[/]" if best else escape(text) for text, best in own]
+            table.add_row(head, *texts, *([reference(results, head)] if results.reference else []))
         console.print(f"\n{name}: {budget.title}", style="bold", markup=False)
         console.print(table)
     for line in results.gaps:
@@ -39,11 +42,12 @@ def markdown(results: Results) -> str:
         for row in results.of(name):
             texts = [f"**{text}**" if best else text for text, best in cells(results, row)]
             lines.append(f"| {row.title} | {' | '.join(texts)} |")
+        if results.reference:
+            lines.append(f"| {REAL} | {' | '.join(reference(results, each) for each in results.columns)} |")
         lines.append("")
     lines += [seeds(results), ""]
     if results.real:
-        seen = ", ".join(f"{name} {value:.1%}" for name, value in results.real.items())
-        lines += [f"On the real test pictures the judge is right in: {seen}.", ""]
+        lines += [seen(results), ""]
     lines += [f"- {line}" for line in results.gaps]
     return "\n".join(lines).rstrip() + "\n"
 
@@ -69,6 +73,18 @@ def seeds(results: Results) -> str:
     return "Figures are of one seed." if count == 1 else f"Means of {count} seeds, in brackets the least and the most."
 
 
+def seen(results: Results) -> str:
+    """How far the judge can be believed."""
+    shares = ", ".join(f"{name} {value:.1%}" for name, value in results.real.items())
+    return f"On the real test pictures the judge is right in: {shares}."
+
+
+def reference(results: Results, column: str) -> str:
+    """What real pictures have in a column."""
+    value = results.reference.get(column)
+    return "" if value is None else form(column, value)
+
+
 def cells(results: Results, row: Row) -> Iterator[tuple[str, bool]]:
     """Each figure of a row as text, and whether it is the best of its column. Costs never are."""
     for column in results.columns:
@@ -77,7 +93,7 @@ def cells(results: Results, row: Row) -> Iterator[tuple[str, bool]]:
             yield "—", False
             continue
         text = form(column, mean)
-        if len(values) > 1 and column not in ("networks", "parameters", "steps"):
+        if len(values) > 1 and column not in ("networks", "parameters", "size", "steps"):
             text += f" ({form(column, min(values))} to {form(column, max(values))})"
         yield text, mean == results.best(row.budget, column)
 
@@ -93,6 +109,8 @@ def form(column: str, value: float) -> str:
         return f"{value:,.1f}"
     if column == "parameters":
         return f"{value / 1e6:.2f} M"
+    if column in ("size", "memory"):
+        return f"{value / 1e6:,.0f} MB"
     if name.endswith("gain"):
         return f"{value:+.2f}"
     return f"{value:.3g}" if abs(value) < 100 else f"{value:.0f}"

@@ -170,11 +170,8 @@ def train_small(
 
 def build(attributes: Sequence[Attribute], training: Judging, size: int) -> nn.Module:
     """The judge's network, with its first weights. Raises `RecipeError` where timm cannot make it."""
-    import timm  # Here, as in `timm_network`.
-
     count = sum(len(each.allowed) for each in attributes)
-    fixed = {"img_size": size} if timm.get_pretrained_cfg_value(training.model, "fixed_input_size") else {}
-    network: nn.Module = timm_network(training.model, training.weights, None, num_classes=count, **fixed)
+    network: nn.Module = timm_network(training.model, training.weights, None, size, num_classes=count)
     return network
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import time
-from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
 import torch
 
 from mdtranslate.device import hardware
+from mdtranslate.files import read_lines
 from mdtranslate.runfolder import RunFolder
 from mdtranslate.translator import Translator
 
@@ -21,18 +20,19 @@ ROUNDS: Final = 5
 def cost(run: RunFolder, translator: Translator) -> dict[str, Any]:
     """Measures a run, and its translator on batches of 16 at the size of training."""
     networks = translator.model.networks
-    lines = _lines(run.timing)
+    lines = read_lines(run.timing)
+    took = {line["step"]: line["seconds"] for line in lines if "seconds" in line}  # After a kill steps are there twice.
     return {
         "parameters": {role: sum(each.numel() for each in one.parameters()) for role, one in networks.items()},
         "translator_bytes": sum(file.stat().st_size for file in run.translator.rglob("*") if file.is_file()),
-        "training_seconds": round(sum(line.get("seconds", 0.0) for line in lines), 1),
+        "training_seconds": round(sum(took.values()), 1),
         "peak_bytes": max((line["peak_bytes"] for line in lines if "peak_bytes" in line), default=None),
-        "pictures_per_second": round(_speed(translator), 1),
+        "pictures_per_second": round(speed(translator), 1),
         "measured_on": hardware(translator.device),
     }
 
 
-def _speed(translator: Translator) -> float:
+def speed(translator: Translator) -> float:
     """Pictures per second, the median of some rounds after one that warms up; each to what a bank has to work for."""
     encoder, size = translator.encoder, translator.image_size
     known = {each.name: each.allowed[0] for each in encoder.attributes[0]}
@@ -44,7 +44,3 @@ def _speed(translator: Translator) -> float:
         translator.translate(real, before, after).cpu()
         took.append(time.perf_counter() - began)
     return AT_ONCE / median(took[1:])
-
-
-def _lines(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []

@@ -74,8 +74,11 @@ class Distribution(Metric):
         counts = {f"{name}={spell(value)}": each for (name, value), each in self._sets().items()}
         return {
             "network": self.network.identity,
-            "counts": {edit: {"real": len(real), "fake": len(fake)} for edit, (real, fake) in counts.items()},
-            "kid": {"subsets": self.config.subsets, "subset": self.config.subset, "seed": SEED},
+            "counts": {
+                edit: {"real": len(real), "fake": len(fake), **self._drawn(len(real), len(fake))}
+                for edit, (real, fake) in counts.items()
+            },
+            "kid": {"seed": SEED},
             "neighbour": self.config.neighbour,
             "pictures": "8 bits, as they are shipped, at the size of the run",
         }
@@ -103,12 +106,16 @@ class Distribution(Metric):
         return found
 
     def _kid(self, real: Tensor, fake: Tensor) -> float:
-        size, draw = min(self.config.subset, len(real), len(fake)), torch.Generator().manual_seed(SEED)
-        alike = size == len(real) == len(fake)  # Every subset is the whole.
+        drawn, draw = self._drawn(len(real), len(fake)), torch.Generator().manual_seed(SEED)
         return fmean(
-            discrepancy(*(each[torch.randperm(len(each), generator=draw)[:size]] for each in (real, fake)))
-            for _ in range(1 if alike else self.config.subsets)
+            discrepancy(*(each[torch.randperm(len(each), generator=draw)[: drawn["subset"]]] for each in (real, fake)))
+            for _ in range(drawn["subsets"])
         )
+
+    def _drawn(self, real: int, fake: int) -> dict[str, int]:
+        """Subsets of KID, and the pictures in each: one, where each would be the whole."""
+        size = min(self.config.subset, real, fake)
+        return {"subsets": 1 if size == real == fake else self.config.subsets, "subset": size}
 
 
 def frechet(real: Tensor, fake: Tensor) -> float:

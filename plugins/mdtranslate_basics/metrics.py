@@ -39,6 +39,8 @@ class EditAccuracy(Means):
 
     - `hair/accuracy`, `hair=Blond_Hair/accuracy`: the edited attribute has the wanted value;
     - `hair/preserves/Male`: another attribute is what it was; pictures in which it is unknown are left out;
+    - `classification error`: 1 less the mean accuracy of the attributes, as papers have it (Choi et al. 2018,
+      table 3);
     - `preservation`: the mean of all `.../preserves/...` of edits of one attribute;
     - `hair=Blond_Hair/judged/Brown_Hair`: what the edited attribute was taken for;
     - `hair+Male/accuracy`: edited at once, all have the wanted values.
@@ -67,7 +69,12 @@ class EditAccuracy(Means):
     def compute(self) -> dict[str, float]:
         figures = super().compute()
         kept = [value for name, value in figures.items() if "/preserves/" in name and "+" not in name]
-        return {**figures, **({"preservation": fmean(kept)} if kept else {})}
+        right = [figures[f"{each.name}/accuracy"] for each in self.attributes if f"{each.name}/accuracy" in figures]
+        return {
+            **figures,
+            **({"preservation": fmean(kept)} if kept else {}),
+            **({"classification error": 1 - fmean(right)} if right else {}),
+        }
 
 
 class Reconstruction(Means):

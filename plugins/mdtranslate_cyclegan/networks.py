@@ -70,7 +70,7 @@ def _normed(wide: int) -> list[nn.Module]:
 class PatchGAN(Discriminator):
     """Scores overlapping patches, of 70 x 70 pixels with 3 layers (Isola et al. 2017, section 3.2).
 
-    With the defaults it has the paper's 2,764,737 parameters; 2,767,809 where it is shown pairs.
+    With the defaults it has the paper's 2,764,737 parameters; as pix2pix has it (`pairs`, `affine`), 2,768,705.
     """
 
     name = "patchgan"
@@ -83,20 +83,26 @@ class PatchGAN(Discriminator):
         pairs: bool = Field(
             False, description="it is shown the picture that was translated, too, beside the translation (pix2pix)"
         )
+        affine: bool = Field(
+            False,
+            description="norms have a scale and a shift per channel, as the batch norms of pix2pix have, which trains "
+            "on one picture at a time",
+        )
 
     def __init__(self, config: Any, *, encoder: LabelEncoder, image_size: int) -> None:
         super().__init__(config, encoder=encoder, image_size=image_size)
         if image_size // 2**config.layers < 4:
             raise ValueError(f"{config.layers} layers leave no patch of pictures of {image_size} pixels")
         wide = config.channels
-        layers: list[nn.Module] = [_halving(6 if config.pairs else 3, wide), nn.LeakyReLU(0.2, inplace=True)]
+        layers: list[nn.Module] = [_convolution(6 if config.pairs else 3, wide), nn.LeakyReLU(0.2, inplace=True)]
         for number in range(1, config.layers + 1):
             now = config.channels * min(2**number, 8)
             stride = 1 if number == config.layers else 2
-            norm = nn.InstanceNorm2d(now)
-            layers += [_halving(wide, now, stride), norm, nn.LeakyReLU(0.2, inplace=True)]
+            convolution = _convolution(wide, now, stride, bias=not config.affine)
+            norm = nn.InstanceNorm2d(now, affine=config.affine)
+            layers += [convolution, norm, nn.LeakyReLU(0.2, inplace=True)]
             wide = now
-        self.model = nn.Sequential(*layers, _halving(wide, 1, 1))
+        self.model = nn.Sequential(*layers, _convolution(wide, 1, 1))
         self.apply(_begin)
 
     def forward(self, image: Tensor, label: Tensor, made_from: Tensor | None = None) -> Verdict:
@@ -107,8 +113,8 @@ class PatchGAN(Discriminator):
         return Verdict(self.model(image), None)
 
 
-def _halving(inputs: int, outputs: int, stride: int = 2) -> nn.Conv2d:
-    return nn.Conv2d(inputs, outputs, 4, stride=stride, padding=1)
+def _convolution(inputs: int, outputs: int, stride: int = 2, bias: bool = True) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, 4, stride=stride, padding=1, bias=bias)
 
 
 def _begin(layer: nn.Module) -> None:
@@ -117,3 +123,6 @@ def _begin(layer: nn.Module) -> None:
         nn.init.normal_(layer.weight, 0.0, SPREAD)
         if layer.bias is not None:
             nn.init.zeros_(layer.bias)
+    elif isinstance(layer, nn.InstanceNorm2d) and layer.affine:
+        nn.init.normal_(layer.weight, 1.0, SPREAD)
+        nn.init.zeros_(layer.bias)

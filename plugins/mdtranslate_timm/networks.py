@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -40,15 +40,16 @@ class TimmFeatures(Features):
             None,
             ge=16,
             le=2048,
-            description="side to which pictures are scaled first (bilinear, antialiased); their own if left out",
+            description="side to which pictures are scaled first (bilinear, antialiased); if left out, that for which "
+            "a network is made where there is one, else the pictures' own",
         )
 
     def __init__(self, config: Any) -> None:
         super().__init__(config)
-        self.network = timm_network(config.model, config.weights, SEED)
-        mean, deviation = (self.network.default_cfg[name] for name in ("mean", "std"))
-        self.register_buffer("mean", torch.tensor(mean)[:, None, None], persistent=False)
-        self.register_buffer("deviation", torch.tensor(deviation)[:, None, None], persistent=False)
+        self.network = timm_network(config.model, config.weights, SEED, config.size)
+        self.normal = _Normal(self.network.default_cfg)
+        meant = self.network.default_cfg
+        self.size = config.size or (meant["input_size"][-1] if meant.get("fixed_input_size") else None)
         self.label = config.model
         self.identity = f"timm {config.model}, {origin(config.weights)}"
         self.requires_grad_(False).eval()
@@ -68,11 +69,23 @@ class TimmFeatures(Features):
         return maps
 
     def _prepared(self, image: Tensor) -> Tensor:
+        if self.size is not None and image.shape[2:] != (self.size, self.size):
+            image = F.interpolate(image, (self.size, self.size), mode="bilinear", antialias=True)
+        prepared: Tensor = self.normal(image.float())
+        return prepared
+
+
+class _Normal(nn.Module):
+    """Pictures in [-1, 1] with the mean and deviation of those that a network's weights were trained on."""
+
+    def __init__(self, meant: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(meant["mean"])[:, None, None], persistent=False)
+        self.register_buffer("deviation", torch.tensor(meant["std"])[:, None, None], persistent=False)
+
+    def forward(self, image: Tensor) -> Tensor:
         assert isinstance(self.mean, Tensor) and isinstance(self.deviation, Tensor)
-        size = self.config.size
-        if size is not None and image.shape[2:] != (size, size):
-            image = F.interpolate(image, (size, size), mode="bilinear", antialias=True)
-        return (image.float().add(1).div(2) - self.mean) / self.deviation
+        return (image.add(1).div(2) - self.mean) / self.deviation
 
 
 class TimmDiscriminator(Discriminator):
@@ -85,7 +98,8 @@ class TimmDiscriminator(Discriminator):
 
     def __init__(self, config: Any, *, encoder: LabelEncoder, image_size: int) -> None:
         super().__init__(config, encoder=encoder, image_size=image_size)
-        self.trunk = timm_network(config.model, config.weights, None, features_only=True)
+        self.trunk = timm_network(config.model, config.weights, None, image_size, features_only=True)
+        self.normal = _Normal(self.trunk.default_cfg)
         channels = self.trunk.feature_info.channels()
         if len(channels) < config.stages:
             raise ValueError(f"stages={config.stages}: {config.model} has {len(channels)}")
@@ -95,7 +109,7 @@ class TimmDiscriminator(Discriminator):
         self.logits = nn.Linear(wide, encoder.classes)
 
     def forward(self, image: Tensor, label: Tensor, made_from: Tensor | None = None) -> Verdict:
-        features = self.trunk(image)[self.config.stages - 1]
+        features = self.trunk(self.normal(image))[self.config.stages - 1]
         return Verdict(self.score(features), self.logits(features.mean((2, 3))))
 
 

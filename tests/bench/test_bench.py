@@ -12,15 +12,13 @@ import sys
 import time
 from html.parser import HTMLParser
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from runs import mdtranslate
 
-from mdtranslate.bench import plots, table
-from mdtranslate.bench.results import Results, Row, read
-from mdtranslate.bench.suite import Suite, cells, load, steps
+from mdtranslate.bench.compare import plan
+from mdtranslate.bench.suite import load
 from mdtranslate.errors import RecipeError
 
 TINY = """
@@ -46,6 +44,16 @@ settings = [
   "generator.of.channels=2", "generator.of.blocks=0", "discriminator.of.channels=2", "discriminator.of.layers=2",
 ]
 """
+MORE = """
+[methods.cyclegan]
+recipe = "cyclegan"
+settings = [
+  "generator.of.channels=2", "generator.of.blocks=0", "discriminator.of.channels=2", "discriminator.of.layers=2",
+]
+[methods.pix2pix]
+recipe = "pix2pix"
+settings = ["generator.of.channels=2", "discriminator.of.channels=2", "discriminator.of.layers=2"]
+"""
 
 
 class Tags(HTMLParser):
@@ -69,12 +77,15 @@ class Tags(HTMLParser):
 
 
 def test_a_suite_from_its_file_to_its_page_and_again(tmp_path: Path) -> None:
-    (tmp_path / "tiny.toml").write_text(TINY)
+    (tmp_path / "tiny.toml").write_text(TINY + MORE)
     done = mdtranslate("bench", "tiny.toml", "--out", "out", "--device", "cpu", cwd=tmp_path)
     assert done.returncode == 0, done.stderr + done.stdout
-    assert "[1/2] total stargan seed 0: trained and evaluated" in done.stderr
+    assert "[1/4] total stargan seed 0: trained and evaluated" in done.stderr
     results = json.loads((tmp_path / "out/results.json").read_text())
-    star, diat = results["rows"]
+    star, diat, cyclegan, pix2pix = results["rows"]
+    assert cyclegan["figures"]["networks"] == pix2pix["figures"]["networks"] == [2.0]
+    assert results["reference"]["accuracy"] == results["real"]["Eyeglasses"]
+    assert all(row["figures"][cost][0] > 0 for row in results["rows"] for cost in ("size", "memory", "pictures/s"))
     assert star["figures"]["networks"] == [1.0] and diat["figures"]["networks"] == [2.0]
     assert star["figures"]["steps"] == diat["figures"]["steps"] == [8.0]
     assert 0 <= star["figures"]["accuracy"][0] <= 1 and set(star["figures"]) >= {"preservation", "l1", "psnr gain"}
@@ -87,22 +98,26 @@ def test_a_suite_from_its_file_to_its_page_and_again(tmp_path: Path) -> None:
     assert not tags.wrong and not tags.open
     assert "Star &lt; GAN" in page and "A &amp; B" in page and "Star < GAN" not in page
     assert not re.search(r"(src|href)=\W?(?!data:|\W)", page) and "url(" not in page, "it needs no network"
-    assert page.count("data:image/png;base64,") == 4, "test pictures, two methods, true pictures"
-    assert "| Star < GAN |" in (tmp_path / "out/table.md").read_text()
+    assert page.count("data:image/png;base64,") == 6, "test pictures, four methods, true pictures"
+    table = (tmp_path / "out/table.md").read_text()
+    assert "| Star < GAN |" in table and "| real pictures |" in table
     read = list(csv.DictReader(io.StringIO((tmp_path / "out/table.csv").read_text())))
-    assert [each["method"] for each in read] == ["stargan", "diat"] and float(read[0]["l1"]) > 0
+    assert [each["method"] for each in read] == ["stargan", "diat", "cyclegan", "pix2pix"] and float(read[0]["l1"]) > 0
 
     # What is done is not done again; another measure only evaluates; another recipe trains again.
     before = (tmp_path / "out/cells/total/diat/seed-0/run/log.jsonl").stat().st_mtime_ns
     done = mdtranslate("bench", "tiny.toml", "--out", "out", "--device", "cpu", cwd=tmp_path)
-    assert done.returncode == 0 and done.stderr.count("done before") == 2
-    changed = TINY.replace("[budgets.total]", "[metrics.edit-magnitude]\n[metrics.edit-accuracy]\n[budgets.total]")
+    assert done.returncode == 0 and done.stderr.count("done before") == 4
+    changed = TINY.replace("train.log_every=2", "train.log_every=4").replace(
+        "[budgets.total]", "[metrics.edit-magnitude]\n[metrics.edit-accuracy]\n[budgets.total]"
+    )
     changed = changed.replace('"l1", "psnr gain"', '"change", "kid"').replace(
         "discriminator.layers=2", "discriminator.layers=3"
     )
     (tmp_path / "tiny.toml").write_text(changed)
     done = mdtranslate("bench", "tiny.toml", "--out", "out", "--device", "cpu", cwd=tmp_path)
     assert "stargan seed 0: trained and evaluated" in done.stderr and "diat seed 0: evaluated" in done.stderr
+    assert "stargan seed 0: its recipe or length is another than before: begun anew" in done.stderr
     assert (tmp_path / "out/cells/total/diat/seed-0/run/log.jsonl").stat().st_mtime_ns == before
     assert done.returncode == 1, "a figure that no metric gives is a gap"
     assert "total, diat: no kid: no metric of the suite gives it" in " ".join(done.stdout.split())
@@ -144,65 +159,46 @@ def test_mistakes_in_a_suite_are_named(tmp_path: Path, old: str, new: str, messa
         load(file)
 
 
-def test_budgets_in_steps() -> None:
-    suite = Suite.model_validate(
-        {"title": "x", "methods": {"m": {"recipe": "r"}}, "budgets": {"e": {"each": 800}, "t": {"total": 1600}}}
+def test_a_budget_of_seconds_for_several_seeds(tmp_path: Path) -> None:
+    suite = TINY.partition("[methods.diat]")[0].replace("[budgets.total]\ntotal = 32", "[budgets.time]\nseconds = 2")
+    suite = suite.replace("pictures = 3", "pictures = 3\nseeds = [3, 4]").replace("check_every=4", "check_every=0")
+    (tmp_path / "tiny.toml").write_text(suite + "[metrics.edit-accuracy]\n[metrics.reconstruction]\n")
+    done = mdtranslate("bench", "tiny.toml", "--out", "out", "--device", "cpu", "--jobs", "2", cwd=tmp_path)
+    assert done.returncode == 1 and "no psnr gain: no metric of the suite gives it" in " ".join(done.stdout.split())
+    (row,) = json.loads((tmp_path / "out/results.json").read_text())["rows"]
+    assert (
+        row["seeds"] == [3, 4] and len(row["figures"]["l1"]) == 2 and row["figures"]["l1"][0] != row["figures"]["l1"][1]
     )
-    each, total = suite.budgets["e"], suite.budgets["t"]
-
-    def recipe(batch: int, critic: int = 1) -> Any:
-        return SimpleNamespace(train=SimpleNamespace(critic_steps=critic), data=SimpleNamespace(batch_size=batch))
-
-    assert steps(recipe(16), each, 1) == 50 and steps(recipe(16), total, 1) == 100
-    assert steps(recipe(16, 5), each, 1) == 250, "pictures that the generator is updated with"
-    assert steps(recipe(16), each, 56) == 2_800 and steps(recipe(16), total, 56) == 100
-    assert steps(recipe(1), each, 2) == 1_600 and steps(recipe(3), total, 2) == 534
-    assert [cell.seed for cell in cells(suite.model_copy(update={"seeds": (3, 4)}), Path())] == [3, 3, 4, 4]
+    for seed, steps_taken, minutes in zip((3, 4), row["figures"]["steps"], row["figures"]["minutes"], strict=True):
+        status = json.loads((tmp_path / f"out/cells/time/stargan/seed-{seed}/run/status.json").read_text())
+        assert status["step"] == steps_taken > 1 and 0.1 < minutes * 60 / 2 < 10, "of the order that was asked for"
+        assert not (tmp_path / f"out/cells/time/stargan/seed-{seed}/trial").exists()
 
 
-def rows(*values: tuple[float, ...]) -> Results:
-    suite = Suite.model_validate(
-        {
-            "title": "x",
-            "methods": {f"m{n}": {"recipe": "r"} for n in range(len(values))},
-            "budgets": {"b": {"total": 1}},
-            "columns": ["l1"],
-            "seeds": [0, 1],
-        }
-    )
-    return Results(
-        suite, tuple(Row("b", f"m{n}", f"m{n}", {"l1": own}, None, {}) for n, own in enumerate(values)), {}, ()
-    )
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('edits = ["Eyeglasses=yes"]', 'edits = ["Eyeglases=yes"]', "edits: Eyeglases=yes: avatars has no attribute"),
+        ('edits = ["Eyeglasses=yes"]', 'edits = ["Eyeglasses=perhaps"]', "edits: Eyeglasses=perhaps: "),
+        (
+            'recipe = "diat"\nsettings = [',
+            """recipe = "diat"\nsettings = ['datasets.avatars.attributes=["hair"]',""",
+            r"methods\.diat labels hair of avatars, methods\.stargan Eyeglasses of avatars",
+        ),
+    ],
+)
+def test_what_would_fail_after_hours_is_said_at_once(tmp_path: Path, old: str, new: str, message: str) -> None:
+    file = tmp_path / "suite.toml"
+    file.write_text(TINY.replace(old, new, 1))
+    with pytest.raises(RecipeError, match=message):
+        plan(file)
 
 
-def test_tables_show_the_spread_and_mark_the_best() -> None:
-    results = rows((0.1, 0.3), (0.5, 0.5))
-    text = table.markdown(results)
-    assert "| m0 | **0.2 (0.1 to 0.3)** |" in text and "| m1 | 0.5 (0.5 to 0.5) |" in text, (
-        "of differences less is better"
-    )
-    assert "Means of 2 seeds" in text
-    assert table.form("accuracy", 0.987) == "98.7%" and table.form("psnr gain", 1.0) == "+1.00"
-    assert table.form("hair+Male/accuracy", 0.5) == "50.0%" and table.form("parameters", 2.5e6) == "2.50 M"
-
-
-def test_plots_place_values_between_their_ticks() -> None:
-    drawn = plots.points({"a": ([0.5], [0.25]), "b": ([1.0], [0.75])}, ("x", "y"), ["a", "b"])
-    assert drawn.count("<svg") == drawn.count("</svg>") == 1 and "nan" not in drawn
-    assert ">40%<" in drawn and ">100%<" in drawn and "120%" not in drawn
-    for values in ([0.5], [0.0, 1.0], [0.97, 0.99], [1.0]):
-        ticks = plots._ticks(values, True)
-        assert ticks[0] <= min(values) + 1e-9 and ticks[-1] >= max(values) - 1e-9 and len(ticks) >= 2
-        assert ticks[0] >= 0 and ticks[-1] <= 1 + 1e-9
-    assert plots._ticks([0, 2000], False)[-1] >= 2000
-    assert plots.mark(["a", "b"], "a") != plots.mark(["a", "b"], "b")
-
-
-def test_results_are_read_as_they_were_written(tmp_path: Path) -> None:
-    results = rows((0.1, 0.3), (0.5, 0.5))
-    file = tmp_path / "results.json"
-    file.write_text(json.dumps(results.json()))
-    assert read(file).json() == results.json()
+def test_a_measure_that_there_is_not_is_said_at_once(tmp_path: Path) -> None:
+    file = tmp_path / "suite.toml"
+    file.write_text(TINY + "[metrics.acuracy]\n")
+    with pytest.raises(RecipeError, match="no metric is called 'acuracy'"):
+        plan(file)
 
 
 def test_ctrl_c_saves_the_cells_and_the_same_words_go_on(tmp_path: Path) -> None:

@@ -61,6 +61,7 @@ def test_edit_accuracy_by_edit_and_matrix() -> None:
             "hair/preserves/Male": 3 / 4,
             "hair/preserves/beard": 3 / 4,
             "preservation": 3 / 4,
+            "classification error": 2 / 5,
         }
     )
 

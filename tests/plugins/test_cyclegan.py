@@ -31,7 +31,7 @@ def grey(*values: float) -> torch.Tensor:
         (Generator, {"name": "resnet-generator"}, 256, 11_378_179),
         (Generator, {"name": "resnet-generator", "blocks": 6}, 128, 7_837_699),
         (Discriminator, {"name": "patchgan"}, 256, 2_764_737),
-        (Discriminator, {"name": "patchgan", "pairs": True}, 256, 2_767_809),
+        (Discriminator, {"name": "patchgan", "pairs": True, "affine": True}, 256, 2_768_705),
     ],
 )
 def test_networks_have_the_weights_of_the_paper(kind: Any, table: Any, size: int, weights: int) -> None:

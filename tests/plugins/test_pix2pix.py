@@ -26,6 +26,12 @@ def test_the_generator_has_the_weights_of_the_paper() -> None:
         component(Generator, {"name": "unet-generator", "depth": 7}, 64)
 
 
+def test_a_bank_takes_pictures_that_its_networks_can_halve() -> None:
+    of = {"name": "unet-generator", "channels": 2, "depth": 4}
+    made = component(Generator, {"name": "per-pair", "of": of}, 32)
+    assert made.multiple == 16, "as deep as they are, which their class does not know"
+
+
 def test_dropout_is_its_noise_while_it_trains_and_ends_with_it() -> None:
     network = component(Generator, {"name": "unet-generator", "channels": 4}, 64)
     image = torch.rand(2, 3, 64, 64)

@@ -56,6 +56,29 @@ def test_weights_come_from_a_file(tmp_path: Path) -> None:
         features(weights=tmp_path / "short.pth")
 
 
+@pytest.mark.parametrize("model", ["test_resnet", "test_convnext", "test_efficientnet"])
+def test_a_discriminator_takes_weights_of_the_whole_network(tmp_path: Path, model: str) -> None:
+    torch.manual_seed(7)
+    whole = timm.create_model(model, num_classes=3)
+    torch.save(whole.state_dict(), tmp_path / "w.pth")
+    settings = {"name": "timm-discriminator", "model": model, "weights": str(tmp_path / "w.pth"), "stages": 2}
+    trunk = component(Discriminator, settings, 64).trunk
+    maps = whole.eval().forward_intermediates(pictures(2, 64), intermediates_only=True)
+    own = trunk.eval()(pictures(2, 64))
+    assert [each.shape for each in own] == [each.shape for each in maps][-len(own) :]
+    torch.testing.assert_close(own[-1], maps[-1], msg="its last map is that of the whole network")
+
+
+def test_a_network_for_one_size_is_shown_that_size() -> None:
+    own = TimmFeatures(TimmFeatures.Config(model="test_vit"))
+    side = own.network.default_cfg["input_size"][-1]
+    assert own.size == side and own(pictures(2, 64)).shape[0] == 2
+    smaller = TimmFeatures(TimmFeatures.Config(model="test_vit", size=64))
+    assert smaller(pictures(2, 96)).shape[0] == 2
+    vit = component(Discriminator, {"name": "timm-discriminator", "model": "test_vit", "stages": 2}, 64)
+    assert vit(pictures(2, 64), None).score.shape[:2] == (2, 1)
+
+
 def test_an_unknown_network_is_named_with_its_nearest() -> None:
     with pytest.raises(RecipeError, match="timm has no network 'resnet81'; did you mean"):
         component(Discriminator, {"name": "timm-discriminator", "model": "resnet81"})
