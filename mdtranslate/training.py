@@ -238,6 +238,9 @@ class Job:
         encoder, truths = self.model.encoder, None
         if data.targets == "paired":
             truths = find_truths(parts, encoder, data.cached_size, self.watch.packing)
+            for source, packed in zip(self.sources, truths.packed, strict=True):
+                self._note_left_out(source, packed)
+                identity[f"{source.name}, edited"] = fingerprint(packed, truths.labels)
         seed = self.recipe.train.seed
         return Batches(pixels, labels, encoder, data, seed, self.device, self.augment, truths), identity
 

@@ -70,7 +70,7 @@ class Batches:
         except ValueError as error:
             raise RecipeError(f"data.balance={settings.balance}: {error}") from None
         if truths is not None:
-            self._truths = Pictures(truths.pixels)
+            self._truths = Pictures([each.pixels for each in truths.packed])
             there = truths.starts[1:] > truths.starts[:-1]
             groups = [left for each in groups if len(left := each[there[each]])]
         self._order = Order(groups, seed)

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mdtranslate.data.pack import Packed
 from mdtranslate.data.sources import Progress, Source
 from mdtranslate.errors import DataError
 from mdtranslate.interfaces import LabelEncoder, Record
@@ -19,8 +20,8 @@ from mdtranslate.interfaces import LabelEncoder, Record
 class Truths:
     """The true pictures after edits of the pictures of a run, all those of one picture in a row."""
 
-    pixels: list[NDArray[np.uint8]]
-    """Per dataset, [M, S, S, 3]."""
+    packed: list[Packed]
+    """Per dataset; pictures [M, S, S, 3]."""
     labels: Tensor
     """After the edit, [M in all, L]."""
     starts: NDArray[np.int64]
@@ -39,7 +40,7 @@ def find_truths(
 
     `parts`: each dataset with its pictures to train on. Raises `DataError` where none knows any.
     """
-    pixels, labels, counts = [], list[Tensor](), list[int]()
+    kept, labels, counts = list[Packed](), list[Tensor](), list[int]()
     for source, records in parts:
         edited, homes = list[Record](), list[int]()
         for place, record in enumerate(records):
@@ -48,10 +49,10 @@ def find_truths(
                     edited.append(after)
                     homes.append(place)
         packed = source.pack(edited, size, "train, edited", progress)
-        pixels.append(packed.pixels)
+        kept.append(packed)
         labels += [encoder.encode(source.labelled(each), source.number) for each in packed.of(edited)]
         counts += np.bincount(np.asarray(packed.of(homes), np.int64), minlength=len(records)).tolist()
     if not labels:
         names = " and ".join(source.name for source, _ in parts)
         raise DataError(f"data.targets=paired: {names} knows no true picture after an edit; another setting needs none")
-    return Truths(pixels, torch.stack(labels), np.cumsum([0, *counts]))
+    return Truths(kept, torch.stack(labels), np.cumsum([0, *counts]))

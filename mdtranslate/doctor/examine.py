@@ -16,6 +16,7 @@ from rich.table import Table
 from mdtranslate.data.batches import Batches
 from mdtranslate.data.images import encode_png
 from mdtranslate.data.sources import Progress, Source
+from mdtranslate.data.truths import find_truths
 from mdtranslate.doctor import labels, pictures
 from mdtranslate.doctor.findings import Finding, Patient, Rank
 from mdtranslate.errors import DataError
@@ -79,8 +80,14 @@ def examine(job: Job, out: Path) -> Report:
     if len(patients) == len(sources):
         train = [each.packed[Split.TRAIN].pixels for each in patients]
         own = [each.source.labels(each.records[Split.TRAIN], encoder) for each in patients]
-        batches = Batches(train, own, encoder, data, recipe.train.seed, torch.device("cpu"))
-        found += labels.examine_targets(batches, [each.name for each in patients])
+        try:
+            parts = [(each.source, each.records[Split.TRAIN]) for each in patients]
+            truths = find_truths(parts, encoder, data.cached_size, progress) if data.targets == "paired" else None
+        except DataError as error:
+            found.append(Finding(Rank.IN_VAIN, str(error), "another data.targets, or a dataset of pairs"))
+        else:
+            batches = Batches(train, own, encoder, data, recipe.train.seed, torch.device("cpu"), truths=truths)
+            found += labels.examine_targets(batches, [each.name for each in patients])
         found += pictures.examine_visibility(patients, data, job.device, progress)
     sheets = [sheet for patient in patients for sheet in _sheets(patient, out)]
     return Report(

@@ -151,6 +151,8 @@ def _combinations(patient: Patient, targets: str) -> Iterator[Finding]:
     attributes = patient.source.attributes
     if len(attributes) < 2 or prod(len(each.allowed) for each in attributes) > MOST_COMBINATIONS:
         return
+    if targets == "pairs":  # Its labels know one attribute alone.
+        return
     there = set(map(_combination, patient.labels[Split.TRAIN]))
     names = [each.name for each in attributes]
     every = [_combination(dict(zip(names, each, strict=True))) for each in product(*(a.allowed for a in attributes))]

@@ -121,6 +121,13 @@ def test_combinations_that_never_occur_and_values_that_look_alike(tmp_path: Path
     assert finding(examined("data.targets=other"), "combinations never occur") is Rank.TROUBLE
 
 
+def test_targets_that_want_true_pictures_which_nobody_knows(tmp_path: Path) -> None:
+    squares(tmp_path / "a")
+    report = examined("data.targets=paired")
+    assert report.in_vain and finding(report, "data.targets=paired: a knows no true picture") is Rank.IN_VAIN
+    assert not any("combinations" in each.what for each in examined("data.targets=pairs").findings)
+
+
 def test_labels_that_cannot_be_seen(tmp_path: Path) -> None:
     draw = np.random.default_rng(3)
 
