@@ -142,9 +142,12 @@ def recipes(suite: Suite) -> tuple[Mapping[str, Resolved], Mapping[str, str]]:
 
 
 def networks(recipe: Recipe) -> int:
-    """How many generators a recipe trains apart."""
+    """How many generators a recipe trains apart. Raises `RecipeError` where its settings do not fit its data."""
     encoder = recipe.encoder.build(attributes=attributes_of(build_sources(recipe)))
-    count: int = recipe.generator.component.count(recipe.generator.config, encoder)
+    try:
+        count: int = recipe.generator.component.count(recipe.generator.config, encoder)
+    except ValueError as error:
+        raise RecipeError(f"generator: {error}") from None
     return count
 
 

@@ -7,6 +7,7 @@ one per attribute, as the authors of StarGAN had the baselines do (Choi et al. 2
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import permutations
@@ -27,7 +28,7 @@ Member = tuple[int, str, Value, Value]
 class _Members(nn.ModuleList):
     """Networks of one kind, and what each is for."""
 
-    def __init__(self, bank: PerPair | PerTarget | PerValue, members: Sequence[Member]) -> None:
+    def __init__(self, bank: Bank | PerValue, members: Sequence[Member]) -> None:
         of, most = bank.config.of, bank.config.most
         if len(members) > most:
             raise ValueError(f"these attributes take {len(members)} networks of {of.name!r}; most={most} are allowed")
@@ -49,10 +50,51 @@ class _Members(nn.ModuleList):
             yield self[self.places[member]], own
 
 
-class PerPair(Generator):
+class Bank(Generator, ABC):
+    """Generators, each for a translation of its own. What does not change comes back as it is, for none is asked."""
+
+    def __init__(self, config: Any, *, encoder: LabelEncoder, image_size: int) -> None:
+        super().__init__(config, encoder=encoder, image_size=image_size)
+        self.members = _Members(self, self.all_members(config, encoder))
+        self.multiple = self.members.multiple
+
+    @classmethod
+    @abstractmethod
+    def all_members(cls, config: Any, encoder: LabelEncoder) -> list[Member]:
+        """Those that the attributes of `encoder` take."""
+
+    @abstractmethod
+    def member(self, number: int, attribute: str, before: Value, after: Value) -> Member:
+        """The one that changes an attribute of a dataset from one value to another."""
+
+    @classmethod
+    def count(cls, config: Any, encoder: LabelEncoder) -> int:
+        return len(cls.all_members(config, encoder))
+
+    def forward(self, image: Tensor, source: Tensor, target: Tensor, code: Tensor | None = None) -> Tensor:
+        """Each picture through the member of every attribute that changes, in the order of the encoder."""
+        before, after = _known(self.encoder, source), _known(self.encoder, target)
+        for name in dict.fromkeys(each.name for own in self.encoder.attributes for each in own):
+            asked: list[Member | None] = []
+            for (_, old), (number, new) in zip(before, after, strict=True):
+                if name in new and name not in old and self.reads != "none":
+                    raise RecipeError(f"{self.name}: {name}={spell(new[name])}: what the picture has now is not known")
+                changes = name in new and (name not in old or old[name] != new[name])
+                asked.append(self.member(number, name, old.get(name), new[name]) if changes else None)
+            for member, rows in self.members.asked(asked):
+                if len(rows) == len(image):
+                    image = member(image, source, target, code)
+                    continue
+                given = None if code is None else code[rows]
+                made = member(image[rows], source[rows], target[rows], given)
+                image = image.index_copy(0, torch.tensor(rows, device=image.device), made)
+        return image
+
+
+class PerPair(Bank):
     """A generator for every ordered pair of values of each attribute: the way of CycleGAN (Zhu et al. 2017).
 
-    An attribute of k values takes k(k - 1). What does not change comes back as it is, for no member makes it.
+    An attribute of k values takes k(k - 1).
     """
 
     name = "per-pair"
@@ -65,31 +107,19 @@ class PerPair(Generator):
             (), description="the pairs that there are, such as domain=horse>zebra; all if left out (for imported ones)"
         )
 
-    def __init__(self, config: Any, *, encoder: LabelEncoder, image_size: int) -> None:
-        super().__init__(config, encoder=encoder, image_size=image_size)
+    @classmethod
+    def all_members(cls, config: Any, encoder: LabelEncoder) -> list[Member]:
         pairs, only = _pairs(encoder), config.only
         if strange := [each for each in only if each not in map(written, pairs)]:
             raise ValueError(f"only: there is no pair {strange[0]!r}; {nearest(strange[0], map(written, pairs))}")
-        self.members = _Members(self, [each for each in pairs if not only or written(each) in only])
-        self.multiple = self.members.multiple
-
-    @classmethod
-    def count(cls, config: Any, encoder: LabelEncoder) -> int:
-        return len(config.only or _pairs(encoder))
-
-    def forward(self, image: Tensor, source: Tensor, target: Tensor, code: Tensor | None = None) -> Tensor:
-        return _chained(self, image, source, target, code)
+        return [each for each in pairs if not only or written(each) in only]
 
     def member(self, number: int, attribute: str, before: Value, after: Value) -> Member:
-        """The one that changes an attribute of a dataset from one value to another."""
         return number, attribute, before, after
 
 
-class PerTarget(Generator):
-    """A generator for every value of each attribute, whatever the picture had before: DIAT's way (Li et al. 2016).
-
-    What a picture has already is made by no member: it comes back as it is.
-    """
+class PerTarget(Bank):
+    """A generator for every value of each attribute, whatever the picture had before: DIAT's way (Li et al. 2016)."""
 
     name = "per-target"
     reads = "none"
@@ -98,20 +128,11 @@ class PerTarget(Generator):
         of: Choice[Generator] = Field(description="the generator that each member is")
         most: int = Field(64, ge=1, description="how many members are meant at most")
 
-    def __init__(self, config: Any, *, encoder: LabelEncoder, image_size: int) -> None:
-        super().__init__(config, encoder=encoder, image_size=image_size)
-        self.members = _Members(self, _values(encoder))
-        self.multiple = self.members.multiple
-
     @classmethod
-    def count(cls, config: Any, encoder: LabelEncoder) -> int:
-        return len(_values(encoder))
-
-    def forward(self, image: Tensor, source: Tensor, target: Tensor, code: Tensor | None = None) -> Tensor:
-        return _chained(self, image, source, target, code)
+    def all_members(cls, config: Any, encoder: LabelEncoder) -> list[Member]:
+        return _values(encoder)
 
     def member(self, number: int, attribute: str, before: Value, after: Value) -> Member:
-        """The one that gives an attribute of a dataset a value."""
         return number, attribute, after, after
 
 
@@ -183,26 +204,3 @@ def _known(encoder: LabelEncoder, label: Tensor) -> list[tuple[int, dict[str, Va
     alike, inverse = torch.unique(label.cpu(), dim=0, return_inverse=True)
     read = [(number, encoder.decode(each)) for each, number in zip(alike, encoder.dataset(alike).tolist(), strict=True)]
     return [read[place] for place in inverse.tolist()]
-
-
-def _chained(
-    generator: PerPair | PerTarget, image: Tensor, source: Tensor, target: Tensor, code: Tensor | None
-) -> Tensor:
-    """Each picture through the member of every attribute that changes, in the order of the encoder."""
-    encoder = generator.encoder
-    before, after = _known(encoder, source), _known(encoder, target)
-    for name in dict.fromkeys(each.name for own in encoder.attributes for each in own):
-        asked: list[Member | None] = []
-        for (_, old), (number, new) in zip(before, after, strict=True):
-            if name in new and name not in old and isinstance(generator, PerPair):
-                raise RecipeError(f"{generator.name}: {name}={spell(new[name])}: what the picture has now is not known")
-            changes = name in new and (name not in old or old[name] != new[name])
-            asked.append(generator.member(number, name, old.get(name), new[name]) if changes else None)
-        for member, rows in generator.members.asked(asked):
-            if len(rows) == len(image):
-                image = member(image, source, target, code)
-                continue
-            given = None if code is None else code[rows]
-            made = member(image[rows], source[rows], target[rows], given)
-            image = image.index_copy(0, torch.tensor(rows, device=image.device), made)
-    return image

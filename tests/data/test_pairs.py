@@ -118,7 +118,10 @@ def test_a_truth_is_cut_and_mirrored_with_its_picture():
     pixels = np.random.default_rng(0).integers(0, 200, (6, 12, 12, 3), np.uint8)
     labels = [torch.stack([encoder.encode({"Round": value}, 0)] * 6) for value in (False, True)]
     truths = SimpleNamespace(
-        pixels=[pixels + 50], labels=labels[1], starts=np.arange(7), draw=lambda places, rng: places
+        packed=[SimpleNamespace(pixels=pixels + 50)],
+        labels=labels[1],
+        starts=np.arange(7),
+        draw=lambda places, rng: places,
     )
     data = Data.model_validate({"image_size": 8, "load_size": 12, "batch_size": 4, "targets": "paired"})
     made = Batches([pixels], labels[:1], encoder, data, 0, CPU, truths=truths)
