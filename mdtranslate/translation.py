@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import torch
 from torch import Tensor
@@ -63,16 +63,17 @@ class Translation:
         discriminator: Discriminator,
         encoder: LabelEncoder,
         *,
+        learns: Literal["discriminator", "generator"] = "discriminator",
         carry_graph: bool = False,
     ) -> None:
-        """`carry_graph`: the generator's update follows, so keep the graph of `fake` for it."""
+        """`learns`: whose update it is; `carry_graph`: the generator's follows, so keep the graph of `fake` for it."""
         self.batch = batch
         self.real, self.source, self.target = batch.real, batch.source, batch.target
         self.noise, self.uniform, self.truth = batch.noise, batch.uniform, batch.truth
         self.encoder = encoder
         self._generator = generator
         self._discriminator = discriminator
-        self._carry_graph = carry_graph
+        self._learns, self._carry_graph = learns, carry_graph
 
     @lazy
     def fake(self) -> Tensor:
@@ -92,6 +93,8 @@ class Translation:
     @lazy
     def verdict_on_real(self) -> Verdict:
         """The discriminator on real pictures: on `real`; of pairs, on `truth` as made from `real`."""
+        if self._both is not None:
+            return self._both[0]
         if self.truth is not None:
             return self.judge(self.truth, self.target, self.real)
         return self.judge(self.real, self.source)
@@ -99,6 +102,8 @@ class Translation:
     @lazy
     def verdict_on_fake(self) -> Verdict:
         """The discriminator on `fake`."""
+        if self._both is not None:
+            return self._both[1]
         return self.judge(self.fake, self.target, self.real)
 
     def generate(self, image: Tensor, source: Tensor, target: Tensor, code: Tensor | None = None) -> Tensor:
@@ -122,18 +127,28 @@ class Translation:
 
         [B, 3, S, S], and differentiable itself.
         """
-        image = image.detach().requires_grad_()
-        score = self.judge(image, self.target, self.real).score.reshape(len(image), -1)
-        score = score.sum(1) if total else score.mean(1)
-        (slope,) = torch.autograd.grad(score.sum(), image, create_graph=True)
+        slope: Tensor = self._discriminator.slope(image.detach(), self.target, self.real, total=total)
         return slope
 
     def then_generator(self) -> Translation:
         """The same batch for the generator's update, with the `fake` of this one."""
-        other = Translation(self.batch, self._generator, self._discriminator, self.encoder)
+        other = Translation(self.batch, self._generator, self._discriminator, self.encoder, learns="generator")
         if self._carry_graph:
             other.__dict__.update(fake=self._made, code=self.code)
         return other
+
+    @lazy
+    def _both(self) -> tuple[Verdict, Verdict] | None:
+        """The verdicts on real and on made pictures by one pass, where both are wanted and neither sees the other."""
+        if self._learns == "generator" or not self._discriminator.alone:
+            return None
+        paired = self.truth is not None
+        real, label = (self.truth, self.target) if self.truth is not None else (self.real, self.source)
+        made_from = torch.cat([self.real, self.real]) if paired else None
+        score, logits = self.judge(torch.cat([real, self.fake]), torch.cat([label, self.target]), made_from)
+        halves = zip(score.chunk(2), (None, None) if logits is None else logits.chunk(2), strict=True)
+        first, second = (Verdict(*half) for half in halves)
+        return first, second
 
     @lazy
     def _made(self) -> Tensor:

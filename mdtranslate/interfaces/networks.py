@@ -87,6 +87,10 @@ class Verdict(NamedTuple):
 class Discriminator(Backbone):
     """Judges pictures: real or made, and of which domain."""
 
+    alone: bool = False
+    """What it says of a picture depends on the picture and its label alone, not on others of the batch (so no batch
+    statistics). Real and made pictures are then judged in one pass, in which only true pairs bring `made_from`."""
+
     @abstractmethod
     def forward(self, image: Tensor, label: Tensor, made_from: Tensor | None = None) -> Verdict:
         """Judges pictures [B, 3, H, W] in [-1, 1].
@@ -94,3 +98,15 @@ class Discriminator(Backbone):
         `label` [B, L] is what they should be, for conditional discriminators; `made_from` the pictures that they were
         made from, for discriminators of pairs. StarGAN's uses neither.
         """
+
+    def slope(self, image: Tensor, label: Tensor, made_from: Tensor | None = None, *, total: bool = False) -> Tensor:
+        """The gradient of each picture's mean score (`total`: of the sum over its score map) by the picture.
+
+        [B, 3, H, W], itself differentiable by the weights, for penalties. Autograd finds it for any network; one that
+        knows a cheaper way to the same overrides this.
+        """
+        image = image.detach().requires_grad_()
+        score = self(image, label, made_from).score.reshape(len(image), -1)
+        score = score.sum(1) if total else score.mean(1)
+        (slope,) = torch.autograd.grad(score.sum(), image, create_graph=True)
+        return slope

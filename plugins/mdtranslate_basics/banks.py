@@ -152,6 +152,7 @@ class PerValue(Discriminator):
     def __init__(self, config: Any, *, encoder: LabelEncoder, image_size: int) -> None:
         super().__init__(config, encoder=encoder, image_size=image_size)
         self.members = _Members(self, _values(encoder))
+        self.alone = self.members[0].alone  # type: ignore[assignment]
 
     @classmethod
     def count(cls, config: Any, encoder: LabelEncoder) -> int:

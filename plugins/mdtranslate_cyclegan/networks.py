@@ -74,6 +74,7 @@ class PatchGAN(Discriminator):
     """
 
     name = "patchgan"
+    alone = True
 
     class Config(Settings):
         channels: int = Field(64, ge=1, le=512, description="channels of the first convolution, doubled up to 8 times")

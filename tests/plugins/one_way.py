@@ -37,6 +37,7 @@ def translation(
         extra = 0 if made_from is None else made_from.mean((1, 2, 3), keepdim=True)
         return Verdict(image.mean((1, 2, 3), keepdim=True) + extra, None)
 
+    judge.alone = False  # type: ignore[attr-defined]
     zeros = torch.zeros(count, 64)
     batch = Batch(real, *labels, zeros, torch.zeros(count) if uniform is None else uniform, truth)
     return Translation(batch, _Makes(fake), judge, own)  # type: ignore[arg-type]

@@ -2,16 +2,53 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
-from mdtranslate_stargan.networks import InstanceNorm, StarGANDiscriminator, StarGANGenerator
+from mdtranslate_stargan.networks import InstanceNorm, StarGANDiscriminator, StarGANGenerator, doubled, halved
 from stargan_parts import FIVE, batch, encoder, small
 from torch.nn import functional as F
+
+from mdtranslate import Discriminator
 
 
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
     torch.manual_seed(0)
+
+
+@pytest.mark.parametrize("total", [False, True])
+@pytest.mark.parametrize(("size", "layers", "projection"), [(16, 2, False), (32, 4, True), (64, 3, False)])
+def test_the_slope_and_its_gradients_are_those_of_autograd(
+    size: int, layers: int, projection: bool, total: bool
+) -> None:
+    mask = encoder(FIVE)
+    config = StarGANDiscriminator.Config(channels=4, layers=layers, projection=projection)
+    kind = torch.float32 if projection else torch.float64  # Conditions are of single precision.
+    network = StarGANDiscriminator(config, encoder=mask, image_size=size).to(kind)
+    known = {each.name: True for each in FIVE["celeba"]}
+    label, image = mask.encode(known, 0).repeat(3, 1), torch.randn(3, 3, size, size, dtype=kind)
+    found = []
+    for slope in (network.slope, partial(Discriminator.slope, network)):
+        network.zero_grad()
+        own = slope(image, label, total=total)
+        ((own.flatten(1).norm(dim=1) - 1) ** 2).mean().backward()
+        # A bias has no part in it but through the signs: autograd gives it none, or zeros.
+        gradients = [each.grad for each in network.parameters() if each.grad is not None and each.grad.any()]
+        found.append([own.detach(), *gradients])
+    for mine, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-4 if projection else 1e-9, atol=1e-5 if projection else 1e-12)
+
+
+def test_small_maps_are_the_same_as_matrix_products() -> None:
+    convolution = torch.nn.Conv2d(5, 7, 4, stride=2, padding=1).double()
+    for side in (2, 4, 8, 16):
+        image = torch.randn(2, 5, side, side, dtype=torch.float64)
+        torch.testing.assert_close(halved(image, convolution), convolution(image))
+        back = torch.randn(2, 7, side // 2, side // 2, dtype=torch.float64)
+        expected = F.conv_transpose2d(back, convolution.weight, stride=2, padding=1)
+        torch.testing.assert_close(doubled(back, convolution), expected)
 
 
 def test_the_papers_networks() -> None:

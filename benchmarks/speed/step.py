@@ -1,0 +1,202 @@
+"""How much faster a cycle of training is than the published step: ratios, interleaved in one run.
+
+python benchmarks/speed/step.py --sizes 64 128 --batches 8 16
+
+A cycle is five updates of the discriminator and one of the generator. Before anything is timed, gradients are
+compared. `--published PATH` times the networks of a checkout of the released code too, in the same step. Ratios are
+medians over rounds in which all take turns; the machine's noise is in their spread, which is printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from yardstick import Discriminator, Generator, Published
+
+from mdtranslate.data.batches import normalise
+from mdtranslate.device import describe, hardware, pick_device
+from mdtranslate.engine import Trainer
+from mdtranslate.files import write_json
+from mdtranslate.interfaces import Attribute
+from mdtranslate.model import Model
+from mdtranslate.recipes import resolve
+from mdtranslate.translation import NOISE, Batch
+
+LABELS = 5
+ATTRIBUTES = {"celeba": tuple(Attribute(f"a{number}") for number in range(LABELS))}
+CRITIC = 5
+
+
+def ours(size: int, batch: int, device: torch.device, *settings: str) -> Trainer:
+    """mdtranslate's step with the released code's settings."""
+    sizes = [f"data.image_size={size}", f"data.batch_size={batch}"]
+    recipe = resolve("stargan-celeba-released", [*sizes, *settings]).recipe
+    model = Model.build(recipe.encoder, recipe.generator, recipe.discriminator, attributes=ATTRIBUTES, image_size=size)
+    losses = {name: each.build(encoder=model.encoder, image_size=size) for name, each in recipe.losses.items()}
+    return Trainer(recipe, model.to(device), losses, device)
+
+
+def published(model: Model, size: int, device: torch.device, checkout: Path | None = None) -> Published:
+    """The yardstick with the weights of `model`; with the networks of the released code where a checkout is given."""
+    if checkout is None:
+        generator, discriminator = Generator(LABELS), Discriminator(size, LABELS)
+    else:
+        spec = importlib.util.spec_from_file_location("released_model", checkout / "model.py")
+        assert spec is not None and spec.loader is not None, f"{checkout}/model.py is no Python file"
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        generator, discriminator = module.Generator(64, LABELS, 6), module.Discriminator(size, 64, LABELS, 6)
+    for own, theirs in ((model.generator, generator), (model.discriminator, discriminator)):
+        assert own is not None
+        weights = {key: value for key, value in own.state_dict().items() if key in theirs.state_dict()}
+        _, strange = theirs.load_state_dict(weights, strict=False)
+        if strange or len(weights) < len(list(theirs.parameters())):
+            raise SystemExit(f"the networks of {checkout or 'the yardstick'} are not those of the paper")
+    return Published(generator.to(device), discriminator.to(device))
+
+
+def batches(size: int, count: int, device: torch.device, model: Model) -> list[tuple[Batch, Tensor, Tensor]]:
+    """A cycle's batches, with the yes/no labels [B, 5] that the yardstick takes."""
+    draw, found = torch.Generator().manual_seed(0), []
+    for _ in range(CRITIC):
+        pixels = torch.randint(0, 256, (count, size, size, 3), generator=draw, dtype=torch.uint8)
+        source, target = (torch.randint(0, 2, (count, LABELS), generator=draw) for _ in range(2))
+        labels = [
+            torch.stack(
+                [
+                    model.encoder.encode({f"a{n}": bool(value) for n, value in enumerate(row)}, 0)
+                    for row in given.tolist()
+                ]
+            ).to(device)
+            for given in (source, target)
+        ]
+        uniform = torch.rand(count, generator=draw).to(device)
+        batch = Batch(normalise(pixels.to(device)), *labels, torch.zeros(count, NOISE, device=device), uniform)
+        found.append((batch, source.float().to(device), target.float().to(device)))
+    return found
+
+
+def as_double(batch: Batch) -> Batch:
+    """For a comparison that rounding does not blur."""
+    return Batch(batch.real.double(), batch.source, batch.target, batch.noise.double(), batch.uniform.double())
+
+
+def differences(size: int, device: torch.device, *settings: str) -> dict[str, float]:
+    """The largest relative difference of a gradient, of a whole cycle in float64 and of its first update in float32."""
+    found = {}
+    for name, double in (("float32", False), ("float64", True)):
+        if double and device.type == "mps":
+            continue
+        mine = ours(size, 2, device, *settings)
+        theirs = published(mine.model, size, device)
+        if double:
+            for network in (*mine.networks.values(), theirs.generator, theirs.discriminator):
+                network.double()
+        updates = []
+        for step, (batch, source, target) in enumerate(batches(size, 2, device, mine.model)):
+            batch = as_double(batch) if double else batch
+            source, target = (each.to(batch.real) for each in (source, target))
+            mine.step(step, batch)
+            theirs.update_discriminator(batch.real, source, target, batch.uniform)
+            updates.append(_difference(mine.discriminator, theirs.discriminator))
+            if not double:
+                break  # Adam makes much of rounding where gradients are near zero: weights part from here on.
+        else:
+            theirs.update_generator(batch.real, source, target)
+            found[f"{name} generator"] = _difference(mine.model.generator, theirs.generator)
+        found[f"{name} discriminator"] = max(updates)
+    return found
+
+
+def _difference(mine: nn.Module, theirs: nn.Module) -> float:
+    pairs = zip(mine.parameters(), theirs.parameters(), strict=True)
+    return max(((a.grad - b.grad).norm() / b.grad.norm()).item() for a, b in pairs if b.grad is not None)  # type: ignore[operator]
+
+
+def measure(size: int, count: int, device: torch.device, rounds: int, checkout: Path | None, variants: Any) -> Any:
+    """Seconds of a cycle, a list for each of those that take turns."""
+    trainers = {name: ours(size, count, device, *settings) for name, settings in variants.items()}
+    first = next(iter(trainers.values()))
+    given = batches(size, count, device, first.model)
+    plain = {"published": published(first.model, size, device)}
+    if checkout is not None:
+        plain["released networks"] = published(first.model, size, device, checkout)
+    # The yardstick's pictures lie as released: channels first.
+    loose = [(batch.real.contiguous(), source, target, batch.uniform) for batch, source, target in given]
+
+    def theirs(one: Published) -> None:
+        for real, source, target, mix in loose:
+            one.update_discriminator(real, source, target, mix)
+        one.update_generator(real, source, target)
+
+    def mine(one: Trainer) -> None:
+        for step, (batch, _, _) in enumerate(given):
+            one.step(step, batch)
+
+    work: dict[str, Callable[[], None]] = {name: lambda one=one: theirs(one) for name, one in plain.items()}  # type: ignore[misc]
+    work |= {name: lambda one=one: mine(one) for name, one in trainers.items()}  # type: ignore[misc]
+    took: dict[str, list[float]] = {name: [] for name in work}
+    for number in range(rounds + 1):
+        for name, each in work.items():
+            began = time.perf_counter()
+            each()
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+            if number:  # The first one warms up.
+                took[name].append(time.perf_counter() - began)
+    return took
+
+
+def ratios(took: Mapping[str, list[float]]) -> dict[str, dict[str, float]]:
+    """To the published step of the same round: median, least and most; and pictures per second."""
+    found = {}
+    for name, seconds in took.items():
+        each = [theirs / own for theirs, own in zip(took["published"], seconds, strict=True)]
+        found[name] = {"ratio": median(each), "least": min(each), "most": max(each), "seconds": median(seconds)}
+    return found
+
+
+def main() -> None:
+    """Prints the machine, the differences and a table, and writes JSON where it is told to."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[64, 128], help="sides of the pictures")
+    parser.add_argument("--batches", type=int, nargs="+", default=[8, 16], help="pictures in a batch, one per size")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--published", type=Path, help="a checkout of the released code, whose networks are timed too")
+    parser.add_argument("--out", type=Path, help="a JSON file")
+    given = parser.parse_args()
+    if len(given.sizes) != len(given.batches):
+        parser.error("--batches: as many as --sizes")
+    device = pick_device(given.device)
+    print(describe(device), hardware(device)["processor"], f"torch {torch.__version__}")
+    variants: dict[str, tuple[str, ...]] = {"float32": ()}
+    found: dict[str, Any] = {"machine": hardware(device), "torch": torch.__version__, "differences": {}, "cycles": {}}
+    for size, count in zip(given.sizes, given.batches, strict=True):
+        apart = found["differences"][size] = differences(size, device)
+        print(f"\n{size} pixels: gradients differ by", ", ".join(f"{n} {each:.1e}" for n, each in apart.items()))
+        rows = ratios(measure(size, count, device, given.rounds, given.published, variants))
+        found["cycles"][f"{size} px, batch {count}"] = rows
+        print(f"{size} pixels, batches of {count}, {given.rounds} rounds")
+        for name, row in rows.items():
+            pictures = CRITIC * count / row["seconds"]
+            print(
+                f"  {name:20} {row['ratio']:5.2f} times ({row['least']:.2f} to {row['most']:.2f})  "
+                f"{row['seconds']:8.3f} s a cycle  {pictures:8.1f} pictures/s"
+            )
+    if given.out:
+        write_json(given.out, found)
+        print(json.dumps(str(given.out)))
+
+
+if __name__ == "__main__":
+    main()
