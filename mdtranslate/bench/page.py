@@ -28,11 +28,11 @@ h3 { font-size: 16px; margin: 24px 0 6px; }
 p { max-width: 72ch; margin: 0 0 12px; }
 .soft, figcaption { color: var(--soft); font-size: 14px; }
 .scroll { overflow-x: auto; }
-table { border-collapse: collapse; font-size: 14px; font-variant-numeric: tabular-nums; }
-th, td { padding: 6px 12px 6px 0; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
+table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums; }
+th, td { padding: 6px 8px 6px 0; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; }
 thead th { color: var(--soft); font-weight: 600; vertical-align: bottom; }
-td.best { font-weight: 700; background: var(--best); padding-left: 8px; }
+td.best { font-weight: 700; background: var(--best); padding-left: 6px; }
 .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(340px, 1fr)); gap: 16px; margin: 12px 0; }
 figure { margin: 0; }
 .grid { stroke: var(--line); fill: none; }

@@ -14,7 +14,7 @@ from mdtranslate.runfolder import RunFolder
 from mdtranslate.translator import Translator
 
 AT_ONCE: Final = 16
-ROUNDS: Final = 5
+ROUNDS: Final = 20
 
 
 def cost(run: RunFolder, translator: Translator) -> dict[str, Any]:
