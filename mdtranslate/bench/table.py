@@ -22,6 +22,7 @@ def show(results: Results, console: Console) -> None:
         rows = results.of(name)
         # Methods across: they are fewer than figures.
         table = Table("", *(escape(row.title) for row in rows), *([REAL] if results.reference else []))
+        table.columns[0].overflow = "fold"  # Names of several attributes are long, and cut short they are alike.
         for head, *own in zip(results.columns, *(cells(results, row) for row in rows), strict=True):
             texts = [f"[bold]{escape(text)}[/]" if best else escape(text) for text, best in own]
             table.add_row(head, *texts, *([reference(results, head)] if results.reference else []))
