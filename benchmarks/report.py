@@ -42,7 +42,9 @@ nobody has run them to their end with this version.
 
 **What the results below are worth.** They are of small networks at 64 pixels, of one seed, at budgets of minutes on two
 processor cores. At such budgets they show what each method costs and who is first off the mark; they are no verdict on
-what the methods can do in the end. Where a figure is what a guess would give, the method has not learned its task yet.
+what the methods can do in the end. Minutes are of training beside another cell and whatever else the machine did;
+pictures per second were measured one method after the other. Where a figure is what a guess would give, the method
+has not learned its task yet.
 """
 
 

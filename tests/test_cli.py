@@ -44,7 +44,7 @@ def test_a_recipe_is_checked_without_what_only_an_evaluation_needs(command: Comm
     code = f"import sys, atexit\natexit.register(lambda: {unwanted})\nfrom mdtranslate.cli import main\n"
     code += "main(['run', 'stargan', '--dry-run'])"
     done = command(start=("-c", code))
-    assert done.stdout.splitlines()[-1] == "[]", done.stderr
+    assert done.returncode == 0 and done.stdout.splitlines()[-1] == "[]", done.stderr
 
 
 def test_as_a_module_and_as_a_script(command: Command) -> None:

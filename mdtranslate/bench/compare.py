@@ -15,29 +15,28 @@ from mdtranslate.bench.page import page
 from mdtranslate.bench.pictures import Shown, changes, sheet, translated
 from mdtranslate.bench.results import SPEED, Results, collect, curve
 from mdtranslate.bench.run import Say, run_cells
-from mdtranslate.bench.suite import Cell, Suite, cells, load, networks, recipes, steps
+from mdtranslate.bench.suite import Cell, Meant, Suite, cells, load, methods, steps
 from mdtranslate.data.images import encode_png
-from mdtranslate.data.sources import build_sources
 from mdtranslate.errors import MdtranslateError, RecipeError
 from mdtranslate.evaluation.cost import speed
 from mdtranslate.files import disk, held, read_json, write_json, write_text
 from mdtranslate.interfaces import Attribute
-from mdtranslate.recipes import Resolved
 from mdtranslate.translator import Translator
 
 
 def plan(file: Path) -> str:
     """The cells of a suite and their lengths, a line each. Raises `RecipeError` for a file that cannot be meant."""
     suite = load(file)
-    found, wrong = recipes(suite)
+    found, wrong = methods(suite)
     check(suite, file, found, wrong)
     lines = [f"{name}: {reason}" for name, reason in wrong.items()]
     for cell in cells(suite, Path()):
         if cell.method not in found:
             continue
-        budget, many = suite.budgets[cell.budget], networks(found[cell.method].recipe)
-        length = "steps by the clock" if budget.seconds else f"{steps(found[cell.method].recipe, budget, many):,} steps"
-        of = "1 generator" if many == 1 else f"{many} generators"
+        budget, meant = suite.budgets[cell.budget], found[cell.method]
+        count = None if budget.seconds else steps(meant.recipe, budget, meant.networks)
+        length = "steps by the clock" if count is None else f"{count:,} steps"
+        of = "1 generator" if meant.networks == 1 else f"{meant.networks} generators"
         lines.append(f"{cell.budget} {cell.method} seed {cell.seed}: {of}, {length}")
     return "\n".join(lines)
 
@@ -49,7 +48,7 @@ def compare(file: Path, out: Path, device: str, jobs: int, say: Say) -> Results:
     cannot be meant, `InUseError` where another process works on `out`.
     """
     suite = load(file)
-    found, wrong = recipes(suite)
+    found, wrong = methods(suite)
     check(suite, file, found, wrong)
     for name, reason in wrong.items():
         say(f"{name}: {reason}")
@@ -57,13 +56,14 @@ def compare(file: Path, out: Path, device: str, jobs: int, say: Say) -> Results:
     with disk(out):
         out.mkdir(parents=True, exist_ok=True)
     with held(out):
-        failed = run_cells(suite, found, [cell for cell in every if cell.method in found], device, jobs, say)
-        for cell in every:
-            if cell.method in found and cell not in failed:
-                time_translator(cell, torch.device(device))
+        todo = [cell for cell in every if cell.method in found]
+        failed = run_cells(suite, found, todo, device, jobs, say)
+        done = [cell for cell in todo if cell not in failed]
+        for cell in done:
+            time_translator(cell, torch.device(device))
         results = replace(collect(suite, every, failed, wrong), command=shlex.join(["mdtranslate", *sys.argv[1:]]))
-        write(results, out)
-        first = [cell for cell in every if cell.seed == suite.seeds[0] and cell.method in found and cell not in failed]
+        write(results, out)  # Before the pictures: whatever becomes of those, the figures are there.
+        first = [cell for cell in done if cell.seed == suite.seeds[0]]
         curves = {
             budget: {cell.method: curve(cell) for cell in first if cell.budget == budget} for budget in suite.budgets
         }
@@ -73,7 +73,9 @@ def compare(file: Path, out: Path, device: str, jobs: int, say: Say) -> Results:
             if runs:
                 try:
                     own = found[next(iter(runs))]
-                    shown[budget], credit = translated(own, runs, suite.edits, suite.pictures, torch.device(device))
+                    shown[budget], credit = translated(
+                        own.sources[0], own.recipe.data, runs, suite.edits, suite.pictures, torch.device(device)
+                    )
                 except MdtranslateError as error:
                     results = replace(results, gaps=(*results.gaps, f"{budget}: no pictures: {error}"))
         titles = {name: method.title or name for name, method in suite.methods.items()}
@@ -84,7 +86,7 @@ def compare(file: Path, out: Path, device: str, jobs: int, say: Say) -> Results:
     return results
 
 
-def check(suite: Suite, file: Path, found: Mapping[str, Resolved], wrong: Mapping[str, str]) -> None:
+def check(suite: Suite, file: Path, found: Mapping[str, Meant], wrong: Mapping[str, str]) -> None:
     """Raises `RecipeError` where nothing can be compared, or what would fail after hours.
 
     That is where no method can be meant, methods label other things than each other, or an edit to show is none of
@@ -93,10 +95,7 @@ def check(suite: Suite, file: Path, found: Mapping[str, Resolved], wrong: Mappin
     if not found:
         reasons = [f"{file}: {name}: {reason}" for name, reason in wrong.items()]
         raise RecipeError("\n".join([*reasons, f"{file}: no method can be run"]))
-    labelled = {
-        name: {source.name: source.attributes for source in build_sources(resolved.recipe)}
-        for name, resolved in found.items()
-    }
+    labelled = {name: {source.name: source.attributes for source in meant.sources} for name, meant in found.items()}
     (first, own), *others = labelled.items()
     for name, theirs in others:
         if theirs != own:
@@ -104,7 +103,7 @@ def check(suite: Suite, file: Path, found: Mapping[str, Resolved], wrong: Mappin
                 f"{file}: methods.{name} labels {_words(theirs)}, methods.{first} {_words(own)}; to be compared they "
                 "label the same (settings)"
             )
-    changes(build_sources(found[first].recipe)[0], suite.edits)
+    changes(found[first].sources[0], suite.edits)
 
 
 def _words(labelled: Mapping[str, Sequence[Attribute]]) -> str:

@@ -98,27 +98,31 @@ def page(
 
 def _answer(results: Results, budget: str) -> str:
     """Which method, at what cost: in a sentence or two."""
-    column = next((each for each in results.suite.columns if each.rpartition("/")[2] == "accuracy"), None)
     rows = [row for row in results.of(budget) if row.figures]
     if not rows:
         return "No method has a result yet."
     small = min(rows, key=lambda row: fmean(row.figures["parameters"]))
-    means = [(mean, row) for row in rows if column is not None and (mean := row.mean(column)) is not None]
-    if not means:
+    column = next((each for each in results.suite.columns if each.rpartition("/")[2] == "accuracy"), "accuracy")
+    seen = [row for row in rows if row.figures.get(column)]
+    if not seen:
         return f"The smallest is {small.title}, with {_cost(small)}."
-    right, best = max(means, key=lambda each: each[0])
-    edits = "the edits" if column == "accuracy" else f"the edits of {(column or '').rpartition('/')[0]}"
-    said = [f"{best.title} is right most often, in {right:.1%} of {edits}, with {_cost(best)}."]
+    best = max(seen, key=lambda row: row.mean(column) or 0)
+    edits = "the edits" if column == "accuracy" else f"the edits of {column.rpartition('/')[0]}"
+    said = [f"{best.title} is right most often, in {_share(best, column)} of {edits}, with {_cost(best)}."]
     if small is not best:
-        said += [
-            f"The smallest is {small.title}, with {_cost(small)}: {mean:.1%}." for mean, row in means if row is small
-        ]
-    kept = [(mean, row) for row in rows if (mean := row.mean("preservation")) is not None]
-    if kept and (keeper := max(kept, key=lambda each: each[0]))[1] is not best:
-        theirs = "".join(f" ({best.title} {mean:.1%})" for mean, row in kept if row is best)
-        own = "".join(f"; {mean:.1%} of its edits are right" for mean, row in means if row is keeper[1])
-        said.append(f"{keeper[1].title} leaves the rest alone best, {keeper[0]:.1%}{theirs}{own}.")
+        said.append(f"The smallest is {small.title}, with {_cost(small)}: {_share(small, column)}.")
+    kept = [row for row in rows if row.figures.get("preservation")]
+    keeper = max(kept, key=lambda row: row.mean("preservation") or 0) if kept else best
+    if keeper is not best:
+        shares = f"{_share(keeper, 'preservation')} ({best.title} {_share(best, 'preservation')})"
+        right = f"{_share(keeper, column)} of its edits are right"
+        said.append(f"{keeper.title} leaves the rest alone best, {shares}; {right}.")
     return " ".join(said)
+
+
+def _share(row: Row, column: str) -> str:
+    mean = row.mean(column)
+    return "unknown" if mean is None else f"{mean:.1%}"
 
 
 def _cost(row: Row) -> str:

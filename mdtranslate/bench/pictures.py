@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from mdtranslate.config import Data
 from mdtranslate.data.batches import normalise, to_pixels
 from mdtranslate.data.prepare import Preparation
-from mdtranslate.data.sources import Source, build_sources, choose
+from mdtranslate.data.sources import Source, choose
 from mdtranslate.errors import MdtranslateError, RecipeError
 from mdtranslate.grid import draw_grid
 from mdtranslate.interfaces import Record, Split, Value
-from mdtranslate.recipes import Resolved
 from mdtranslate.translator import Translator
 
 EDITS = 4
@@ -34,19 +34,18 @@ class Shown:
 
 
 def translated(
-    resolved: Resolved, runs: Mapping[str, Path], edits: Sequence[str], count: int, device: torch.device
+    source: Source, data: Data, runs: Mapping[str, Path], edits: Sequence[str], count: int, device: torch.device
 ) -> tuple[list[Shown], str | None]:
     """`edits` of `count` test pictures each by the translators of `runs`; and whose pictures those are.
 
     They are the first ones in which the edit changes all that it names.
 
-    `resolved`: a recipe with the datasets. Without `edits`, the first of the first dataset. Raises `RecipeError` for an
-    edit that there is not.
+    `source`: the dataset, prepared as `data` says. Without `edits`, its first ones. Raises `RecipeError` for an edit
+    that there is not.
     """
-    source = build_sources(resolved.recipe)[0]
     records = source.records(Split.TEST)
     records = [records[place] for place in choose(list(map(source.labelled, records)), POOL * count)]
-    prepare = Preparation(source.dataset.crop, resolved.recipe.data.image_size)
+    prepare = Preparation(source.dataset.crop, data.image_size)
     translators = {name: Translator.load(run, device) for name, run in runs.items()}
     found = []
     for edit, change in changes(source, edits):

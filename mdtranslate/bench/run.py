@@ -17,21 +17,24 @@ import shutil
 import signal
 import subprocess
 import sys
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from statistics import median
 from threading import Lock
 from typing import Any, BinaryIO, Final
 
-from mdtranslate.bench.suite import Budget, Cell, Suite, measures, networks, steps
+from mdtranslate.bench.suite import Budget, Cell, Meant, Suite, measures, steps
 from mdtranslate.errors import MdtranslateError
 from mdtranslate.files import disk, read_json, read_lines, write_json
-from mdtranslate.recipes import Resolved
+from mdtranslate.process import available_cores
 from mdtranslate.registry import registry
 from mdtranslate.runfolder import RunFolder
 
 TRIAL: Final = 40
 """Steps that tell how fast a method is, after as many that only warm it up."""
+
+LOG: Final = "log.txt"
 
 LATER: Final = ("metrics.", "evaluation.")
 """Settings that can change without another training."""
@@ -75,10 +78,10 @@ class _Children:
 
 
 def run_cells(
-    suite: Suite, recipes: Mapping[str, Resolved], todo: Sequence[Cell], device: str, jobs: int, say: Say
+    suite: Suite, methods: Mapping[str, Meant], todo: Sequence[Cell], device: str, jobs: int, say: Say
 ) -> dict[Cell, str]:
     """Brings every cell to its end, `jobs` at a time. Gives those that failed, and why; the others go on."""
-    threads = max(1, (os.cpu_count() or 1) // jobs)
+    threads = max(1, available_cores() // jobs)
     failed: dict[Cell, str] = {}
     children = _Children()
 
@@ -86,13 +89,16 @@ def run_cells(
         name = f"[{number}/{len(todo)}] {cell.budget} {cell.method} seed {cell.seed}"
         try:
             done = _Worker(
-                cell, suite, recipes[cell.method], device, threads, children, lambda line: say(f"{name}: {line}")
+                cell, suite, methods[cell.method], device, threads, children, lambda line: say(f"{name}: {line}")
             ).bring()
         except Exception as error:  # Whatever it is, it is one cell's: the others go on.
             if children.stopped:
                 return
             named = isinstance(error, MdtranslateError | Failed)
             failed[cell] = str(error) if named else f"{type(error).__name__}: {' '.join(str(error).split())}"
+            if not named:  # A bug, of ours or of a plugin: where, is for the cell's log.
+                with (cell.folder / LOG).open("a", encoding="utf-8") as log:
+                    traceback.print_exception(error, file=log)
             say(f"{name}: failed: {failed[cell]}")
         else:
             say(f"{name}: {done}")
@@ -114,28 +120,29 @@ class _Worker:
     """One cell and the commands that it takes."""
 
     def __init__(
-        self, cell: Cell, suite: Suite, resolved: Resolved, device: str, threads: int, children: _Children, say: Say
+        self, cell: Cell, suite: Suite, meant: Meant, device: str, threads: int, children: _Children, say: Say
     ) -> None:
         self.say = say
-        self.cell, self.suite, self.resolved, self.device = cell, suite, resolved, device
+        self.cell, self.suite, self.meant, self.device = cell, suite, meant, device
         self.budget: Budget = suite.budgets[cell.budget]
         self.run, self.children = cell.folder / "run", children
-        self.environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+        self.environment = {"OMP_NUM_THREADS": str(threads), **os.environ}
 
     def bring(self) -> str:
         """Trains and evaluates what is not yet; says what was done. Raises `Failed`."""
         with disk(self.cell.folder):
             self.cell.folder.mkdir(parents=True, exist_ok=True)
-        many = networks(self.resolved.recipe)
-        made_of = self._made_of(many)
+        made_of = self._made_of()
         facts = read_json(self.cell.folder / "cell.json")
+        if self.run.exists() and not facts:
+            raise Failed(f"{self.cell.folder}/cell.json: is damaged; remove that folder to train the cell anew")
         if facts.get("made_of") != made_of:
             # Another recipe or length: what lies there answers another question.
             if self.run.exists():
                 self.say("its recipe or length is another than before: begun anew")
             shutil.rmtree(self.run, ignore_errors=True)
-            facts = {"made_of": made_of, "networks": many}
-            facts["steps"] = self._steps(facts["networks"])
+            facts = {"made_of": made_of, "networks": self.meant.networks}
+            facts["steps"] = self._steps()
             write_json(self.cell.folder / "cell.json", facts)
         trained = read_json(self.run / "status.json").get("state") == "done"
         if not trained:
@@ -158,9 +165,9 @@ class _Worker:
         own = [*self.suite.settings, *method.settings]
         return [method.recipe, *own, f"train.seed={self.cell.seed}", f"train.steps={count}"]
 
-    def _steps(self, networks: int) -> int:
+    def _steps(self) -> int:
         if self.budget.seconds is None:
-            return steps(self.resolved.recipe, self.budget, networks)
+            return steps(self.meant.recipe, self.budget, self.meant.networks)
         trial = self.cell.folder / "trial"
         shutil.rmtree(trial, ignore_errors=True)
         rarely = [f"train.{name}={2 * TRIAL}" for name in ("sample_every", "save_every")]
@@ -169,22 +176,22 @@ class _Worker:
         lines = read_lines(trial / "timing.jsonl")
         each: float = median(line["seconds"] for line in lines if line["step"] > TRIAL) / (TRIAL // 4)
         shutil.rmtree(trial)
-        critic = self.resolved.recipe.train.critic_steps
+        critic = self.meant.recipe.train.critic_steps
         return max(critic, round(self.budget.seconds / each))
 
-    def _made_of(self, networks: int) -> str:
+    def _made_of(self) -> str:
         """A hash of everything that the weights depend on: not of how it is logged, nor of how it is measured."""
-        fixed = RunFolder.fixed(self.resolved.recipe)
+        fixed = RunFolder.fixed(self.meant.recipe)
         tree: dict[str, Any] = {key: value for key, value in fixed.items() if not key.startswith(LATER)}
         seconds = self.budget.seconds
         tree |= {"seed": self.cell.seed, "seconds": seconds}
-        tree |= {"steps": None if seconds else steps(self.resolved.recipe, self.budget, networks)}
+        tree |= {"steps": None if seconds else steps(self.meant.recipe, self.budget, self.meant.networks)}
         return hashlib.blake2b(json.dumps(tree, sort_keys=True).encode(), digest_size=8).hexdigest()
 
     def _call(self, *words: str) -> None:
         """Runs a command of ours. Raises `Failed` with what it said of its failure."""
         files = [word for file in registry().files for word in ("--plugin", str(file))]
-        log = self.cell.folder / "log.txt"
+        log = self.cell.folder / LOG
         with disk(log), log.open("ab") as out:
             start = out.tell()
             code = self.children.call([sys.executable, "-m", "mdtranslate", *files, *words], self.environment, out)

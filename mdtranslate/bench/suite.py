@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -10,7 +10,7 @@ from typing import Any, Self
 from pydantic import Field, PositiveInt, ValidationError, model_validator
 
 from mdtranslate.config import Evaluation, Recipe
-from mdtranslate.data.sources import attributes_of, build_sources
+from mdtranslate.data.sources import Source, attributes_of, build_sources
 from mdtranslate.errors import MdtranslateError, RecipeError
 from mdtranslate.interfaces import Settings
 from mdtranslate.recipes import Resolved, read_toml, resolve, toml_value
@@ -86,7 +86,26 @@ class Suite(Settings):
                 raise ValueError(f"{name!r}: methods and budgets are called by letters, digits, _ and -")
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError("seeds: one is there twice")
+        for setting in (*self.settings, *(each for method in self.methods.values() for each in method.settings)):
+            key = setting.partition("=")[0].strip()
+            if key.partition(".")[0] in ("metrics", "evaluation") or key in ("train.steps", "train.seed"):
+                raise ValueError(f"settings: {key}: metrics, evaluation, budgets and seeds of the suite say that")
         return self
+
+
+@dataclass(frozen=True)
+class Meant:
+    """A method as it will be run, before its length is set."""
+
+    resolved: Resolved
+    sources: Sequence[Source]
+    networks: int
+    """How many generators it trains apart."""
+
+    @property
+    def recipe(self) -> Recipe:
+        """What was resolved."""
+        return self.resolved.recipe
 
 
 @dataclass(frozen=True)
@@ -129,21 +148,21 @@ def measures(suite: Suite) -> list[str]:
     return [f"metrics={toml_value(suite.metrics)}", f"evaluation={toml_value(evaluation)}"]
 
 
-def recipes(suite: Suite) -> tuple[Mapping[str, Resolved], Mapping[str, str]]:
-    """The recipe of each method, before its length is set; and what is wrong with those that cannot be meant."""
-    found, wrong = dict[str, Resolved](), dict[str, str]()
+def methods(suite: Suite) -> tuple[Mapping[str, Meant], Mapping[str, str]]:
+    """Each method as it will be run; and what is wrong with those that cannot be meant."""
+    found, wrong = dict[str, Meant](), dict[str, str]()
     for name, method in suite.methods.items():
         try:
-            found[name] = resolve(method.recipe, (*suite.settings, *method.settings, *measures(suite)))
-            _ = found[name].recipe
+            resolved = resolve(method.recipe, (*suite.settings, *method.settings, *measures(suite)))
+            sources = build_sources(resolved.recipe)
+            found[name] = Meant(resolved, sources, _networks(resolved.recipe, sources))
         except MdtranslateError as error:
             wrong[name] = " ".join(str(error).split())
     return found, wrong
 
 
-def networks(recipe: Recipe) -> int:
-    """How many generators a recipe trains apart. Raises `RecipeError` where its settings do not fit its data."""
-    encoder = recipe.encoder.build(attributes=attributes_of(build_sources(recipe)))
+def _networks(recipe: Recipe, sources: Sequence[Source]) -> int:
+    encoder = recipe.encoder.build(attributes=attributes_of(sources))
     try:
         count: int = recipe.generator.component.count(recipe.generator.config, encoder)
     except ValueError as error:

@@ -42,7 +42,8 @@ def markdown(results: Results) -> str:
         lines.append("| --- |" + " ---: |" * len(results.columns))
         for row in results.of(name):
             texts = [f"**{text}**" if best else text for text, best in cells(results, row)]
-            lines.append(f"| {row.title} | {' | '.join(texts)} |")
+            title = row.title.replace("|", "\\|")
+            lines.append(f"| {title} | {' | '.join(texts)} |")
         if results.reference:
             lines.append(f"| {REAL} | {' | '.join(reference(results, each) for each in results.columns)} |")
         lines.append("")

@@ -20,6 +20,7 @@ import numpy as np
 
 from mdtranslate.data.prepare import Preparation
 from mdtranslate.errors import DataError, MdtranslateError
+from mdtranslate.process import available_cores
 from mdtranslate.registry import registry, use_files
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def fill(
     """
     if workers is None:
         count = sum(len(_chunk(records, first)) for first in firsts)
-        workers = (os.cpu_count() or 1) if count >= FEW else 0
+        workers = available_cores() if count >= FEW else 0
     if workers and _registered(dataset):
         yield from _in_workers(dataset, records, firsts, target, max(1, min(workers, len(firsts))))
         return

@@ -34,7 +34,6 @@ class _Members(nn.ModuleList):
             raise ValueError(f"these attributes take {len(members)} networks of {of.name!r}; most={most} are allowed")
         super().__init__(of.build(encoder=bank.encoder, image_size=bank.image_size) for _ in members)
         self.places = {member: number for number, member in enumerate(members)}
-        self.multiple = int(getattr(self[0], "multiple", 1))  # That of the network as it was made, not of its class.
         parameters = sum(each.numel() for each in self.parameters())
         bank.note = f"{bank.name}: {len(members)} networks of {of.name}, {parameters / 1e6:.1f} M parameters"
 
@@ -56,7 +55,8 @@ class Bank(Generator, ABC):
     def __init__(self, config: Any, *, encoder: LabelEncoder, image_size: int) -> None:
         super().__init__(config, encoder=encoder, image_size=image_size)
         self.members = _Members(self, self.all_members(config, encoder))
-        self.multiple = self.members.multiple
+        first: Any = self.members[0]
+        self.multiple = first.multiple  # That of the network as it was made, not of its class.
 
     @classmethod
     @abstractmethod
@@ -152,7 +152,8 @@ class PerValue(Discriminator):
     def __init__(self, config: Any, *, encoder: LabelEncoder, image_size: int) -> None:
         super().__init__(config, encoder=encoder, image_size=image_size)
         self.members = _Members(self, _values(encoder))
-        self.alone = self.members[0].alone  # type: ignore[assignment]
+        first: Any = self.members[0]
+        self.alone = first.alone
 
     @classmethod
     def count(cls, config: Any, encoder: LabelEncoder) -> int:

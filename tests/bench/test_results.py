@@ -13,8 +13,8 @@ import pytest
 from mdtranslate.bench import plots, table
 from mdtranslate.bench.page import _answer
 from mdtranslate.bench.results import Results, Row, read
-from mdtranslate.bench.run import _reason
-from mdtranslate.bench.suite import Suite, cells, steps
+from mdtranslate.bench.run import TRIAL, _Children, _reason, _Worker
+from mdtranslate.bench.suite import Cell, Suite, cells, steps
 
 
 def test_budgets_in_steps() -> None:
@@ -31,6 +31,22 @@ def test_budgets_in_steps() -> None:
     assert steps(recipe(16), each, 56) == 2_800 and steps(recipe(16), total, 56) == 100
     assert steps(recipe(1), each, 2) == 1_600 and steps(recipe(3), total, 2) == 534
     assert [cell.seed for cell in cells(suite.model_copy(update={"seeds": (3, 4)}), Path())] == [3, 3, 4, 4]
+
+
+def test_steps_of_a_budget_of_seconds(tmp_path: Path) -> None:
+    """From the speed that is measured after some steps that only warm up."""
+    suite = Suite.model_validate({"title": "x", "methods": {"m": {"recipe": "r"}}, "budgets": {"b": {"seconds": 5}}})
+    meant: Any = SimpleNamespace(recipe=SimpleNamespace(train=SimpleNamespace(critic_steps=1)))
+    worker = _Worker(Cell("b", "m", 0, tmp_path), suite, meant, "cpu", 1, _Children(), print)
+
+    def call(*words: str) -> None:
+        (tmp_path / "trial").mkdir()
+        lines = [{"step": step, "seconds": 9.0 if step <= TRIAL else 2.0} for step in range(10, 2 * TRIAL + 1, 10)]
+        (tmp_path / "trial/timing.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+    worker._call = call  # type: ignore[method-assign]
+    assert worker._steps() == 25, "ten steps in two seconds"
+    assert not (tmp_path / "trial").exists()
 
 
 def rows(*values: tuple[float, ...]) -> Results:
@@ -82,6 +98,8 @@ def test_the_page_answers_from_what_there_is() -> None:
 
 def test_tables_show_the_spread_and_mark_the_best() -> None:
     results = rows((0.1, 0.3), (0.5, 0.5))
+    text = table.markdown(replace(results, rows=(replace(results.rows[0], title="m|0"), results.rows[1])))
+    assert "| m\\|0 |" in text, "a bar of a title is no column's"
     text = table.markdown(results)
     assert "| m0 | **0.2 (0.1 to 0.3)** |" in text and "| m1 | 0.5 (0.5 to 0.5) |" in text, (
         "of differences less is better"

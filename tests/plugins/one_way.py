@@ -33,14 +33,19 @@ def translation(
     own, count = encoder(), len(real)
     labels = [own.encode({"side": side}, 0).repeat(count, 1) for side in ("a", "b")]
 
-    def judge(image: Tensor, label: Tensor, made_from: Tensor | None = None) -> Verdict:
-        extra = 0 if made_from is None else made_from.mean((1, 2, 3), keepdim=True)
-        return Verdict(image.mean((1, 2, 3), keepdim=True) + extra, None)
-
-    judge.alone = False  # type: ignore[attr-defined]
     zeros = torch.zeros(count, 64)
     batch = Batch(real, *labels, zeros, torch.zeros(count) if uniform is None else uniform, truth)
-    return Translation(batch, _Makes(fake), judge, own)  # type: ignore[arg-type]
+    return Translation(batch, _Makes(fake), _Judges(), own)  # type: ignore[arg-type]
+
+
+class _Judges:
+    """A discriminator that scores a picture by its mean, plus that of what it was made from."""
+
+    alone = False
+
+    def __call__(self, image: Tensor, label: Tensor, made_from: Tensor | None = None) -> Verdict:
+        extra = 0 if made_from is None else made_from.mean((1, 2, 3), keepdim=True)
+        return Verdict(image.mean((1, 2, 3), keepdim=True) + extra, None)
 
 
 class _Makes:

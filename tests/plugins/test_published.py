@@ -11,54 +11,13 @@ import pytest
 import torch
 from PIL import Image
 from runs import mdtranslate
+from speed.yardstick import Discriminator, Generator
 from torch import nn
 
 from mdtranslate import Translator
 
 FIVE = "Black_Hair,Blond_Hair,Brown_Hair,Male,Young"
 MOODS = "expression=angry|contemptuous|disgusted|fearful|happy|neutral|sad|surprised"
-
-
-def norm(channels: int) -> nn.Module:
-    return nn.InstanceNorm2d(channels, affine=True, track_running_stats=True)
-
-
-class Block(nn.Module):
-    def __init__(self, wide: int) -> None:
-        super().__init__()
-        self.main = nn.Sequential(
-            nn.Conv2d(wide, wide, 3, 1, 1, bias=False),
-            norm(wide),
-            nn.ReLU(),
-            nn.Conv2d(wide, wide, 3, 1, 1, bias=False),
-            norm(wide),
-        )
-
-    def forward(self, x: Any) -> Any:
-        return x + self.main(x)
-
-
-def generator(wide: int, labels: int, blocks: int) -> nn.Sequential:
-    """Table 4 of the paper's appendix; names and places of the weights as in the released files."""
-    layers: list[nn.Module] = [nn.Conv2d(3 + labels, wide, 7, 1, 3, bias=False), norm(wide), nn.ReLU()]
-    for times in (1, 2):
-        layers += [nn.Conv2d(wide * times, wide * times * 2, 4, 2, 1, bias=False), norm(wide * times * 2), nn.ReLU()]
-    layers += [Block(wide * 4) for _ in range(blocks)]
-    for times in (4, 2):
-        half = wide * times // 2
-        layers += [nn.ConvTranspose2d(wide * times, half, 4, 2, 1, bias=False), norm(half), nn.ReLU()]
-    return nn.Sequential(*layers, nn.Conv2d(wide, 3, 7, 1, 3, bias=False), nn.Tanh())
-
-
-def discriminator(wide: int, labels: int, layers: int, size: int) -> nn.ModuleDict:
-    """Table 5."""
-    main: list[nn.Module] = [nn.Conv2d(3, wide, 4, 2, 1), nn.LeakyReLU(0.01)]
-    for _ in range(layers - 1):
-        main += [nn.Conv2d(wide, wide * 2, 4, 2, 1), nn.LeakyReLU(0.01)]
-        wide *= 2
-    heads = {"conv1": nn.Conv2d(wide, 1, 3, 1, 1, bias=False)}
-    heads["conv2"] = nn.Conv2d(wide, labels, size // 2**layers, bias=False)
-    return nn.ModuleDict({"main": nn.Sequential(*main), **heads})
 
 
 def trained(network: nn.Module) -> nn.Module:
@@ -71,10 +30,10 @@ def trained(network: nn.Module) -> nn.Module:
 
 
 def save(folder: Path, labels: int, *, wide: int = 6, blocks: int = 2, layers: int = 3, size: int = 32) -> nn.Module:
-    made = trained(generator(wide, labels, blocks))
-    torch.save({f"main.{key}": value for key, value in made.state_dict().items()}, folder / "G.ckpt")
+    made = trained(Generator(labels, wide, blocks))
+    torch.save(made.state_dict(), folder / "G.ckpt")
     known = labels - 2 if labels > 5 else labels
-    torch.save(trained(discriminator(4, known, layers, size)).state_dict(), folder / "D.ckpt")
+    torch.save(trained(Discriminator(size, known, 4, layers)).state_dict(), folder / "D.ckpt")
     return made
 
 
@@ -85,9 +44,8 @@ def run(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def published(made: nn.Module, pixels: Any, label: list[float]) -> Any:
     """What the released code makes of a picture: never in evaluation mode, so by the statistics of the picture."""
     image = torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 127.5 - 1
-    planes = torch.tensor(label)[None, :, None, None].expand(-1, -1, *image.shape[2:])
     with torch.no_grad():
-        out = made.train()(torch.cat([image, planes], 1))
+        out = made.train()(image, torch.tensor(label)[None])
     return ((out[0].permute(1, 2, 0) + 1) * 127.5).round().clamp(0, 255).numpy()
 
 
@@ -135,7 +93,7 @@ def test_without_a_discriminator_what_is_unknown_is_asked_for(tmp_path: Path) ->
 
 def test_with_and_without_the_count_of_batches_and_in_the_old_format(tmp_path: Path) -> None:
     made = save(tmp_path, 5)
-    old = {f"main.{key}": each for key, each in made.state_dict().items() if not key.endswith("num_batches_tracked")}
+    old = {key: each for key, each in made.state_dict().items() if not key.endswith("num_batches_tracked")}
     torch.save(old, tmp_path / "G.ckpt", _use_new_zipfile_serialization=False)
     done = run(tmp_path, "G.ckpt", "--attributes", FIVE, "--out", "out")
     assert done.returncode == 0, done.stderr
