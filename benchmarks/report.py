@@ -26,7 +26,7 @@ INTRODUCTION = """\
 trains every method of a suite on the same data, has one judge look at all of them, and leaves a page, tables and
 pictures. A cell (a method at a budget with a seed) is a run in a folder of its own: what was interrupted is gone on
 with, what is done is not done again, and a cell that fails is a gap with its reason while the others go on. A suite
-is a TOML file: copy one from `benchmarks/` and name your own recipes.
+is a TOML file: [Suites](suites.md) has its keys.
 
 A budget is one of three, and each asks another question:
 

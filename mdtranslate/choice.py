@@ -39,6 +39,8 @@ class Choice(Generic[C]):
         """
         try:
             return self.component(self.config, **context)  # type: ignore[call-arg]
+        except RecipeError as error:  # Of a component inside it.
+            raise RecipeError(f"{self.kind} {self.name!r}: {error}") from error
         except MdtranslateError:
             raise
         except (Exception, SystemExit) as error:

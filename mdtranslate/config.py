@@ -72,6 +72,17 @@ class Data(Settings):
         return self
 
     @property
+    def note(self) -> str | None:
+        """A line about sizes that hardly anyone means, for a run to say: crops that show little of their picture."""
+        share = (self.image_size / self.cached_size) ** 2
+        if share > 0.5:
+            return None
+        return (
+            f"data.load_size={self.cached_size} for data.image_size={self.image_size}: each crop shows {share:.0%} of "
+            f"its picture; load_size={round(self.image_size * 286 / 256)} crops as CycleGAN does"
+        )
+
+    @property
     def cached_size(self) -> int:
         """Side of the pictures in the cache."""
         return self.load_size or self.image_size

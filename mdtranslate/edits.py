@@ -82,15 +82,17 @@ class Edits:
     def single(self, number: int, before: Mapping[str, Value]) -> list[dict[str, Value]]:
         """The changes of one attribute: each value of an exclusive one, the opposite of a yes/no one.
 
-        A value that the picture has already is among them: that it stays as it is, is worth seeing too.
+        A value that the picture has already is among them: that it stays as it is, is worth seeing too. Of a yes/no
+        attribute of which `before` tells nothing, both values are.
         """
         changes: dict[str, dict[str, Value]] = {}
         for change in self.encoder.edits({}, number):
-            after = {
-                name: not before.get(name, False) if isinstance(value, bool) else value
-                for name, value in change.items()
-            }
-            changes[self.write(number, after)] = after
+            ((name, value),) = change.items()
+            values: list[Value] = [value]
+            if isinstance(value, bool):
+                values = [not before[name]] if name in before else [True, False]
+            for each in values:
+                changes[self.write(number, {name: each})] = {name: each}
         return list(changes.values())
 
     def _name(self, number: int, attribute: str) -> str:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from mdtranslate.config import Optimizer, Recipe
-from mdtranslate.errors import NonFiniteError, PluginError
+from mdtranslate.errors import NonFiniteError, PluginError, RecipeError
 from mdtranslate.interfaces import Loss
 from mdtranslate.model import Model
 from mdtranslate.translation import Batch, Translation
@@ -27,10 +27,15 @@ class Trainer:
     """Everything that changes while a run trains, and one step of it."""
 
     def __init__(self, recipe: Recipe, model: Model, losses: Mapping[str, Loss], device: torch.device) -> None:
+        """Raises `RecipeError` where a part compares with true pictures and the recipe brings none."""
         self.recipe, self.model, self.losses, self.device = recipe, model, dict(losses), device
         assert model.discriminator is not None, "a recipe always has one"
         self.discriminator = model.discriminator
         self.networks: dict[str, nn.Module] = {**model.networks}
+        needing = ["discriminator"] if self.discriminator.needs_truth else []
+        needing += [f"losses.{name}" for name, loss in losses.items() if loss.needs_truth]
+        if needing and recipe.data.targets != "paired":
+            raise RecipeError(f"{needing[0]}: compares with true pictures; data.targets=paired brings them")
         self.average = deepcopy(model.generator).requires_grad_(False) if recipe.train.ema is not None else None
         # Parameters of losses train with the generator.
         trained = {

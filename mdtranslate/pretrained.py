@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mdtranslate.errors import CheckpointError, RecipeError, nearest
+from mdtranslate.errors import CheckpointError, nearest
 from mdtranslate.files import sha256
 from mdtranslate.published import read_state
 
@@ -20,13 +20,13 @@ def timm_network(model: str, weights: Path | None, seed: int | None, image_size:
     """timm's `model`, made with the settings `more`. Random weights are drawn from `seed`; None: from torch's state.
 
     `image_size`: side of its pictures, for networks that are made for one size; their own where it is left out.
-    Of a file everything is taken but a classifier of other classes. Raises `RecipeError` for an unknown name or
-    settings that the network does not have, `CheckpointError` for a file that does not fit it.
+    Of a file everything is taken but a classifier of other classes. Raises `ValueError` for an unknown name or settings
+    that the network does not have, `CheckpointError` for a file that does not fit it.
     """
     import timm  # Here, for it takes a second or two to import, and most commands make no such network.
 
     if not timm.is_model(model):
-        raise RecipeError(f"model: timm has no network {model!r}; {nearest(model, timm.list_models())}")
+        raise ValueError(f"model: timm has no network {model!r}; {nearest(model, timm.list_models())}")
     if image_size is not None and timm.get_pretrained_cfg_value(model, "fixed_input_size"):
         more["img_size"] = image_size
     with torch.random.fork_rng(devices=[], enabled=seed is not None):
@@ -36,7 +36,7 @@ def timm_network(model: str, weights: Path | None, seed: int | None, image_size:
             network = timm.create_model(model, pretrained=False, **more)
         except (TypeError, ValueError, RuntimeError, AssertionError) as error:
             given = ", ".join(f"{name}={value}" for name, value in more.items())
-            raise RecipeError(f"model: {model} cannot be made with {given}: {' '.join(str(error).split())}") from None
+            raise ValueError(f"model: {model} cannot be made with {given}: {' '.join(str(error).split())}") from None
     if weights is None:
         return network
     state, own = _as_in(network, read_state(weights)), network.state_dict()

@@ -118,4 +118,6 @@ def _attribute(word: str) -> Attribute:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].partition(". ")[0]
+    """What torch says where it says something; of bytes that mean nothing it raises what happens to be wrong first."""
+    said = str(error).strip().splitlines() if isinstance(error, RuntimeError | OSError | EOFError) else []
+    return said[0].partition(". ")[0] if said else "its bytes are no such file"

@@ -54,17 +54,19 @@ class Resolved:
         return self.origins.get(key) or (self.origins.get(table) if last == "name" else None) or "default"
 
 
-def resolve(name: str, overrides: Iterable[str] = ()) -> Resolved:
-    """The recipe `name` (a registered one, or a `.toml` file) with `key=value` overrides.
+def resolve(name: str, overrides: Iterable[str] = (), giver: str = COMMAND_LINE) -> Resolved:
+    """The recipe `name` (a registered one, or a `.toml` file) with `key=value` overrides, which `giver` gave.
 
     Raises `RecipeError` in one message for every mistake: file, key with its whole path, value, what is allowed.
     """
     path = Path(name) if name.endswith(".toml") else registry().recipe(name)
     called = re.sub(r"[^\w.-]+", "_", path.stem)  # It becomes a folder's name and a line in a file.
-    return resolve_tree(called, read_toml(path), overrides, source=path.name)
+    return resolve_tree(called, read_toml(path), overrides, source=path.name, giver=giver)
 
 
-def resolve_tree(name: str, tree: Tree, overrides: Iterable[str] = (), *, source: str) -> Resolved:
+def resolve_tree(
+    name: str, tree: Tree, overrides: Iterable[str] = (), *, source: str, giver: str = COMMAND_LINE
+) -> Resolved:
     """As `resolve`, from a tree that is read already; `source` names it in messages."""
     try:
         tree = deepcopy(tree)
@@ -73,13 +75,13 @@ def resolve_tree(name: str, tree: Tree, overrides: Iterable[str] = (), *, source
     origins = dict.fromkeys([*dict(flat(tree)), *_implied_names(tree)], source)
     # A new name drops the old component's settings, so what picks a component goes before what is set in it,
     # whatever their places on the command line.
-    for key, value in sorted(map(_parse, overrides), key=lambda pair: _depth(pair[0])):
-        _override(tree, key, value, origins)
-    origins.update({key: COMMAND_LINE for key in _implied_names(tree) if key not in origins})
+    for key, value in sorted((_parse(each, giver) for each in overrides), key=lambda pair: _depth(pair[0])):
+        _override(tree, key, value, origins, giver)
+    origins.update({key: giver for key in _implied_names(tree) if key not in origins})
     try:
         recipe = Recipe.model_validate(tree)
     except ValidationError as error:
-        raise RecipeError("\n".join(_lines(error, tree, source, origins))) from None
+        raise RecipeError("\n".join(mistakes(error, tree, source, origins, giver))) from None
     return Resolved(name, recipe, origins)
 
 
@@ -123,13 +125,13 @@ def _toml_key(key: str) -> str:
     return tomli_w.dumps({key: 0}).rpartition(" = ")[0]
 
 
-def _parse(text: str) -> tuple[str, Any]:
+def _parse(text: str, giver: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     key = key.strip()
     if not equals or not all(key.split(".")):
         raise RecipeError(f"{text!r} is no override: write key=value, such as train.steps=1000")
     if not text.isascii() and text.encode("utf-8", "replace").decode() != text:
-        raise RecipeError(f"{COMMAND_LINE}: {text!r} is not UTF-8, which recipes are written in")
+        raise RecipeError(f"{giver}: {text!r} is not UTF-8, which recipes are written in")
     try:
         read = tomllib.loads(f"x = {value}")
     except (ValueError, RecursionError):
@@ -157,7 +159,7 @@ def _implied_names(tree: Tree) -> Iterator[str]:
                 yield f"{group}.{key}.name"
 
 
-def _override(tree: Tree, key: str, value: Any, origins: dict[str, str]) -> None:
+def _override(tree: Tree, key: str, value: Any, origins: dict[str, str], giver: str) -> None:
     *parents, last = key.split(".")
     node, above = tree, ""
     for part in parents:
@@ -166,9 +168,7 @@ def _override(tree: Tree, key: str, value: Any, origins: dict[str, str]) -> None
             inner = {"name": inner}
             origins[f"{above}{part}.name"] = origins.pop(f"{above}{part}")
         elif not isinstance(inner, dict):
-            raise RecipeError(
-                f"{COMMAND_LINE}: {key}={toml_value(value)}: {above}{part} is {toml_value(inner)}, not a table"
-            )
+            raise RecipeError(f"{giver}: {key}={toml_value(value)}: {above}{part} is {toml_value(inner)}, not a table")
         above += f"{part}."
         node[part] = node = inner
     table = node.get(last)
@@ -184,12 +184,14 @@ def _override(tree: Tree, key: str, value: Any, origins: dict[str, str]) -> None
     for old in [each for each in origins if each == changed or each.startswith(f"{changed}.")]:
         del origins[old]
     node[last] = value
-    origins.update(dict.fromkeys(dict(flat({last: value}, above)), COMMAND_LINE))
+    origins.update(dict.fromkeys(dict(flat({last: value}, above)), giver))
 
 
-def _lines(error: ValidationError, tree: Tree, source: str, origins: Mapping[str, str]) -> Iterator[str]:
+def mistakes(
+    error: ValidationError, tree: Tree, source: str, origins: Mapping[str, str], giver: str = COMMAND_LINE
+) -> Iterator[str]:
     """A line per mistake. What is wrong in every branch of a union is one mistake, said of the one that fits best."""
-    mistakes: dict[Any, list[tuple[str, str, str]]] = {}
+    found: dict[Any, list[tuple[str, str, str]]] = {}
     every = error.errors(include_url=False)
     wrong_inside = {other["loc"][:-1] for other in every}
     for number, each in enumerate(every):
@@ -200,14 +202,14 @@ def _lines(error: ValidationError, tree: Tree, source: str, origins: Mapping[str
         hidden = missing or (isinstance(given, Mapping) and not each["type"].endswith("_type"))
         shown = "" if hidden else f"={toml_value(given)}"
         said = PLAINLY.get(each["type"], each["msg"])
-        mistakes.setdefault(number if union is None else union, []).append((key, shown, said))
-    for branches in mistakes.values():
+        found.setdefault(number if union is None else union, []).append((key, shown, said))
+    for branches in found.values():
         key, shown, _ = max(branches, key=lambda branch: branch[0].count("."))
         message = " or ".join(dict.fromkeys(said for where, _, said in branches if where == key))
-        below = any(each.startswith(f"{key}.") and origin == COMMAND_LINE for each, origin in origins.items())
+        below = any(each.startswith(f"{key}.") and origin == giver for each, origin in origins.items())
         above = (key.rsplit(".", up)[0] for up in range(key.count(".") + 1))  # A list is one setting.
-        origin = COMMAND_LINE if below else next((origins[each] for each in above if each in origins), source)
-        yield f"{origin}: {key or 'the recipe'}{shown}: {message}"
+        origin = giver if below else next((origins[each] for each in above if each in origins), source)
+        yield ": ".join([origin, *([f"{key}{shown}"] if key else []), message])
 
 
 def _place(tree: Tree, location: tuple[int | str, ...], missing: bool) -> tuple[str, str | None, Any]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,7 @@ from mdtranslate.grid import sample_grid
 from mdtranslate.interfaces import Split
 from mdtranslate.model import Model
 from mdtranslate.process import peak_memory, signals
-from mdtranslate.progress import Watch, typed
+from mdtranslate.progress import Watch, tensorboard, typed
 from mdtranslate.recipes import Resolved
 from mdtranslate.runfolder import RunFolder, refuse_taken
 from mdtranslate.state import restore, save, saved_step
@@ -99,9 +98,9 @@ class Job:
             for name, choice in recipe.losses.items()
         }
         self.trainer = Trainer(recipe, self.model, losses, device)
-        for network in self.model.networks.values():
-            if network.note:
-                watch.say(network.note)
+        for note in (*(network.note for network in self.model.networks.values()), recipe.data.note):
+            if note:
+                watch.say(note)
 
     def open_data(self) -> None:
         """Brings the pictures into the cache, which may take long, and opens it."""
@@ -119,7 +118,10 @@ class Job:
         self.watch.say(f"training {self.name} in {run.path} on {describe(self.device)}, step {step} to {steps}")
         run.status("running", step, steps)
         try:
-            with signals() as caught, _board(run, step, self.recipe.train.tensorboard) as board:
+            with (
+                signals() as caught,
+                tensorboard(run.path / "tensorboard", step, self.recipe.train.tensorboard) as board,
+            ):
                 if step == 0:
                     self._draw(run, 0, board)
                 if self.recipe.train.check_every:
@@ -284,16 +286,4 @@ class Job:
         say(f"  samples      {run.samples / f'{self.recipe.train.steps:06d}.png'}")
         say(f"  translator   {run.translator}")
         say(f"next: {typed('evaluate', run.path)}")
-        say(f"  or: {typed('translate', run.path, 'PHOTO --all')}")
-
-
-@contextmanager
-def _board(run: RunFolder, step: int, wanted: bool) -> Iterator[Any]:
-    """TensorBoard's writer, or None. What was logged after `step`, from which the run goes on, is taken back."""
-    if not wanted:
-        yield None
-        return
-    from torch.utils.tensorboard import SummaryWriter
-
-    with SummaryWriter(str(run.path / "tensorboard"), purge_step=step + 1) as board:
-        yield board
+        say(f"  or: {typed('translate', run.path, self.translator(0).usage)}")

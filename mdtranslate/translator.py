@@ -91,6 +91,18 @@ class Translator:
         """Where the generator is."""
         return next((each.device for each in self.model.generator.parameters()), torch.device("cpu"))
 
+    @property
+    def usage(self) -> str:
+        """What `mdtranslate translate RUN` is given to make every edit of a picture: also what must be told of it."""
+        told: dict[str, None] = {}
+        for number, own in enumerate(self.encoder.attributes):
+            label = self.encoder.encode({}, number)[None]
+            try:
+                self.infer(torch.zeros(1, 3, self.image_size, self.image_size), label)
+            except RecipeError:
+                told |= {self.words.write(number, {each.name: each.allowed[0]}): None for each in own}
+        return " ".join(["PHOTO --all", *(f"--from {each}" for each in told)])
+
     def edits(self) -> dict[str, tuple[str, ...]]:
         """Every attribute that can be set, with its values as text."""
         return self.words.table()

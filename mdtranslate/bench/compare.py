@@ -24,8 +24,11 @@ from mdtranslate.interfaces import Attribute
 from mdtranslate.translator import Translator
 
 
-def plan(file: Path) -> str:
-    """The cells of a suite and their lengths, a line each. Raises `RecipeError` for a file that cannot be meant."""
+def plan(file: Path) -> tuple[list[str], bool]:
+    """The cells of a suite and their lengths, a line each; and whether all methods can be meant.
+
+    Raises `RecipeError` for a file that cannot be.
+    """
     suite = load(file)
     found, wrong = methods(suite)
     check(suite, file, found, wrong)
@@ -38,7 +41,7 @@ def plan(file: Path) -> str:
         length = "steps by the clock" if count is None else f"{count:,} steps"
         of = "1 generator" if meant.networks == 1 else f"{meant.networks} generators"
         lines.append(f"{cell.budget} {cell.method} seed {cell.seed}: {of}, {length}")
-    return "\n".join(lines)
+    return lines, not wrong
 
 
 def compare(file: Path, out: Path, device: str, jobs: int, say: Say) -> Results:

@@ -128,7 +128,7 @@ def _share(row: Row, column: str) -> str:
 def _cost(row: Row) -> str:
     networks, weights = (fmean(row.figures[name]) for name in ("networks", "parameters"))
     of = "one generator" if networks == 1 else f"{networks:.0f} generators"
-    return f"{of} and {weights / 1e6:.1f} M weights trained"
+    return f"{of} and {table.form('parameters', weights)} weights trained"
 
 
 def _table(results: Results, budget: str) -> str:

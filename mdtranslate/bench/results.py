@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -128,9 +129,7 @@ def collect(suite: Suite, cells: Sequence[Cell], failed: Mapping[Cell, str], wro
             for cell, report in there.items():
                 for column, value in _figures(suite, cell, report):
                     figures.setdefault(column, []).append(value)
-            if there:
-                for missing in (column for column in suite.columns if column not in figures):
-                    gaps.append(f"{budget}, {title}: no {missing}: no metric of the suite gives it on these pictures")
+            gaps += [f"{budget}, {title}: {line}" for cell in list(there)[:1] for line in lacking(suite, cell)]
             gap = "; ".join(reasons) or None
             if gap:
                 gaps.append(f"{budget}, {title}: {gap}")
@@ -205,6 +204,20 @@ def _source(there: Mapping[Cell, Mapping[str, Any]]) -> dict[str, Any]:
         "git": environment["git"],
         "made": report["made"],
     }
+
+
+def lacking(suite: Suite, cell: Cell) -> Iterator[str]:
+    """The columns of the tables that the report of a cell has not, and the nearest that it has."""
+    report = read_json(cell.folder / "run" / "evaluation" / "report.json")
+    there = dict(_figures(suite, cell, report))
+    datasets = report["datasets"].values()
+    names = {name for dataset in datasets for figures in dataset["figures"].values() for name in figures}
+    names |= {name.rpartition("/")[2] for name in names}
+    for column in suite.columns:
+        if column not in there:
+            near = difflib.get_close_matches(column, names, n=1, cutoff=0.75)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            yield f"no {column}: no metric of the suite gives it on these pictures{hint}"
 
 
 def curve(cell: Cell) -> list[tuple[int, float]]:

@@ -24,6 +24,7 @@ from statistics import median
 from threading import Lock
 from typing import Any, BinaryIO, Final
 
+from mdtranslate.bench.results import lacking
 from mdtranslate.bench.suite import Budget, Cell, Meant, Suite, measures, steps
 from mdtranslate.errors import MdtranslateError
 from mdtranslate.files import disk, read_json, read_lines, write_json
@@ -112,6 +113,7 @@ def run_cells(
             for each in begun:
                 each.cancel()
             children.stop()
+            say("stopping: what is trained is saved, and the same words go on with it")
             raise
     return failed
 
@@ -135,7 +137,10 @@ class _Worker:
         made_of = self._made_of()
         facts = read_json(self.cell.folder / "cell.json")
         if self.run.exists() and not facts:
-            raise Failed(f"{self.cell.folder}/cell.json: is damaged; remove that folder to train the cell anew")
+            raise Failed(
+                f"{self.cell.folder}/cell.json: is missing or damaged, and tells of what the run was made; remove that "
+                "folder to train the cell anew"
+            )
         if facts.get("made_of") != made_of:
             # Another recipe or length: what lies there answers another question.
             if self.run.exists():
@@ -146,11 +151,16 @@ class _Worker:
             write_json(self.cell.folder / "cell.json", facts)
         trained = read_json(self.run / "status.json").get("state") == "done"
         if not trained:
+            on = ", going on" if (self.run / "recipe.toml").exists() else ""
+            self.say(f"training, {facts['steps']:,} steps{on}")
             self._train(facts["steps"])
         report = read_json(self.run / "evaluation" / "report.json")
         if facts.get("evaluated") != measures(self.suite) or not report:
+            self.say("evaluating")
             self._call("evaluate", str(self.run), *measures(self.suite), "--device", self.device)
             write_json(self.cell.folder / "cell.json", {**facts, "evaluated": measures(self.suite)})
+            for column in lacking(self.suite, self.cell):  # Now, not after hours.
+                self.say(f"columns: {column}")
             return "evaluated" if trained else "trained and evaluated"
         return "done before"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, PositiveInt, ValidationError, model_validator
 
@@ -13,7 +13,9 @@ from mdtranslate.config import Evaluation, Recipe
 from mdtranslate.data.sources import Source, attributes_of, build_sources
 from mdtranslate.errors import MdtranslateError, RecipeError
 from mdtranslate.interfaces import Settings
-from mdtranslate.recipes import Resolved, read_toml, resolve, toml_value
+from mdtranslate.recipes import Resolved, mistakes, read_toml, resolve, toml_value
+
+Seed = Annotated[int, Field(ge=0, lt=2**63)]  # As train.seed.
 
 
 class Method(Settings):
@@ -62,7 +64,7 @@ class Suite(Settings):
     about: str = Field("", description="what is compared and why, for the page")
     methods: dict[str, Method] = Field(min_length=1, description="by name")
     budgets: dict[str, Budget] = Field(min_length=1, description="by name; a table each")
-    seeds: tuple[int, ...] = Field((0,), min_length=1, description="each method is trained once with each")
+    seeds: tuple[Seed, ...] = Field((0,), min_length=1, description="each method is trained once with each")
     settings: tuple[str, ...] = Field((), description="what is changed of every recipe: data, sizes, how it is logged")
     metrics: dict[str, dict[str, Any]] = Field(
         {"edit-accuracy": {}, "reconstruction": {}, "counterfactual": {}},
@@ -124,12 +126,7 @@ def load(path: Path) -> Suite:
     try:
         return Suite.model_validate(tree)
     except ValidationError as error:
-        lines = [": ".join([str(path), *_place(each["loc"]), each["msg"]]) for each in error.errors()]
-        raise RecipeError("\n".join(lines)) from None
-
-
-def _place(location: tuple[int | str, ...]) -> list[str]:
-    return [".".join(map(str, location))] if location else []
+        raise RecipeError("\n".join(mistakes(error, tree, str(path), {}))) from None
 
 
 def cells(suite: Suite, out: Path) -> list[Cell]:
@@ -153,7 +150,8 @@ def methods(suite: Suite) -> tuple[Mapping[str, Meant], Mapping[str, str]]:
     found, wrong = dict[str, Meant](), dict[str, str]()
     for name, method in suite.methods.items():
         try:
-            resolved = resolve(method.recipe, (*suite.settings, *method.settings, *measures(suite)))
+            overrides = (*suite.settings, *method.settings, *measures(suite))
+            resolved = resolve(method.recipe, overrides, "the suite's settings")
             sources = build_sources(resolved.recipe)
             found[name] = Meant(resolved, sources, _networks(resolved.recipe, sources))
         except MdtranslateError as error:

@@ -55,17 +55,23 @@ def markdown(results: Results) -> str:
 
 
 def comma_separated(results: Results) -> str:
-    """A line per method and budget: mean, least and most of every column."""
+    """A line per method and budget: mean, least and most of every column. Real pictures and gaps have theirs."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     ends = ("", " min", " max")
-    writer.writerow(["budget", "method", "seeds", *(f"{column}{end}" for column in results.columns for end in ends)])
-    for row in results.rows:
-        fields: list[object] = []
-        for column in results.columns:
-            values = row.figures.get(column)
-            fields += [row.mean(column), min(values), max(values)] if values else ["", "", ""]
-        writer.writerow([row.budget, row.method, len(row.source.get("seeds", [])), *fields])
+    heads = [f"{column}{end}" for column in results.columns for end in ends]
+    writer.writerow(["budget", "method", "title", "seeds", *heads, "gap"])
+    for budget in results.suite.budgets:
+        for row in results.of(budget):
+            fields: list[object] = []
+            for column in results.columns:
+                values = row.figures.get(column)
+                fields += [row.mean(column), min(values), max(values)] if values else ["", "", ""]
+            count = len(row.source.get("seeds", []))
+            writer.writerow([budget, row.method, row.title, count, *fields, row.gap or ""])
+        if results.reference:
+            fields = [each for column in results.columns for each in (results.reference.get(column, ""), "", "")]
+            writer.writerow([budget, "", REAL, "", *fields, ""])
     return out.getvalue()
 
 
@@ -110,9 +116,9 @@ def form(column: str, value: float) -> str:
     if column == "minutes":
         return f"{value:,.1f}"
     if column == "parameters":
-        return f"{value / 1e6:.2f} M"
+        return f"{value / 1e6:.2f} M" if value >= 10_000 else f"{value:,.0f}"
     if column in ("size", "memory"):
-        return f"{value / 1e6:,.0f} MB"
+        return f"{value / 1e6:,.0f} MB" if value >= 10e6 else f"{value / 1e6:.2g} MB"
     if name.endswith("gain"):
         return f"{value:+.2f}"
     return f"{value:.3g}" if abs(value) < 100 else f"{value:.0f}"

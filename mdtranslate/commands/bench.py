@@ -28,8 +28,9 @@ def command(suite: Path, out: Path | None, jobs: int, device: str, dry_run: bool
     from mdtranslate.device import pick_device
 
     if dry_run:
-        click.echo(plan(suite))
-        return
+        lines, whole = plan(suite)
+        click.echo("\n".join(lines))
+        sys.exit(0 if whole else 1)
     where = out or Path("runs") / f"bench-{suite.stem}"
     results = compare(suite, where, str(pick_device(device)), jobs, lambda line: click.echo(line, err=True))
     show(results, Console(highlight=False))

@@ -39,4 +39,4 @@ def command(
     translator = import_published(importer, files, read_attributes(attributes), pairs)
     translator.save(out)
     click.echo(f"{out}: {translator.image_size} pixels; what can be set: {translator.words}")
-    click.echo(f"next: {typed('translate', out, 'PHOTO --all')}")
+    click.echo(f"next: {typed('translate', out, translator.usage)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from functools import cache
 from io import BytesIO
 from pathlib import Path
@@ -113,14 +114,19 @@ def _check(source: Path | IO[bytes]) -> None:
 
 def find_pictures(folder: Path, *, deep: bool = True) -> list[Path]:
     """The files in `folder`, and (`deep`) below it, that are taken for pictures, in order; no system's leftovers."""
-    files = folder.rglob("*") if deep else folder.glob("*")
-    return sorted(
-        each
-        for each in files
-        if each.suffix.lower() in IMAGE_SUFFIXES
-        and not any(map(leftover, each.relative_to(folder).parts))
-        and not each.is_dir()
-    )
+    return sorted(_pictures(folder, deep))
+
+
+def holds_pictures(folder: Path, *, deep: bool = True) -> bool:
+    """Whether `find_pictures` would find any; it stops at the first."""
+    return next(_pictures(folder, deep), None) is not None
+
+
+def _pictures(folder: Path, deep: bool) -> Iterator[Path]:
+    for each in folder.rglob("*") if deep else folder.glob("*"):
+        known = each.suffix.lower() in IMAGE_SUFFIXES and not any(map(leftover, each.relative_to(folder).parts))
+        if known and not each.is_dir():
+            yield each
 
 
 def leftover(name: str) -> bool:

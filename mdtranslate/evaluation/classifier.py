@@ -19,7 +19,7 @@ from mdtranslate.data.batches import normalise, to_device
 from mdtranslate.data.pictures import Pictures
 from mdtranslate.data.sources import Progress, Source
 from mdtranslate.device import layout
-from mdtranslate.errors import DataError
+from mdtranslate.errors import DataError, RecipeError
 from mdtranslate.interfaces import Attribute, Record, Split, Value
 from mdtranslate.pretrained import timm_network
 
@@ -171,7 +171,10 @@ def train_small(
 def build(attributes: Sequence[Attribute], training: Judging, size: int) -> nn.Module:
     """The judge's network, with its first weights. Raises `RecipeError` where timm cannot make it."""
     count = sum(len(each.allowed) for each in attributes)
-    network: nn.Module = timm_network(training.model, training.weights, None, size, num_classes=count)
+    try:
+        network: nn.Module = timm_network(training.model, training.weights, None, size, num_classes=count)
+    except ValueError as error:
+        raise RecipeError(f"evaluation.judge.{error}") from None
     return network
 
 

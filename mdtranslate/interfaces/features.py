@@ -22,6 +22,8 @@ class Features(Component, nn.Module):
     """A word for it in the names of figures: `fid (judge)`."""
     identity: str
     """What it is, with the hash of its weights: equal identities, equal features. Tables of results show it."""
+    untrained: bool = False
+    """Whether its weights are random: some figures mean nothing then."""
 
     def __init__(self, config: Any) -> None:
         """Raises `ValueError` for settings that do not go together, `DataError` for a file that does not fit."""

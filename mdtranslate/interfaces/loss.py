@@ -42,6 +42,9 @@ class Loss(Component, nn.Module):
                 return (t.generate(t.real, t.source, t.source) - t.real).abs().mean((1, 2, 3))
     """
 
+    needs_truth: bool = False
+    """Whether it compares with true pictures, which only `data.targets=paired` brings."""
+
     class Config(Settings):
         """Settings that every loss has."""
 

@@ -90,6 +90,8 @@ class Discriminator(Backbone):
     alone: bool = False
     """What it says of a picture depends on the picture and its label alone, not on others of the batch (so no batch
     statistics). Real and made pictures are then judged in one pass, in which only true pairs bring `made_from`."""
+    needs_truth: bool = False
+    """Whether it judges true pairs, which only `data.targets=paired` brings."""
 
     @abstractmethod
     def forward(self, image: Tensor, label: Tensor, made_from: Tensor | None = None) -> Verdict:

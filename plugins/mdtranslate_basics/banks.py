@@ -153,7 +153,7 @@ class PerValue(Discriminator):
         super().__init__(config, encoder=encoder, image_size=image_size)
         self.members = _Members(self, _values(encoder))
         first: Any = self.members[0]
-        self.alone = first.alone
+        self.alone, self.needs_truth = first.alone, first.needs_truth
 
     @classmethod
     def count(cls, config: Any, encoder: LabelEncoder) -> int:

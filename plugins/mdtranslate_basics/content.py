@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+import torch
 from pydantic import Field
 from torch import Tensor
 
 from mdtranslate import Choice, Features, LabelEncoder, Loss, Ramp, Terms, Translation
-from mdtranslate.errors import RecipeError
 
 
 class Content(Loss):
@@ -30,6 +30,13 @@ class Content(Loss):
         super().__init__(config, encoder=encoder, image_size=image_size)
         # In a tuple, so that its weights, which never change, are in no checkpoint.
         self._network = () if config.network is None else (config.network.build(),)
+        self.needs_truth = config.to == "truth"
+        if config.layers and not self._network:
+            raise ValueError("layers are of a network, and none is given")
+        for network in self._network if config.layers else ():
+            count = len(network.maps(torch.zeros(1, 3, image_size, image_size)))
+            if strange := [each for each in config.layers if not 0 <= each < count]:
+                raise ValueError(f"layers: there is no map {strange[0]}; the network has {count}, from 0")
 
     def _apply(self, fn: Any, recurse: bool = True) -> Any:
         for each in self._network:
@@ -38,14 +45,11 @@ class Content(Loss):
 
     def generator(self, t: Translation) -> Terms:
         wanted = t.real if self.config.to == "source" else t.truth
-        if wanted is None:
-            raise RecipeError("losses.content: there are no true pictures; data.targets=paired brings them")
+        assert wanted is not None, "it needs truth"
         if not self._network:
             return (t.fake - wanted).abs().mean((1, 2, 3))
         own, other = self._network[0].maps(t.fake), self._network[0].maps(wanted)
         layers = self.config.layers or range(len(own))
-        if strange := [each for each in layers if not 0 <= each < len(own)]:
-            raise RecipeError(f"losses.content.layers: there is no map {strange[0]}; the network has {len(own)}")
         terms = [(own[each] - other[each].detach()).abs().flatten(1).mean(1) for each in layers]
         total: Tensor = sum(terms[1:], terms[0])
         return total / len(terms)

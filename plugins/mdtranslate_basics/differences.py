@@ -81,6 +81,8 @@ class FaceIdentity(Means):
     def __init__(self, config: Any, *, attributes: Sequence[Attribute], judge: Features) -> None:
         super().__init__(config, attributes=attributes, judge=judge)
         self.network = config.network.build()
+        if self.network.untrained:
+            raise ValueError(f"network: {self.network.label} has random weights, which know no faces; give a file's")
 
     def update(self, batch: Edited) -> None:
         network = self.network.to(batch.fake.device)

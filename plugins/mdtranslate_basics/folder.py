@@ -11,7 +11,7 @@ from typing import Any, Final
 from pydantic import Field
 
 from mdtranslate import Attribute, Dataset, Record, Split
-from mdtranslate.data.images import find_pictures, leftover
+from mdtranslate.data.images import find_pictures, holds_pictures, leftover
 from mdtranslate.errors import DataError
 
 SPLITS: Final = {
@@ -46,7 +46,13 @@ class Folder(Dataset):
 
     @cached_property
     def attributes(self) -> tuple[Attribute, ...]:  # type: ignore[override]
-        domains = sorted({each.name for folder in self._folders.values() for each in _subfolders(folder)})
+        train = self._folders[Split.TRAIN]
+        domains = [each.name for each in _subfolders(train)]
+        for each in (each for folder in self._folders.values() for each in _subfolders(folder)):
+            if each.name not in domains:
+                raise DataError(f"{each}: there is no {train / each.name} to train on")
+            if each.parent == train and not holds_pictures(each):
+                raise DataError(f"{each}: holds no pictures, and every folder is a domain; move it elsewhere")
         if len(domains) < 2:
             raise DataError(f"{self.root}: has one domain, {domains[0]!r}; a translation needs two")
         return (Attribute(self.config.attribute, tuple(domains)),)
@@ -57,7 +63,7 @@ class Folder(Dataset):
             if own not in (split, Split.TRAIN):
                 continue
             for domain in attribute.values:
-                for file in _pictures(folder / domain):
+                for file in find_pictures(folder / domain):
                     key = file.relative_to(self.root).as_posix()
                     if (self._drawn(key) if own is Split.TRAIN else own) is split:
                         yield Record(key, file, {attribute.name: domain})
@@ -87,18 +93,23 @@ class Folder(Dataset):
             each.name.lower() in SPLITS for each in _subfolders(self.root.parent) if each != self.root
         ):
             raise DataError(f"{self.root}: is one split of {self.root.parent}, which is the root to give")
+        if named and len(named) == len(below) and any(map(holds_pictures, named)):
+            raise DataError(
+                f"{self.root}: {named[0].name}/ holds pictures, not a folder per domain; pictures that show two "
+                "domains side by side are read by dataset 'aligned'"
+            )
         if below and all(re.fullmatch(r"(train|test|val)[A-Z]", each.name) for each in below):
             raise DataError(
                 f"{self.root}: has {', '.join(each.name for each in below)}; move them to train/A, train/B, test/A, ..."
             )
         if not below:
-            if next(_pictures(self.root), None):
+            if holds_pictures(self.root):
                 raise DataError(
                     f"{self.root}: is one level too low: it holds pictures, not a folder per domain; "
                     f"{self.root.parent} may be the root to give"
                 )
             raise DataError(f"{self.root}: holds no folder per domain")
-        if not any(next(_pictures(each, deep=False), None) for each in below):
+        if not any(holds_pictures(each, deep=False) for each in below):
             for each in below:
                 splits_inside = [inner for inner in _subfolders(each) if inner.name.lower() in SPLITS]
                 if splits_inside and not any(map(_subfolders, splits_inside)):
@@ -113,7 +124,3 @@ class Folder(Dataset):
 
 def _subfolders(folder: Path) -> list[Path]:
     return sorted(each for each in folder.iterdir() if each.is_dir() and not leftover(each.name))
-
-
-def _pictures(folder: Path, *, deep: bool = True) -> Iterator[Path]:
-    return iter(find_pictures(folder, deep=deep))

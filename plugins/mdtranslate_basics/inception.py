@@ -18,6 +18,8 @@ from mdtranslate.published import read_state
 
 SIZE: Final = 299
 CLASSES: Final = 1_008
+PUBLISHED: Final = "6726825d"
+"""What the hash of the published file begins with, as its name says."""
 
 
 class _A(inception.InceptionA):  # type: ignore[misc]
@@ -49,9 +51,10 @@ def _inside(x: Tensor) -> Tensor:
 class Inception(Features):
     """The 2,048 features of Inception v3 that FID is named after, with weights of a local file.
 
-    The file is `pt_inception-2015-12-05-6726825d.pth`, as torch-fidelity and pytorch-fid read it. Pictures are scaled
-    to 299 pixels, bilinearly and antialiased; TensorFlow's scaling of 2015, which the first FID had, differs by half a
-    pixel.
+    The file is `weights-inception-2015-12-05-6726825d.pth` of torch-fidelity, which pytorch-fid calls
+    `pt_inception-2015-12-05-6726825d.pth`; both are named by the hash that it begins with. Another file's figures are
+    called by its own hash (`fid (inception 0123abcd)`), for they are no FID. Pictures are scaled to 299 pixels,
+    bilinearly and antialiased; TensorFlow's scaling of 2015, which the first FID had, differs by half a pixel.
     """
 
     name = "inception"
@@ -78,9 +81,10 @@ class Inception(Features):
         if wrong:
             raise DataError(f"{config.weights}: is not FID's Inception: {wrong[0]} is missing or has another shape")
         self.network.load_state_dict({key: value for key, value in state.items() if key in own}, strict=False)
-        self.identity = (
-            f"Inception v3 of FID, weights sha256 {sha256(config.weights)[:16]}, antialiased to {SIZE} pixels"
-        )
+        found = sha256(config.weights)
+        if not found.startswith(PUBLISHED):
+            self.label = f"inception {found[:8]}"
+        self.identity = f"Inception v3 of FID, weights sha256 {found[:16]}, antialiased to {SIZE} pixels"
         self.requires_grad_(False).eval()
 
     def train(self, mode: bool = True) -> Self:

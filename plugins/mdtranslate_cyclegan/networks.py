@@ -94,6 +94,7 @@ class PatchGAN(Discriminator):
         super().__init__(config, encoder=encoder, image_size=image_size)
         if image_size // 2**config.layers < 4:
             raise ValueError(f"{config.layers} layers leave no patch of pictures of {image_size} pixels")
+        self.needs_truth = config.pairs
         wide = config.channels
         layers: list[nn.Module] = [_convolution(6 if config.pairs else 3, wide), nn.LeakyReLU(0.2, inplace=True)]
         for number in range(1, config.layers + 1):

@@ -74,8 +74,14 @@ def _generator(file: Path, state: Mapping[str, Tensor]) -> tuple[dict[str, int],
         else:
             raise CheckpointError(f"{file}: is no generator of the released CycleGAN: it holds {key}")
     first = found.get("model.1.weight")
-    if first is None or first.ndim != 4 or first.shape[1:] != (3, 7, 7):
+    if first is None or first.ndim != 4 or first.shape[2:] != (7, 7):
         raise CheckpointError(f"{file}: is no generator of the released CycleGAN: model.1.weight is no 7 x 7")
+    if first.shape[1] != 3:
+        raise CheckpointError(f"{file}: takes pictures of {first.shape[1]} channels; those of 3 colours are translated")
+    if any(value.ndim == 1 and key.endswith(".weight") for key, value in found.items()):
+        raise CheckpointError(
+            f"{file}: normalises by batches (trained with --norm batch); CycleGAN's generators do so by pictures"
+        )
     if blocks != set(range(FIRST_BLOCK, FIRST_BLOCK + len(blocks))):
         raise CheckpointError(f"{file}: its residual blocks do not follow each other")
     return {"channels": first.shape[0], "blocks": len(blocks)}, found

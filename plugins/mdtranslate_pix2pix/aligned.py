@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from mdtranslate import Attribute, Dataset, Record, Split, Value
-from mdtranslate.data.images import decode, find_pictures
+from mdtranslate.data.images import decode, find_pictures, holds_pictures
 from mdtranslate.errors import DataError
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 NAMES = {"train": Split.TRAIN, "val": Split.VAL, "valid": Split.VAL, "test": Split.TEST}
+SIDES = ("A", "B")
 
 
 class Aligned(Dataset):
@@ -90,25 +91,38 @@ class Aligned(Dataset):
     @cached_property
     def _apart(self) -> bool:
         """Whether A and B have folders of their own."""
-        return (self.root / "A").is_dir() and (self.root / "B").is_dir()
+        return all((self.root / side).is_dir() for side in SIDES)
 
     @cached_property
     def _folders(self) -> Mapping[Split, Path]:
         """The folder of each split. Raises `DataError` that names what `root` should be instead."""
         if not self.root.is_dir():
             raise DataError(f"{self.root}: there is no such folder")
+        if self.root.name in SIDES and all((self.root.parent / side).is_dir() for side in SIDES):
+            raise DataError(f"{self.root}: is one side of the pairs; {self.root.parent} is the root to give")
         above = self.root / "A" if self._apart else self.root
         found = {NAMES[each.name]: each for each in sorted(above.iterdir()) if each.is_dir() and each.name in NAMES}
-        if not found and next(iter(find_pictures(above, deep=False)), None) is not None and self.root.name in NAMES:
-            raise DataError(f"{self.root}: is one split; {self.root.parent} is the root to give")
         if Split.TRAIN not in found:
-            what = "A/ and B/, but A/ has no train/" if self._apart else "no train/, and no A/ and B/"
-            raise DataError(
-                f"{self.root}: holds {what}; pairs lie in train/, two pictures side by side, or in A/ and B/"
-            )
+            raise DataError(f"{self.root}: {self._missing()}")
+        if not holds_pictures(found[Split.TRAIN]):
+            raise DataError(f"{found[Split.TRAIN]}: holds no pictures")
         if self._apart:
             for folder in found.values():
                 for file in find_pictures(folder):
                     if not (other := self.root / "B" / file.relative_to(above)).is_file():
                         raise DataError(f"{file}: has no partner; {other} is not there")
         return found
+
+    def _missing(self) -> str:
+        """What is wrong with a root that has no train/, in words."""
+        if self._apart:
+            return "has A/ and B/, but A/ has no train/; pairs lie in A/train and B/train"
+        if self.root.name in NAMES and holds_pictures(self.root, deep=False):
+            return f"is one split; {self.root.parent} is the root to give"
+        if side := next((each for each in SIDES if (self.root / each).is_dir()), None):
+            return f"has {side}/ but no {'A' if side == 'B' else 'B'}/ for the other side of the pairs"
+        for inner in sorted(each for each in self.root.iterdir() if each.is_dir()):
+            if (inner / "train").is_dir() or all((inner / side).is_dir() for side in SIDES):
+                return f"is one level too high: {inner} looks like the root to give"
+        what = "its pictures lie in no train/" if holds_pictures(self.root, deep=False) else "holds no train/"
+        return f"{what}; pairs lie in train/, two pictures side by side, or in A/train and B/train"

@@ -7,7 +7,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mdtranslate import Loss, Ramp, Terms, Translation
-from mdtranslate.errors import RecipeError
 
 
 class LogLoss(Loss):
@@ -30,13 +29,13 @@ class TruthL1(Loss):
     """Mean absolute difference of a translation from the true picture (equation 3), of `data.targets=paired`."""
 
     name = "truth-l1"
+    needs_truth = True
 
     class Config(Loss.Config):
         weight: float | Ramp = Field(100.0, description="factor of the term: a number, or {start, end, steps}")
 
     def generator(self, t: Translation) -> Terms:
-        if t.truth is None:
-            raise RecipeError("losses.truth-l1: there are no true pictures; data.targets=paired brings them")
+        assert t.truth is not None, "it needs truth"
         return (t.fake - t.truth).abs().mean((1, 2, 3))
 
 

@@ -52,6 +52,7 @@ class TimmFeatures(Features):
         self.size = config.size or (meant["input_size"][-1] if meant.get("fixed_input_size") else None)
         self.label = config.model
         self.identity = f"timm {config.model}, {origin(config.weights)}"
+        self.untrained = config.weights is None
         self.requires_grad_(False).eval()
 
     def train(self, mode: bool = True) -> Self:

@@ -79,7 +79,10 @@ def test_a_suite_from_its_file_to_its_page_and_again(tmp_path: Path) -> None:
     (tmp_path / "tiny.toml").write_text(TINY + MORE)
     done = mdtranslate("bench", "tiny.toml", "--out", "out", "--device", "cpu", cwd=tmp_path)
     assert done.returncode == 0, done.stderr + done.stdout
-    assert "[1/4] total stargan seed 0: trained and evaluated" in done.stderr
+    said = ["training, 8 steps", "evaluating", "trained and evaluated"]
+    assert [line for line in done.stderr.splitlines() if line.startswith("[1/4]")] == [
+        f"[1/4] total stargan seed 0: {each}" for each in said
+    ]
     results = json.loads((tmp_path / "out/results.json").read_text())
     star, diat, cyclegan, pix2pix = results["rows"]
     assert cyclegan["figures"]["networks"] == pix2pix["figures"]["networks"] == [2.0]
@@ -101,7 +104,9 @@ def test_a_suite_from_its_file_to_its_page_and_again(tmp_path: Path) -> None:
     table = (tmp_path / "out/table.md").read_text()
     assert "| Star < GAN |" in table and "| real pictures |" in table
     read = list(csv.DictReader(io.StringIO((tmp_path / "out/table.csv").read_text())))
-    assert [each["method"] for each in read] == ["stargan", "diat", "cyclegan", "pix2pix"] and float(read[0]["l1"]) > 0
+    assert [each["method"] for each in read] == ["stargan", "diat", "cyclegan", "pix2pix", ""]
+    assert float(read[0]["l1"]) > 0 and read[0]["title"] == "Star < GAN" and not read[0]["gap"]
+    assert read[4]["title"] == "real pictures" and float(read[4]["accuracy"]) == results["reference"]["accuracy"]
 
     # What is done is not done again; another measure only evaluates; another recipe trains again.
     before = (tmp_path / "out/cells/total/diat/seed-0/run/log.jsonl").stat().st_mtime_ns
@@ -110,7 +115,7 @@ def test_a_suite_from_its_file_to_its_page_and_again(tmp_path: Path) -> None:
     changed = TINY.replace("train.log_every=2", "train.log_every=4").replace(
         "[budgets.total]", "[metrics.edit-magnitude]\n[metrics.edit-accuracy]\n[budgets.total]"
     )
-    changed = changed.replace('"l1", "psnr gain"', '"change", "kid"').replace(
+    changed = changed.replace('"l1", "psnr gain"', '"chang", "kid"').replace(
         "discriminator.layers=2", "discriminator.layers=3"
     )
     (tmp_path / "tiny.toml").write_text(changed)
@@ -120,6 +125,10 @@ def test_a_suite_from_its_file_to_its_page_and_again(tmp_path: Path) -> None:
     assert (tmp_path / "out/cells/total/diat/seed-0/run/log.jsonl").stat().st_mtime_ns == before
     assert done.returncode == 1, "a figure that no metric gives is a gap"
     assert "total, diat: no kid: no metric of the suite gives it" in " ".join(done.stdout.split())
+    assert (
+        "diat seed 0: columns: no chang: no metric of the suite gives it on these pictures; did you mean 'change'?"
+        in (done.stderr)
+    )
 
 
 def test_a_method_that_fails_is_a_gap_and_the_others_go_on(tmp_path: Path) -> None:
@@ -136,6 +145,8 @@ def test_a_method_that_fails_is_a_gap_and_the_others_go_on(tmp_path: Path) -> No
     assert "total, lost: nowhere: " in said, "a method without its data is no other method's trouble"
     star, other, fails, _ = json.loads((tmp_path / "out/results.json").read_text())["rows"]
     assert star["figures"]["accuracy"] and not other["figures"] and "image_size" in fails["gap"]
+    planned = mdtranslate("bench", "tiny.toml", "--dry-run", cwd=tmp_path)
+    assert planned.returncode == 1 and "wrong: no recipe is called 'starga'" in planned.stdout
     (tmp_path / "none.toml").write_text(TINY.partition("[methods.stargan]")[0] + '[methods.a]\nrecipe = "nothing"\n')
     done = mdtranslate("bench", "none.toml", cwd=tmp_path)
     assert done.returncode == 2 and "no method can be run" in done.stderr
@@ -145,11 +156,14 @@ def test_a_method_that_fails_is_a_gap_and_the_others_go_on(tmp_path: Path) -> No
     ("old", "new", "message"),
     [
         ("total = 32", "total = 32\nseconds = 3", r"budgets\.total: .*one of each, total \(pictures\) and seconds"),
-        ("total = 32", "totel = 8", r"budgets\.total\.totel: no such key; did you mean 'total'"),
+        ("total = 32", "totel = 8", r"budgets\.total\.totel=8: no such key; did you mean 'total'"),
         ("[budgets.total]", '[budgets."a b"]', "'a b': methods and budgets are called by letters"),
-        ("pictures = 3", "pictures = 0", r"pictures: .*greater than or equal to 1"),
-        ("title =", "titel =", "titel: no such key; did you mean 'title'"),
+        ("pictures = 3", "pictures = 0", r"pictures=0: .*greater than or equal to 1"),
+        ("title =", "titel =", r'titel="A & B": no such key; did you mean .title'),
         ("pictures = 3", "seeds = [1, 1]", "seeds: one is there twice"),
+        ("pictures = 3", "seeds = [-1]", r"suite\.toml: seeds\.0=-1: "),
+        ("pictures = 3", "seeds = 3", r"suite\.toml: seeds=3: should be a list"),
+        ('"data.batch_size=4"', '"data.batch=4"', r"the suite's settings: data\.batch=4: no such key"),
         ("pictures = 3", "pictures = ", "is not TOML"),
         (
             '"data.batch_size=4"',
@@ -196,7 +210,7 @@ def test_a_budget_of_seconds_for_several_seeds(tmp_path: Path) -> None:
     # Beside a run a damaged note of what it is does not cost the run.
     (cell / "cell.json").write_text("garbage")
     done = mdtranslate("bench", "tiny.toml", "--out", "out", "--device", "cpu", cwd=tmp_path)
-    assert done.returncode == 1 and f"{cell.relative_to(tmp_path)}/cell.json: is damaged" in done.stderr
+    assert done.returncode == 1 and f"{cell.relative_to(tmp_path)}/cell.json: is missing or damaged" in done.stderr
     assert (cell / "run/translator").exists()
 
 
@@ -214,6 +228,7 @@ def test_ctrl_c_saves_the_cells_and_the_same_words_go_on(tmp_path: Path) -> None
         bench.send_signal(signal.SIGINT)
         _, said = bench.communicate(timeout=60)
     assert bench.returncode == 130 and said.strip().endswith("stopped") and "failed" not in said
+    assert "the same words go on with it" in said
     status = json.loads((log.parent / "status.json").read_text())
     assert status["state"] == "stopped" and 20 <= status["step"] < 120
     assert not (tmp_path / "out/cells/total/later").exists(), "no other cell was begun"

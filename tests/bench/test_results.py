@@ -92,7 +92,7 @@ def test_the_page_answers_from_what_there_is() -> None:
     assert _answer(named, "b").startswith("m1 is right most often, in 90.0% of the edits of hair, with one generator")
     assert (
         _answer(replace(named, suite=one.suite), "b")
-        == "The smallest is m0, with one generator and 0.5 M weights trained."
+        == "The smallest is m0, with one generator and 0.50 M weights trained."
     )
 
 
@@ -107,6 +107,9 @@ def test_tables_show_the_spread_and_mark_the_best() -> None:
     assert "Means of 2 seeds" in text
     assert table.form("accuracy", 0.987) == "98.7%" and table.form("psnr gain", 1.0) == "+1.00"
     assert table.form("hair+Male/accuracy", 0.5) == "50.0%" and table.form("parameters", 2.5e6) == "2.50 M"
+    assert [table.form("parameters", 812), table.form("size", 4.2e7), table.form("size", 34_000)] == [
+        "812", "42 MB", "0.034 MB"
+    ]  # fmt: skip
 
 
 def test_plots_place_values_between_their_ticks() -> None:

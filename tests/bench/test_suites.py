@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from layouts import write_celeba, write_rafd
 
 from mdtranslate.bench.compare import plan
-from mdtranslate.bench.suite import cells, load
+from mdtranslate.bench.suite import Budget, Method, Suite, cells, load
+from mdtranslate.registry import registry
 
 SUITES = Path(__file__).parents[2] / "benchmarks"
 
@@ -21,7 +24,22 @@ def test_every_method_of_the_suite_can_be_run(tmp_path: Path, name: str) -> None
     file = tmp_path / f"{name}.toml"
     file.write_text(text.replace('split="stargan"', 'split="official"'))  # That one takes 2,000 pictures.
     suite = load(file)
-    lines = plan(file).splitlines()
+    lines, whole = plan(file)
+    assert whole
     assert len(lines) == len(cells(suite, tmp_path)), "a method that cannot be meant is a line of its own"
     assert {each.partition(" seed")[0] for each in lines} == {f"{b} {m}" for b in suite.budgets for m in suite.methods}
     assert all("generator" in each and ("steps" in each) for each in lines)
+
+
+def test_the_documentation_has_every_key_and_a_suite_that_can_be_run(tmp_path: Path, monkeypatch: Any) -> None:
+    text = (SUITES.parent / "docs/suites.md").read_text()
+    for part in (Suite, Method, Budget):
+        for key in part.model_fields:
+            assert re.search(rf"`(methods\.NAME\.|budgets\.)?{key}[`.]", text), key
+    (tmp_path / "suite.toml").write_text(re.findall(r"```toml\n(.*?)```", text, re.S)[0])
+    (tmp_path / "our-recipe.toml").write_text(registry().recipe("stargan").read_text())
+    monkeypatch.chdir(tmp_path)
+    lines, whole = plan(tmp_path / "suite.toml")
+    assert (
+        whole and len(lines) == 12 and all(each in load(tmp_path / "suite.toml").columns for each in ("l1", "accuracy"))
+    )

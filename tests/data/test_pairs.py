@@ -129,3 +129,10 @@ def test_a_truth_is_cut_and_mirrored_with_its_picture():
         batch = made(step)
         assert torch.equal(batch.target, labels[1][:4])
         assert np.array_equal(to_pixels(batch.real) + 50, to_pixels(batch.truth))
+
+
+def test_crops_that_show_little_of_their_picture_are_said() -> None:
+    assert Data.model_validate({"image_size": 256, "load_size": 286}).note is None
+    said = Data.model_validate({"image_size": 64, "load_size": 286}).note
+    assert said is not None and said.startswith("data.load_size=286 for data.image_size=64: each crop shows 5% of its")
+    assert said.endswith("load_size=72 crops as CycleGAN does")

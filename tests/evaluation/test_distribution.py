@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -138,9 +139,15 @@ def test_distance_from_the_truth_in_feature_maps() -> None:
     assert own.compute() == found, "nothing without a truth"
 
 
+class Untrained(Colours):
+    untrained = True
+
+
 def test_identity_of_faces() -> None:
     with pytest.raises(ValueError, match="network"):
         FaceIdentity.Config()
+    with pytest.raises(ValueError, match="colours has random weights, which know no faces"):
+        metric(FaceIdentity, network=Choice(Untrained, Settings()))
     own = metric(FaceIdentity, network=Choice(Colours, Settings()))
     real = torch.zeros(2, 3, 4, 4)
     real[:, 0] = 1.0
@@ -158,7 +165,7 @@ def test_cycle_and_identity() -> None:
     assert 0 < found["cycle ssim"] < found["identity ssim"] < 1
 
 
-def test_inception_is_that_of_fid(tmp_path: Path) -> None:
+def test_inception_is_that_of_fid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fidelity = pytest.importorskip("torch_fidelity.feature_extractor_inceptionv3")
     torch.manual_seed(0)
     state = inception.Inception3(num_classes=1008, aux_logits=False, init_weights=False).state_dict()
@@ -171,7 +178,11 @@ def test_inception_is_that_of_fid(tmp_path: Path) -> None:
     (wanted,), found = theirs(grey), own(grey / 127.5 - 1)
     assert found.shape == (1, 2048) and wanted.std() > 0
     assert torch.allclose(found, wanted, rtol=1e-4, atol=1e-4 * float(wanted.abs().max()))
-    assert own.label == "inception" and "sha256" in own.identity and not own.train().network.training
+    assert "sha256" in own.identity and not own.train().network.training
+    digest = sha256((tmp_path / "inception.pth").read_bytes()).hexdigest()
+    assert own.label == f"inception {digest[:8]}", "random weights make no FID"
+    monkeypatch.setattr("mdtranslate_basics.inception.PUBLISHED", digest[:8])
+    assert Inception(Inception.Config(weights=tmp_path / "inception.pth")).label == "inception"
     assert own(torch.zeros(1, 3, 32, 32)).shape == (1, 2048)
     torch.save({"fc.weight": torch.zeros(1)}, tmp_path / "other.pth")
     with pytest.raises(DataError, match=r"other\.pth: is not FID's Inception: Conv2d_1a_3x3\.conv\.weight is missing"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -68,10 +69,24 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
     fill(tmp_path / "apart", "folders", {"train": 2})
     (tmp_path / "apart/B/train/1.png").unlink()
     (tmp_path / "empty").mkdir()
+    (tmp_path / "bare/train").mkdir(parents=True)
+    fill(tmp_path / "high/facades", "halves", {"train": 2})
+    fill(tmp_path / "alone", "folders", {"train": 2})
+    shutil.rmtree(tmp_path / "alone/B")
+    fill(tmp_path / "late", "folders", {"test": 2})
+    Image.new("RGB", (64, 32)).save(tmp_path / "high/flat.png")
+    (tmp_path / "flat").mkdir()
+    Image.new("RGB", (64, 32)).save(tmp_path / "flat/0.png")
     for root, message in [
         ("nowhere", r"nowhere: there is no such folder"),
         ("right/train", r"right/train: is one split; .*/right is the root to give"),
-        ("empty", r"empty: holds no train/, and no A/ and B/"),
+        ("empty", r"empty: holds no train/; pairs lie in train/, two pictures side by side, or in A/train and B/train"),
+        ("bare", r"bare/train: holds no pictures"),
+        ("apart/A", r"apart/A: is one side of the pairs; .*/apart is the root to give"),
+        ("alone", r"alone: has A/ but no B/ for the other side"),
+        ("high", r"high: is one level too high: .*/high/facades looks like the root"),
+        ("late", r"late: has A/ and B/, but A/ has no train/"),
+        ("flat", r"flat: its pictures lie in no train/"),
         ("apart", r"A/train/1\.png: has no partner; .*B/train/1\.png is not there"),
     ]:
         with pytest.raises(DataError, match=message):

@@ -169,6 +169,11 @@ def test_one_published_generator_goes_one_way(tmp_path: Path) -> None:
     torch.save(released(3, 1).state_dict(), tmp_path / "latest_net_G.pth")
     words = ("--attributes", "animal=horse|zebra", "--out")
     assert mdtranslate("import", "cyclegan", "latest_net_G.pth", *words, "one", cwd=tmp_path).returncode == 0
+    Image.new("RGB", (16, 16)).save(tmp_path / "a.png")
+    usage = Translator.load(tmp_path / "one").usage
+    assert usage == "PHOTO --all --from animal=horse", "what nothing tells has to be told"
+    done = mdtranslate("translate", "one", *usage.replace("PHOTO", "a.png").split(), cwd=tmp_path)
+    assert done.returncode == 0 and (tmp_path / "translated/a.all.png").exists(), done.stderr + done.stdout
     translator, given = Translator.load(tmp_path / "one"), np.zeros((16, 16, 3), np.uint8)
     translator(given, source={"animal": "horse"}, animal="zebra")
     with pytest.raises(RecipeError, match="no network of this translator makes animal=zebra>horse"):
@@ -185,6 +190,8 @@ def test_one_published_generator_goes_one_way(tmp_path: Path) -> None:
             "do not follow each other|lacks",
         ),
         (lambda state: {**state, "model.4.weight": torch.zeros(8, 5, 3, 3)}, r"model\.4\.weight"),
+        (lambda state: {**state, "model.2.weight": torch.zeros(4)}, "normalises by batches"),
+        (lambda state: {**state, "model.1.weight": torch.zeros(4, 1, 7, 7)}, "takes pictures of 1 channels"),
     ],
 )
 def test_what_is_no_published_generator_is_refused_in_one_line(tmp_path: Path, spoil: Any, message: str) -> None:

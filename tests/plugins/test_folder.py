@@ -146,11 +146,17 @@ def test_what_systems_leave_behind_is_no_domain_and_no_picture(tmp_path: Path) -
         (["train/cat", "train/dog", "val/cat", "validation/dog"], "two folders are for the same split"),
         (["train/cat", "train/dog", "test"], "test/ holds no folder per domain"),
         (["trainA", "trainB", "testA", "testB"], "move them to train/A"),
+        (["train", "test"], "train/ holds pictures, .* are read by dataset 'aligned'|test/ holds pictures"),
+        (["train/cat", "train/dog", "test/cat", "test/bird"], r"test/bird: there is no .*train/bird to train on"),
+        (["cat", "dog", "notes/"], r"notes: holds no pictures, and every folder is a domain"),
         (["cat/train", "cat/test", "dog/train", "dog/test"], r"the splits go above the domains, test/cat"),
     ],
 )
 def test_splits_that_would_be_mixed_are_refused(tmp_path: Path, folders: list[str], message: str) -> None:
     for name in folders:
-        fill(tmp_path / name)
+        if name.endswith("/"):
+            (tmp_path / name).mkdir()
+        else:
+            fill(tmp_path / name)
     with pytest.raises(DataError, match=message):
         list(folder(tmp_path).attributes)

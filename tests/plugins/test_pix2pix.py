@@ -53,11 +53,14 @@ def test_log_loss() -> None:
     assert torch.allclose(own.generator(t), -F.logsigmoid(fake))
 
 
-def test_the_distance_from_the_truth_needs_one() -> None:
+def test_what_compares_with_true_pictures_needs_them(tmp_path: Path) -> None:
     own = loss("truth-l1")
     assert own.generator(translation(grey(0.0), grey(0.25), truth=grey(1.0))).item() == pytest.approx(0.75)
-    with pytest.raises(RecipeError, match=r"data\.targets=paired brings them"):
-        own.generator(translation(grey(0.0), grey(0.25)))
+    for setting, key in [("losses.truth-l1.weight=1", "losses.truth-l1"), ("discriminator=patchgan", "discriminator")]:
+        more = ["discriminator.pairs=true"] if key == "discriminator" else []
+        done = mdtranslate("run", "stargan", setting, *more, cwd=tmp_path)
+        said = f"error: {key}: compares with true pictures; data.targets=paired brings them\n"
+        assert (done.returncode, done.stderr) == (2, said) and not [*tmp_path.iterdir()]
 
 
 class Released(nn.Module):
@@ -116,6 +119,8 @@ def test_a_published_generator_makes_the_same_pictures(tmp_path: Path) -> None:
     [
         (lambda state: {"model.1.weight": torch.zeros(4, 3, 7, 7)}, "it holds model.1.weight"),
         (lambda state: {**state, "model.model.0.weight": torch.zeros(3, 3, 5, 5)}, "model.model.0.weight is no 4 x 4"),
+        (lambda state: {**state, "model.model.0.weight": torch.zeros(3, 1, 4, 4)}, "takes pictures of 1 channels"),
+        (lambda state: {key: each for key, each in state.items() if each.ndim == 4}, "has no batch normalisation"),
         (lambda state: {**state, "model.model.1.model.9.weight": torch.zeros(3)}, "level 1 holds something at 9"),
     ],
 )

@@ -110,10 +110,13 @@ def test_content_is_compared_by_pixels_or_by_features() -> None:
     own.double()
     assert next(own._network[0].parameters()).dtype == torch.float64, "and move with it"
     assert loss({"name": "content", "to": "truth"}).generator(t).tolist() == [0.0, 0.0]
-    with pytest.raises(RecipeError, match=r"data\.targets=paired brings them"):
-        loss({"name": "content", "to": "truth"}).generator(translation(real, fake))
-    with pytest.raises(RecipeError, match="there is no map 9"):
-        loss({"name": "content", "network": {"name": "timm", "model": SMALL}, "layers": [9]}).generator(t)
+    assert loss({"name": "content", "to": "truth"}).needs_truth and not loss("content").needs_truth
+    with pytest.raises(RecipeError, match=r"loss 'content' .*layers: there is no map 9; the network has"):
+        loss({"name": "content", "network": {"name": "timm", "model": SMALL}, "layers": [9]})
+    with pytest.raises(RecipeError, match=r"loss 'content': features 'timm' .*model: timm has no network 'resnt18'"):
+        loss({"name": "content", "network": {"name": "timm", "model": "resnt18"}})
+    with pytest.raises(RecipeError, match="layers are of a network, and none is given"):
+        loss({"name": "content", "layers": [1]})
 
 
 def test_features_are_a_kind_of_component() -> None:
