@@ -113,6 +113,11 @@ class Train(Settings):
     keep: int = Field(2, ge=1, description="checkpoints that are kept, the newest")
     sample_pictures: int = Field(8, ge=1, le=64, description="rows of a sample grid")
     tensorboard: bool = Field(False, description="write the losses and samples for TensorBoard too")
+    precision: Literal["auto", "fp32", "tf32", "bf16"] = Field(
+        "auto",
+        description="arithmetic of the networks: tf32 is of NVIDIA's GPUs; bf16 keeps weights, penalties and losses in "
+        "float32; auto is bf16 on GPUs that have it, else fp32",
+    )
 
     @model_validator(mode="after")
     def _generator_trains(self) -> Train:

@@ -6,12 +6,16 @@ import ctypes
 import os
 import platform
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
 from mdtranslate.errors import RecipeError
+
+Precision = Literal["fp32", "tf32", "bf16"]
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # From glibc's malloc.h.
 
@@ -33,6 +37,32 @@ def pick_device(name: str, *, tune: bool = True) -> torch.device:
     if name == "cpu" and tune:
         _keep_pages()
     return torch.device(name)
+
+
+def pick_precision(wanted: str, device: torch.device) -> Precision:
+    """The arithmetic that `train.precision` means on a device. Raises `RecipeError` where the device has it not."""
+    if wanted == "auto":
+        fast = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+        return "bf16" if fast else "fp32"
+    if wanted == "tf32" and device.type == "cuda":
+        return "tf32"
+    if wanted == "tf32":
+        raise RecipeError(
+            f"train.precision=tf32: is of NVIDIA's GPUs, and this is {device.type}; fp32 or bf16 is right"
+        )
+    return "bf16" if wanted == "bf16" else "fp32"
+
+
+@contextmanager
+def arithmetic(precision: Precision) -> Iterator[None]:
+    """Products of float32 on NVIDIA's GPUs by TF32 or not, as `precision` says; afterwards as before."""
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = matmul.allow_tf32, cudnn.allow_tf32
+    matmul.allow_tf32 = cudnn.allow_tf32 = precision == "tf32"
+    try:
+        yield
+    finally:
+        matmul.allow_tf32, cudnn.allow_tf32 = before
 
 
 def layout(device: torch.device) -> torch.memory_format:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from mdtranslate.config import Optimizer, Recipe
+from mdtranslate.device import arithmetic, pick_precision
 from mdtranslate.errors import NonFiniteError, PluginError, RecipeError
 from mdtranslate.interfaces import Loss
 from mdtranslate.model import Model
@@ -27,10 +28,12 @@ class Trainer:
     """Everything that changes while a run trains, and one step of it."""
 
     def __init__(self, recipe: Recipe, model: Model, losses: Mapping[str, Loss], device: torch.device) -> None:
-        """Raises `RecipeError` where a part compares with true pictures and the recipe brings none."""
+        """Raises `RecipeError` where a part compares with true pictures and the recipe brings none, or the device has
+        not the precision that it asks for."""
         self.recipe, self.model, self.losses, self.device = recipe, model, dict(losses), device
         assert model.discriminator is not None, "a recipe always has one"
         self.discriminator = model.discriminator
+        self.precision = pick_precision(recipe.train.precision, device)
         self.networks: dict[str, nn.Module] = {**model.networks}
         needing = ["discriminator"] if self.discriminator.needs_truth else []
         needing += [f"losses.{name}" for name, loss in losses.items() if loss.needs_truth]
@@ -52,11 +55,13 @@ class Trainer:
     def step(self, step: int, batch: Batch) -> None:
         """One batch: the discriminator's update, and every `critic_steps` the generator's on the same batch."""
         both = (step + 1) % self.recipe.train.critic_steps == 0
-        t = Translation(batch, self.model.generator, self.discriminator, self.model.encoder, carry_graph=both)
-        self.update("discriminator", t, step)
-        if both:
-            self.update("generator", t.then_generator(), step)
-            self._average((step + 1) // self.recipe.train.critic_steps)
+        networks = self.model.generator, self.discriminator, self.model.encoder
+        t = Translation(batch, *networks, carry_graph=both, lower=torch.bfloat16 if self.precision == "bf16" else None)
+        with arithmetic(self.precision):
+            self.update("discriminator", t, step)
+            if both:
+                self.update("generator", t.then_generator(), step)
+                self._average((step + 1) // self.recipe.train.critic_steps)
 
     def update(self, role: str, t: Translation, step: int) -> None:
         """Terms of all losses, backward, one optimizer step; nothing changes once a value was not finite."""

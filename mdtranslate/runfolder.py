@@ -41,6 +41,7 @@ FREE = (
     "train.save_every",
     "train.keep",
     "train.tensorboard",
+    "train.precision",
     "data.workers",
     "data.unreadable",
 )

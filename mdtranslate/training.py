@@ -46,7 +46,7 @@ def start(resolved: Resolved, out: Path | None, device: torch.device) -> Path:
         job.open_data()
         run = RunFolder.create(resolved.name, out)
         with held(run.path):
-            run.begin(resolved, hardware(device))
+            run.begin(resolved, job.machine)
             job.train(run, 0)
     return run.path
 
@@ -71,7 +71,7 @@ def go_on(run: RunFolder, resolved: Resolved, device: torch.device) -> None:
                 f"To train longer: {typed('run', run.path, f'train.steps={2 * step}')}"
             )
             return
-        run.add_environment(hardware(device))
+        run.add_environment(job.machine)
         job.train(run, step)
 
 
@@ -102,6 +102,11 @@ class Job:
             if note:
                 watch.say(note)
 
+    @property
+    def machine(self) -> dict[str, Any]:
+        """What speed, and the last bits of results, depend on."""
+        return {**hardware(self.device), "precision": self.trainer.precision}
+
     def open_data(self) -> None:
         """Brings the pictures into the cache, which may take long, and opens it."""
         self.batches, self.identity = self._data()
@@ -115,7 +120,8 @@ class Job:
         steps = self.recipe.train.steps
         if listed := run.list_left_out(self.left_out):
             self.watch.say(f"{len(self.left_out)} pictures cannot be read and are left out; {listed} lists them")
-        self.watch.say(f"training {self.name} in {run.path} on {describe(self.device)}, step {step} to {steps}")
+        how = self.trainer.precision
+        self.watch.say(f"training {self.name} in {run.path} on {describe(self.device)}, {how}, step {step} to {steps}")
         run.status("running", step, steps)
         try:
             with (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar
 
@@ -65,15 +66,20 @@ class Translation:
         *,
         learns: Literal["discriminator", "generator"] = "discriminator",
         carry_graph: bool = False,
+        lower: torch.dtype | None = None,
     ) -> None:
-        """`learns`: whose update it is; `carry_graph`: the generator's follows, so keep the graph of `fake` for it."""
+        """`learns`: whose update it is; `carry_graph`: the generator's follows, so keep the graph of `fake` for it.
+
+        `lower`: the type that passes of the networks compute in where that loses little (autocast); what losses get is
+        float32 all the same, and so is everything about `score_gradient`. None: that of the weights.
+        """
         self.batch = batch
         self.real, self.source, self.target = batch.real, batch.source, batch.target
         self.noise, self.uniform, self.truth = batch.noise, batch.uniform, batch.truth
         self.encoder = encoder
         self._generator = generator
         self._discriminator = discriminator
-        self._learns, self._carry_graph = learns, carry_graph
+        self._learns, self._carry_graph, self._lower = learns, carry_graph, lower
 
     @lazy
     def fake(self) -> Tensor:
@@ -108,13 +114,17 @@ class Translation:
 
     def generate(self, image: Tensor, source: Tensor, target: Tensor, code: Tensor | None = None) -> Tensor:
         """A pass of the generator that only the asking loss needs, such as an identity `(real, source, source)`."""
-        out: Tensor = self._generator(image, source, target, code)
-        return out
+        with self._lowered():
+            out: Tensor = self._generator(image, source, target, code)
+        return out if self._lower is None else out.float()
 
     def judge(self, image: Tensor, label: Tensor, made_from: Tensor | None = None) -> Verdict:
         """A pass of the discriminator that only the asking loss needs."""
-        verdict: Verdict = self._discriminator(image, label, made_from)
-        return verdict
+        with self._lowered():
+            verdict: Verdict = self._discriminator(image, label, made_from)
+        if self._lower is None:
+            return verdict
+        return Verdict(verdict.score.float(), None if verdict.logits is None else verdict.logits.float())
 
     def classification(self, verdict: Verdict, label: Tensor) -> Tensor:
         """How badly the verdict's logits fit `label`: [B]."""
@@ -132,10 +142,15 @@ class Translation:
 
     def then_generator(self) -> Translation:
         """The same batch for the generator's update, with the `fake` of this one."""
-        other = Translation(self.batch, self._generator, self._discriminator, self.encoder, learns="generator")
+        networks = self._generator, self._discriminator, self.encoder
+        other = Translation(self.batch, *networks, learns="generator", lower=self._lower)
         if self._carry_graph:
             other.__dict__.update(fake=self._made, code=self.code)
         return other
+
+    def _lowered(self) -> AbstractContextManager[object]:
+        # One for each pass: autocast keeps its copies of weights until it ends, also those made without a graph.
+        return nullcontext() if self._lower is None else torch.autocast(self.real.device.type, self._lower)
 
     @lazy
     def _both(self) -> tuple[Verdict, Verdict] | None:

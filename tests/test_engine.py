@@ -8,11 +8,11 @@ from torch import Tensor, nn
 
 from mdtranslate.config import Recipe
 from mdtranslate.engine import Trainer
-from mdtranslate.errors import NonFiniteError, PluginError
+from mdtranslate.errors import NonFiniteError, PluginError, RecipeError
 from mdtranslate.interfaces import Attribute, Discriminator, Loss, Verdict
 from mdtranslate.model import Model
 from mdtranslate.recipes import resolve
-from mdtranslate.translation import NOISE, Batch
+from mdtranslate.translation import NOISE, Batch, Translation
 
 SMALL = ["generator.channels=4", "generator.blocks=1", "discriminator.channels=4", "discriminator.layers=3"]
 ATTRIBUTES = {"toys": (Attribute("colour", ("red", "green")), Attribute("Round"))}
@@ -183,6 +183,33 @@ def test_what_networks_draw_is_a_function_of_seed_and_step() -> None:
         draws.append(spy.drawn)
     assert draws[0][-4:] == draws[1]
     assert draws[0][:4] != draws[1]
+
+
+def test_lower_precision_is_of_the_passes_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, lower = trainer("train.critic_steps=1"), trainer("train.critic_steps=1", "train.precision=bf16")
+    asked, slope = [], lower.discriminator.slope
+
+    def watched(image: Tensor, *more: object, **others: object) -> Tensor:
+        asked.append((image.dtype, torch.is_autocast_enabled("cpu")))
+        found = slope(image, *more, **others)  # type: ignore[arg-type]
+        asked.append((found.dtype, torch.is_autocast_enabled("cpu")))
+        return found
+
+    monkeypatch.setattr(lower.discriminator, "slope", watched)
+    b = batch(whole)
+    for made in (whole, lower):
+        made.step(0, b)
+    assert asked == [(torch.float32, False)] * 2, "penalties are of float32"
+    for role in ("discriminator", "generator"):
+        one, other = (torch.cat([each.flatten() for each in gradients(made, role)]) for made in (whole, lower))
+        assert not torch.equal(one, other), "its passes were in bf16"
+        assert torch.cosine_similarity(one, other, dim=0) > 0.99
+    t = Translation(b, lower.model.generator, lower.discriminator, lower.model.encoder, lower=torch.bfloat16)
+    assert t.fake.dtype == t.verdict_on_fake.score.dtype == t.reconstruction.dtype == torch.float32
+    assert all(each.dtype == torch.float32 for each in lower.model.generator.parameters())
+    assert whole.precision == trainer("train.precision=fp32").precision == "fp32", "of processors"
+    with pytest.raises(RecipeError, match=r"train\.precision=tf32: is of NVIDIA's GPUs, and this is cpu"):
+        trainer("train.precision=tf32")
 
 
 class Learned(Loss):

@@ -3,7 +3,8 @@
 python benchmarks/speed/step.py --sizes 64 128 --batches 8 16
 
 A cycle is five updates of the discriminator and one of the generator. Before anything is timed, gradients are
-compared. `--published PATH` times the networks of a checkout of the released code too, in the same step. Ratios are
+compared. The published step computes as torch does by default: in float32, on NVIDIA's GPUs with cuDNN's TF32.
+`--published PATH` times the networks of a checkout of the released code too, in the same step. Ratios are
 medians over rounds in which all take turns; the machine's noise is in their spread, which is printed.
 """
 
@@ -23,7 +24,7 @@ from torch import Tensor, nn
 from yardstick import Discriminator, Generator, Published
 
 from mdtranslate.data.batches import normalise
-from mdtranslate.device import describe, hardware, pick_device
+from mdtranslate.device import arithmetic, describe, hardware, pick_device
 from mdtranslate.engine import Trainer
 from mdtranslate.files import write_json
 from mdtranslate.interfaces import Attribute
@@ -106,12 +107,14 @@ def differences(size: int, device: torch.device, *settings: str) -> dict[str, fl
             batch = as_double(batch) if double else batch
             source, target = (each.to(batch.real) for each in (source, target))
             mine.step(step, batch)
-            theirs.update_discriminator(batch.real, source, target, batch.uniform)
+            with arithmetic("fp32"):
+                theirs.update_discriminator(batch.real, source, target, batch.uniform)
             updates.append(_difference(mine.discriminator, theirs.discriminator))
             if not double:
                 break  # Adam makes much of rounding where gradients are near zero: weights part from here on.
         else:
-            theirs.update_generator(batch.real, source, target)
+            with arithmetic("fp32"):
+                theirs.update_generator(batch.real, source, target)
             found[f"{name} generator"] = _difference(mine.model.generator, theirs.generator)
         found[f"{name} discriminator"] = max(updates)
     return found
@@ -175,6 +178,7 @@ def main() -> None:
     parser.add_argument("--batches", type=int, nargs="+", default=[8, 16], help="pictures in a batch, one per size")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--precisions", nargs="+", help="fp32, tf32, bf16; those of the device if left out")
     parser.add_argument("--published", type=Path, help="a checkout of the released code, whose networks are timed too")
     parser.add_argument("--out", type=Path, help="a JSON file")
     given = parser.parse_args()
@@ -182,10 +186,11 @@ def main() -> None:
         parser.error("--batches: as many as --sizes")
     device = pick_device(given.device)
     print(describe(device), hardware(device)["processor"], f"torch {torch.__version__}")
-    variants: dict[str, tuple[str, ...]] = {"float32": ()}
+    precisions = given.precisions or (["fp32", "tf32", "bf16"] if device.type == "cuda" else ["fp32"])
+    variants = {name: (f"train.precision={name}",) for name in precisions}
     found: dict[str, Any] = {"machine": hardware(device), "torch": torch.__version__, "differences": {}, "cycles": {}}
     for size, count in zip(given.sizes, given.batches, strict=True):
-        apart = found["differences"][size] = differences(size, device)
+        apart = found["differences"][size] = differences(size, device, "train.precision=fp32")
         print(f"\n{size} pixels: gradients differ by", ", ".join(f"{n} {each:.1e}" for n, each in apart.items()))
         rows = ratios(measure(size, count, device, given.rounds, given.published, variants))
         found["cycles"][f"{size} px, batch {count}"] = rows

@@ -195,6 +195,8 @@ class _Worker:
         tree: dict[str, Any] = {key: value for key, value in fixed.items() if not key.startswith(LATER)}
         seconds = self.budget.seconds
         tree |= {"seed": self.cell.seed, "seconds": seconds}
+        precision = self.meant.recipe.train.precision
+        tree |= {} if precision == "auto" else {"train.precision": precision}  # A run may change it on its way.
         tree |= {"steps": None if seconds else steps(self.meant.recipe, self.budget, self.meant.networks)}
         return hashlib.blake2b(json.dumps(tree, sort_keys=True).encode(), digest_size=8).hexdigest()
 

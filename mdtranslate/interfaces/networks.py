@@ -67,6 +67,7 @@ def painted(output: Output, image: Tensor, given: Tensor) -> Tensor:
 
     `given`: [B, 3 or 4, H, W], any values, as `CHANNELS` says.
     """
+    given = given.to(image.dtype)  # In lower precision layers come out in another type than pictures go in.
     if output == "blend":
         return torch.lerp(image, given[:, :3].tanh(), given[:, 3:].sigmoid())
     if output == "residual":

@@ -87,7 +87,7 @@ class Bank(Generator, ABC):
                     continue
                 given = None if code is None else code[rows]
                 made = member(image[rows], source[rows], target[rows], given)
-                image = image.index_copy(0, torch.tensor(rows, device=image.device), made)
+                image = image.index_copy(0, torch.tensor(rows, device=image.device), made.to(image.dtype))
         return image
 
 

@@ -28,7 +28,7 @@ RAFD = ["datasets.rafd.root=rafd", "datasets.rafd.split=person"]
 RECIPES = {
     "stargan-celeba": CELEBA,
     "stargan-celeba-released": CELEBA,
-    "stargan-rafd": RAFD,
+    "stargan-rafd": [*RAFD, "train.precision=bf16"],
     "stargan-joint": [*CELEBA, *RAFD],
     "stargan-avatars-joint": [f"datasets.{name}.{split}=8" for name in ("faces", "moods") for split in Split],
 }
@@ -46,8 +46,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 BASELINES = {
     "cyclegan": [*RESNETS, *AVATARS],
-    "cyclegan-avatars": [*RESNETS, *AVATARS],
-    "diat": [*RESNETS, *AVATARS],
+    "cyclegan-avatars": [*RESNETS, *AVATARS, "train.precision=bf16"],
+    "diat": [*RESNETS, *AVATARS, "train.precision=bf16"],
     "pix2pix": [*BANKS, *AVATARS],
 }
 
