@@ -18,6 +18,7 @@ from mdtranslate.device import arithmetic, pick_precision
 from mdtranslate.errors import NonFiniteError, PluginError, RecipeError
 from mdtranslate.interfaces import Loss
 from mdtranslate.model import Model
+from mdtranslate.parallel import World
 from mdtranslate.translation import Batch, Translation
 
 ROLES = ("discriminator", "generator")
@@ -27,12 +28,20 @@ GRADIENTS = "gradients"
 class Trainer:
     """Everything that changes while a run trains, and one step of it."""
 
-    def __init__(self, recipe: Recipe, model: Model, losses: Mapping[str, Loss], device: torch.device) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        model: Model,
+        losses: Mapping[str, Loss],
+        device: torch.device,
+        world: World | None = None,
+    ) -> None:
         """Raises `RecipeError` where a part compares with true pictures and the recipe brings none, or the device has
         not the precision that it asks for."""
         self.recipe, self.model, self.losses, self.device = recipe, model, dict(losses), device
         assert model.discriminator is not None, "a recipe always has one"
         self.discriminator = model.discriminator
+        self.world = world or World(device)
         self.precision = pick_precision(recipe.train.precision, device)
         self.networks: dict[str, nn.Module] = {**model.networks}
         needing = ["discriminator"] if self.discriminator.needs_truth else []
@@ -66,7 +75,8 @@ class Trainer:
     def update(self, role: str, t: Translation, step: int) -> None:
         """Terms of all losses, backward, one optimizer step; nothing changes once a value was not finite."""
         # For what networks draw themselves, such as dropout: a run that goes on draws the same.
-        torch.manual_seed(hash((self.recipe.train.seed, step, role == "generator")) & 0x7FFFFFFF)
+        of = () if self.world.leads else (self.world.rank,)
+        torch.manual_seed(hash((self.recipe.train.seed, step, role == "generator", *of)) & 0x7FFFFFFF)
         optimizer = self.optimizers[role]
         settings: Optimizer = getattr(self.recipe.optimizers, role)
         optimizer.param_groups[0]["lr"] = settings.rate(step, self.recipe.train.steps)
@@ -78,8 +88,10 @@ class Trainer:
             total = torch.stack([weight * term for weight, term in terms.values()]).sum()
             optimizer.zero_grad(set_to_none=True)
             torch.autograd.backward(total)
-        gradients = [each.grad for each in optimizer.param_groups[0]["params"] if each.grad is not None]
-        self._record(role, {name: term.detach() for name, (_, term) in terms.items()}, gradients)
+        parameters = optimizer.param_groups[0]["params"]
+        found = {name: term.detach() for name, (_, term) in terms.items()}
+        self.world.share(parameters, found)
+        self._record(role, found, [each.grad for each in parameters if each.grad is not None])
         optimizer.found_inf = self.poisoned  # type: ignore[attr-defined]
         if self.device.type == "mps" and self.poisoned.item():
             return  # The fused step of some versions takes no notice of `found_inf` there.

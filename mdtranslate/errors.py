@@ -10,6 +10,7 @@
       NonFiniteError             70    training stopped because a loss or gradient was not finite
       StorageError               74    the disk is full, or a file cannot be written
       InUseError                 75    another process works on the same folder
+      PeerError                  76    of several processes that train together one is gone
       Stopped              130, 143    a signal stopped the run, after it had saved
 
 The message is one line for a person: it names the file, key or plugin and says what would be right.
@@ -67,6 +68,12 @@ class InUseError(MdtranslateError):
     """Another process works on the same folder."""
 
     exit_code = 75
+
+
+class PeerError(MdtranslateError):
+    """Of several processes that train together one is gone."""
+
+    exit_code = 76
 
 
 class Stopped(MdtranslateError):

@@ -23,9 +23,9 @@ from mdtranslate.registry import registry
 class Watch:
     """Shows packing and training. On a terminal one live bar at a time; elsewhere a line now and then."""
 
-    def __init__(self) -> None:
-        self.console = Console(stderr=True, highlight=False)
-        self.live = self.console.is_terminal
+    def __init__(self, *, quiet: bool = False) -> None:
+        self.console = Console(stderr=True, highlight=False, quiet=quiet)
+        self.live = self.console.is_terminal and not quiet
         columns = (
             TextColumn("{task.description}"),
             BarColumn(20),

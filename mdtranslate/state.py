@@ -47,8 +47,12 @@ def save(run: RunFolder, trainer: Trainer, step: int, identity: Mapping[str, str
         shutil.rmtree(run.checkpoints / f"{old:06d}")
 
 
-def restore(run: RunFolder, trainer: Trainer, identity: Mapping[str, str], say: Callable[[str], None]) -> int:
+def restore(
+    run: RunFolder, trainer: Trainer, identity: Mapping[str, str], say: Callable[[str], None], *, tidy: bool = True
+) -> int:
     """Puts a trainer into the newest sound checkpoint of a run; the step to go on from, 0 where there is none.
+
+    `tidy`: takes back what was logged after it, and damaged checkpoints, which is for one process to do.
 
     A damaged checkpoint is named and the one before it taken: what follows is the same, only later. Raises
     `CheckpointError` where none is sound, or where the data is not what the run was trained on.
@@ -75,8 +79,9 @@ def restore(run: RunFolder, trainer: Trainer, identity: Mapping[str, str], say: 
         trainer.counts = dict(facts["counts"])
         # In the order of the counts, which is the log's; safetensors sorts its keys.
         trainer.sums = {name: tensors["sums"][name].to(trainer.device) for name in trainer.counts}
-        run.cut_log(facts["log_bytes"])
-        for damaged in _steps(run):
+        if tidy:
+            run.cut_log(facts["log_bytes"])
+        for damaged in _steps(run) if tidy else ():
             if damaged > step:  # They would count among the newest when older ones are removed.
                 shutil.rmtree(run.checkpoints / f"{damaged:06d}")
         return step
@@ -87,7 +92,8 @@ def restore(run: RunFolder, trainer: Trainer, identity: Mapping[str, str], say: 
             f"{run.checkpoints}: is empty, so the run cannot go on; a new one can start from its weights "
             f"(train.init={run.path})"
         )
-    run.cut_log(0)
+    if tidy:
+        run.cut_log(0)
     return 0
 
 

@@ -4,30 +4,28 @@ from __future__ import annotations
 
 import signal
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from mdtranslate import checkpoint
 from mdtranslate.config import Recipe
 from mdtranslate.data.augment import Augment
-from mdtranslate.data.batches import Batches
+from mdtranslate.data.feed import Feed
 from mdtranslate.data.images import encode_png
-from mdtranslate.data.pack import Packed
-from mdtranslate.data.sources import Source, attributes_of, build_sources, choose, fingerprint
-from mdtranslate.data.truths import find_truths
+from mdtranslate.data.sources import attributes_of, build_sources
 from mdtranslate.device import describe, hardware
 from mdtranslate.engine import Trainer, learn
 from mdtranslate.errors import CheckpointError, MdtranslateError, PluginError, RecipeError, Stopped, StorageError
 from mdtranslate.evaluation.monitor import Monitor
 from mdtranslate.files import disk, held
 from mdtranslate.grid import sample_grid
-from mdtranslate.interfaces import Split
 from mdtranslate.model import Model
+from mdtranslate.parallel import World
 from mdtranslate.process import peak_memory, signals
 from mdtranslate.progress import Watch, tensorboard, typed
 from mdtranslate.recipes import Resolved
@@ -36,33 +34,43 @@ from mdtranslate.state import restore, save, saved_step
 from mdtranslate.translator import Translator
 
 
-def start(resolved: Resolved, out: Path | None, device: torch.device) -> Path:
-    """Trains a new run and returns its folder. Nothing is made on disk before the data and networks are ready."""
-    if out is not None:
+def start(resolved: Resolved, out: Path | None, world: World) -> None:
+    """Trains a new run. Nothing is made on disk before the data and networks are ready."""
+    if out is not None and world.leads:
         refuse_taken(out)  # Now, not only after minutes of packing.
-    with Watch() as watch:
-        job = Job(resolved, device, watch)
+    with Watch(quiet=not world.leads) as watch:
+        job = Job(resolved, world, watch)
         job.take_over()
         job.open_data()
+        if not world.leads:
+            job.follow(0)
+            return
         run = RunFolder.create(resolved.name, out)
         with held(run.path):
             run.begin(resolved, job.machine)
             job.train(run, 0)
-    return run.path
 
 
-def go_on(run: RunFolder, resolved: Resolved, device: torch.device) -> None:
+def go_on(run: RunFolder, resolved: Resolved, world: World) -> None:
     """Goes on where a run stopped; ends in the same bits as one that never stopped, on the same machine."""
-    with Watch() as watch, held(run.path):
-        run.sweep()
-        job = Job(resolved, device, watch)
+    with Watch(quiet=not world.leads) as watch, held(run.path) if world.leads else nullcontext():
+        if world.leads:
+            run.sweep()
+        job = Job(resolved, world, watch)
         job.open_data()
-        step = restore(run, job.trainer, job.identity, watch.say)
+        if world.leads:
+            step = restore(run, job.trainer, job.feed.identity, watch.say)
+        world.barrier()  # What is damaged is gone then.
+        if not world.leads:
+            step = restore(run, job.trainer, job.feed.identity, watch.say, tidy=False)
         if step > resolved.recipe.train.steps:
             raise RecipeError(f"train.steps={resolved.recipe.train.steps}: {run.path} is at step {step} already")
-        run.write_recipe(resolved)
         if step == 0:
             job.take_over()
+        if not world.leads:
+            job.follow(step)
+            return
+        run.write_recipe(resolved)
         if step >= resolved.recipe.train.steps:
             # A kill between the last checkpoint and the end leaves these behind; they follow from the checkpoint.
             job.finish(run, step)
@@ -78,9 +86,11 @@ def go_on(run: RunFolder, resolved: Resolved, device: torch.device) -> None:
 class Job:
     """One run in this process. What a recipe gets wrong is said when it is made, before any picture is read."""
 
-    def __init__(self, resolved: Resolved, device: torch.device, watch: Watch) -> None:
-        self.name, self.recipe, self.device, self.watch = resolved.name, resolved.recipe, device, watch
+    def __init__(self, resolved: Resolved, world: World, watch: Watch) -> None:
+        self.name, self.recipe, self.world, self.watch = resolved.name, resolved.recipe, world, watch
+        self.device = device = world.device
         recipe: Recipe = resolved.recipe
+        world.part(recipe.data.batch_size)
         if recipe.train.tensorboard and find_spec("tensorboard") is None:
             raise PluginError("train.tensorboard=true needs TensorBoard: pip install 'mdtranslate[tensorboard]'")
         self.augment = Augment.build(recipe.data.augment, recipe.data.cached_size)
@@ -97,7 +107,8 @@ class Job:
             name: choice.build(encoder=self.model.encoder, image_size=recipe.data.image_size).to(device)
             for name, choice in recipe.losses.items()
         }
-        self.trainer = Trainer(recipe, self.model, losses, device)
+        self.trainer = Trainer(recipe, self.model, losses, device, world)
+        self.feed = Feed(recipe, self.sources, self.model.encoder, watch.packing)
         for note in (*(network.note for network in self.model.networks.values()), recipe.data.note):
             if note:
                 watch.say(note)
@@ -105,12 +116,15 @@ class Job:
     @property
     def machine(self) -> dict[str, Any]:
         """What speed, and the last bits of results, depend on."""
-        return {**hardware(self.device), "precision": self.trainer.precision}
+        return {**hardware(self.device), "precision": self.trainer.precision, "processes": self.world.size}
 
     def open_data(self) -> None:
         """Brings the pictures into the cache, which may take long, and opens it."""
-        self.batches, self.identity = self._data()
-        self.samples = self._sample_pictures()
+        with self.world.one_first():
+            self.batches = self.feed.batches(self.device, self.augment, self.world.part(self.recipe.data.batch_size))
+        if not self.world.leads:
+            return
+        self.samples = self.feed.samples(self.watch.say)
         self.monitor = Monitor(self.sources, self.model.encoder, self.recipe, self.device, self.watch.packing)
         if self.recipe.train.check_every:
             _ = self.monitor.trials  # What cannot be read is said before anything is trained.
@@ -118,14 +132,15 @@ class Job:
     def train(self, run: RunFolder, step: int) -> None:
         """The loop, with everything that a run keeps. Signals save first; whatever ends it, `status.json` says so."""
         steps = self.recipe.train.steps
-        if listed := run.list_left_out(self.left_out):
-            self.watch.say(f"{len(self.left_out)} pictures cannot be read and are left out; {listed} lists them")
+        if listed := run.list_left_out(self.feed.left_out):
+            self.watch.say(f"{len(self.feed.left_out)} pictures cannot be read and are left out; {listed} lists them")
         how = self.trainer.precision
-        self.watch.say(f"training {self.name} in {run.path} on {describe(self.device)}, {how}, step {step} to {steps}")
+        on = describe(self.device) if self.world.size == 1 else f"{self.world.size} x {describe(self.device)}"
+        self.watch.say(f"training {self.name} in {run.path} on {on}, {how}, step {step} to {steps}")
         run.status("running", step, steps)
         try:
             with (
-                signals() as caught,
+                self._heard(),
                 tensorboard(run.path / "tensorboard", step, self.recipe.train.tensorboard) as board,
             ):
                 if step == 0:
@@ -134,7 +149,7 @@ class Job:
                     self._begin_looks(run, step)
                 self._stamp = time.monotonic()
                 self.watch.training(step, steps, {})
-                learn(self.trainer, self.batches, step, lambda done: self._keep(run, done, board, caught))
+                learn(self.trainer, self.batches, step, lambda done: self._keep(run, done, board))
         except BaseException as error:
             state = "stopped" if isinstance(error, Stopped | KeyboardInterrupt) else "failed"
             said = str(error) if isinstance(error, MdtranslateError) else repr(error)
@@ -144,9 +159,27 @@ class Job:
         run.status("done", steps, steps)
         self._farewell(run)
 
-    def _keep(self, run: RunFolder, done: int, board: Any, caught: list[int]) -> None:
+    @contextmanager
+    def _heard(self) -> Iterator[None]:
+        with signals() as self.world.caught:
+            yield
+
+    def follow(self, step: int) -> None:
+        """The loop of a process that trains along and keeps nothing."""
+
+        def checked(done: int) -> None:
+            train = self.recipe.train
+            if 0 in (done % train.log_every, done % train.save_every) or done == train.steps:
+                self.trainer.check_finite(done)  # As the one that writes: all end there.
+            if self.world.ending and done < train.steps:
+                raise Stopped("", self.world.signal)
+
+        with self._heard():
+            learn(self.trainer, self.batches, step, checked)
+
+    def _keep(self, run: RunFolder, done: int, board: Any) -> None:
         """What is due after `done` steps: log, progress, checkpoint, samples; and the end where a signal came."""
-        train, losses = self.recipe.train, dict[str, float]()
+        train, losses, ending = self.recipe.train, dict[str, float](), self.world.ending
         last = done == train.steps
         if done % train.log_every == 0 or last:
             self.trainer.check_finite(done)
@@ -161,14 +194,14 @@ class Job:
         self.watch.training(done, train.steps, losses)
         if train.check_every and done % train.check_every == 0:
             self._check(run, done, board)
-        if done % train.save_every == 0 or last or caught:
+        if done % train.save_every == 0 or last or ending:
             self._save(run, done)
         if done % train.sample_every == 0 or last:
             self._draw(run, done, board)
-        if caught and not last:
-            name = signal.Signals(caught[0]).name
+        if ending and not last:
+            name = signal.Signals(self.world.signal).name
             said = f"stopped by {name} and saved at step {done}. To go on: {typed('run', run.path)}"
-            raise Stopped(said, caught[0])
+            raise Stopped(said, self.world.signal)
 
     def _begin_looks(self, run: RunFolder, step: int) -> None:
         if step == 0:
@@ -230,50 +263,9 @@ class Job:
             trained={"recipe": self.name, "step": step},
         )
 
-    def _data(self) -> tuple[Batches, dict[str, str]]:
-        """The training pictures in the cache, and the identity of each dataset."""
-        data, pixels, labels, identity, parts = self.recipe.data, [], [], {}, []
-        self.left_out: list[str] = []
-        for source in self.sources:
-            records = source.records(Split.TRAIN)
-            packed = source.pack(records, data.cached_size, "train", self.watch.packing)
-            self._note_left_out(source, packed)
-            parts.append((source, packed.of(records)))
-            own = source.labels(packed.of(records), self.model.encoder)
-            pixels.append(packed.pixels)
-            labels.append(own)
-            identity[source.name] = fingerprint(packed, own)
-        encoder, truths = self.model.encoder, None
-        if data.targets == "paired":
-            truths = find_truths(parts, encoder, data.cached_size, self.watch.packing)
-            for source, packed in zip(self.sources, truths.packed, strict=True):
-                self._note_left_out(source, packed)
-                identity[f"{source.name}, edited"] = fingerprint(packed, truths.labels)
-        seed = self.recipe.train.seed
-        return Batches(pixels, labels, encoder, data, seed, self.device, self.augment, truths), identity
-
-    def _sample_pictures(self) -> list[tuple[Any, torch.Tensor]]:
-        """The pictures of the sample grids: the first of each dataset that it does not train on, shared out evenly."""
-        found, rows, data = [], self.recipe.train.sample_pictures, self.recipe.data
-        for number, source in enumerate(self.sources):
-            share = rows // len(self.sources) + (number < rows % len(self.sources))
-            records, packed = source.shown(data.image_size, self.watch.packing)
-            self._note_left_out(source, packed)
-            if not source.listed(Split.VAL):
-                self.watch.say(f"{source.name}: has no val split; samples and looks show pictures that it trains on")
-            if places := choose(list(map(source.labelled, records)), share):
-                shown = [records[place] for place in places]
-                found.append((packed.pixels[places], source.labels(shown, self.model.encoder)))
-        return found
-
-    def _note_left_out(self, source: Source, packed: Packed) -> None:
-        reasons = (f"{source.name}: {reason}" for reason in packed.left_out.values())
-        self.left_out += [each for each in reasons if each not in self.left_out]
-
     def _draw(self, run: RunFolder, step: int, board: Any) -> None:
         self.trainer.check_finite(step)
-        pictures = torch.cat([torch.from_numpy(pixels.copy()) for pixels, _ in self.samples]).numpy()
-        grid = sample_grid(self.translator(step), pictures, torch.cat([labels for _, labels in self.samples]))
+        grid = sample_grid(self.translator(step), *self.samples)
         with disk(run.samples):
             run.samples.mkdir(exist_ok=True)
         encode_png(np.asarray(grid), run.samples / f"{step:06d}.png")
@@ -282,7 +274,7 @@ class Job:
 
     def _save(self, run: RunFolder, step: int) -> None:
         self.trainer.check_finite(step)
-        save(run, self.trainer, step, self.identity)
+        save(run, self.trainer, step, self.feed.identity)
         self.translator(step).save(run.translator)
         run.status("running", step, self.recipe.train.steps)
 

@@ -24,13 +24,14 @@ def command(recipe: str, overrides: tuple[str, ...], out: Path | None, device: s
 
     from mdtranslate.device import pick_device
     from mdtranslate.doctor.examine import examine, show
+    from mdtranslate.parallel import World
     from mdtranslate.progress import Watch
     from mdtranslate.recipes import resolve
     from mdtranslate.training import Job
 
     resolved = resolve(recipe, overrides)
     with Watch() as watch:
-        job = Job(resolved, pick_device(device), watch)
+        job = Job(resolved, World(pick_device(device)), watch)
         job.take_over()
         report = examine(job, out or Path("doctor") / resolved.name)
     if as_json:

@@ -18,7 +18,8 @@ import click
 def command(recipe: str, overrides: tuple[str, ...], out: Path | None, device: str, dry_run: bool) -> None:
     """Train RECIPE: a recipe's name, a .toml file, or the folder of a run to go on with.
 
-    KEY=VALUE changes a setting, such as train.steps=1000 or generator.channels=32.
+    KEY=VALUE changes a setting, such as train.steps=1000 or generator.channels=32. Of several GPUs:
+    torchrun --nproc-per-node 8 -m mdtranslate run RECIPE
     """
     from mdtranslate.errors import RecipeError
     from mdtranslate.recipes import resolve
@@ -43,10 +44,11 @@ def command(recipe: str, overrides: tuple[str, ...], out: Path | None, device: s
         click.echo(resolved.explain())
         return
 
-    from mdtranslate.device import pick_device
+    from mdtranslate.parallel import joined
     from mdtranslate.training import go_on, start
 
-    if run is None:
-        start(resolved, out, pick_device(device))
-    else:
-        go_on(run, resolved, pick_device(device))
+    with joined(device) as world:
+        if run is None:
+            start(resolved, out, world)
+        else:
+            go_on(run, resolved, world)

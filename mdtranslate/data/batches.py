@@ -55,12 +55,15 @@ class Batches:
         device: torch.device,
         augment: Augment | None = None,
         truths: Truths | None = None,
+        part: slice = slice(None),
     ) -> None:
         """`pixels`: per dataset, [N, S, S, 3]; `labels`: per dataset, [N, L]; `truths` for `data.targets=paired`.
 
+        `part`: of each batch, what this one of several processes takes.
+
         Raises `RecipeError` for settings that the data do not allow.
         """
-        self.augment, self.truths = augment, truths
+        self.augment, self.truths, self.part = augment, truths, part
         self.pictures, self.labels = Pictures(pixels), torch.cat(list(labels))
         self.encoder, self.settings, self.seed, self.device = encoder, settings, seed, device
         self._pairs = Pairs(self.labels, encoder, seed) if settings.targets == "pairs" else None
@@ -132,7 +135,10 @@ class Batches:
         noise = rng.standard_normal((count, NOISE), np.float32)
         uniform = rng.random(count, np.float32)
         seeds = None if self.augment is None else rng.integers(0, 2**32, count, np.uint32)
-        return _Draw(index, top, left, flip, source, target, noise, uniform, seeds, truths)
+        drawn = _Draw(index, top, left, flip, source, target, noise, uniform, seeds, truths)
+        if self.part == slice(None):
+            return drawn
+        return _Draw._make(None if each is None else each[self.part] for each in drawn)
 
 
 def normalise(pictures: Tensor) -> Tensor:

@@ -1,0 +1,71 @@
+"""The pictures of a run: the batches that it trains on, and those that it shows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mdtranslate.config import Recipe
+from mdtranslate.data.augment import Augment
+from mdtranslate.data.batches import Batches
+from mdtranslate.data.pack import Packed
+from mdtranslate.data.sources import Progress, Source, choose, fingerprint
+from mdtranslate.data.truths import find_truths
+from mdtranslate.interfaces import LabelEncoder, Split
+
+
+class Feed:
+    """Brings what a recipe names into the cache, which may take long, and opens it."""
+
+    def __init__(self, recipe: Recipe, sources: Sequence[Source], encoder: LabelEncoder, progress: Progress) -> None:
+        self.recipe, self.sources, self.encoder, self.progress = recipe, sources, encoder, progress
+        self.left_out: list[str] = []
+        """Pictures that cannot be read, and why."""
+        self.identity: dict[str, str] = {}
+        """What each dataset is: a run that goes on must find the same."""
+
+    def batches(self, device: torch.device, augment: Augment | None, part: slice = slice(None)) -> Batches:
+        """The training batches, or `part` of each: pictures from the cache, packed first where they are not yet."""
+        data, encoder = self.recipe.data, self.encoder
+        pixels, labels, parts = [], [], []
+        for source in self.sources:
+            records = source.records(Split.TRAIN)
+            packed = source.pack(records, data.cached_size, "train", self.progress)
+            self._note_left_out(source, packed)
+            parts.append((source, packed.of(records)))
+            own = source.labels(packed.of(records), encoder)
+            pixels.append(packed.pixels)
+            labels.append(own)
+            self.identity[source.name] = fingerprint(packed, own)
+        truths = None
+        if data.targets == "paired":
+            truths = find_truths(parts, encoder, data.cached_size, self.progress)
+            for source, packed in zip(self.sources, truths.packed, strict=True):
+                self._note_left_out(source, packed)
+                self.identity[f"{source.name}, edited"] = fingerprint(packed, truths.labels)
+        return Batches(pixels, labels, encoder, data, self.recipe.train.seed, device, augment, truths, part)
+
+    def samples(self, say: Callable[[str], None]) -> tuple[NDArray[np.uint8], Tensor]:
+        """The pictures of the sample grids, [N, S, S, 3], and their labels [N, L].
+
+        The first of each dataset that it does not train on, shared out evenly.
+        """
+        pixels, labels, rows, data = [], [], self.recipe.train.sample_pictures, self.recipe.data
+        for number, source in enumerate(self.sources):
+            share = rows // len(self.sources) + (number < rows % len(self.sources))
+            records, packed = source.shown(data.image_size, self.progress)
+            self._note_left_out(source, packed)
+            if not source.listed(Split.VAL):
+                say(f"{source.name}: has no val split; samples and looks show pictures that it trains on")
+            if places := choose(list(map(source.labelled, records)), share):
+                pixels.append(packed.pixels[places])
+                labels.append(source.labels([records[place] for place in places], self.encoder))
+        return np.concatenate(pixels), torch.cat(labels)
+
+    def _note_left_out(self, source: Source, packed: Packed) -> None:
+        reasons = (f"{source.name}: {reason}" for reason in packed.left_out.values())
+        self.left_out += [each for each in reasons if each not in self.left_out]

@@ -1,0 +1,227 @@
+"""Several processes that train one model, each on its part of every batch (torch.distributed).
+
+`torchrun --nproc-per-node 8 -m mdtranslate run RECIPE`, or `srun` with a task for each GPU, begins them. Each draws the
+same batch and computes its own part of it; gradients and terms are averaged before an optimizer sees them, so weights
+stay equal everywhere. The process of rank 0 alone writes, shows and looks.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, Final
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed import TCPStore
+
+from mdtranslate.device import pick_device
+from mdtranslate.errors import PeerError, RecipeError, Stopped
+
+BEAT: Final = 3.0
+"""Seconds from one sign of life to the next."""
+
+PATIENCE: Final = 40.0
+"""Seconds without one after which a process is taken for lost."""
+
+LOST: Final = "is gone; `mdtranslate run FOLDER` goes on from the last checkpoint, with any number of processes"
+
+
+class World:
+    """The processes that train together, as one of them sees it. One alone sends nothing."""
+
+    def __init__(self, device: torch.device, rank: int = 0, size: int = 1, local: int = 0) -> None:
+        """`local`: its rank among those of its machine."""
+        self.device, self.rank, self.size, self.local = device, rank, size, local
+        self.caught: list[int] = []
+        """Signals that this process has caught."""
+        self._ending = False
+
+    @property
+    def leads(self) -> bool:
+        """Whether it is the one that writes."""
+        return self.rank == 0
+
+    @property
+    def ending(self) -> bool:
+        """Whether all are to stop after this step, since one of them caught a signal."""
+        return self._ending if self.size > 1 else bool(self.caught)
+
+    @property
+    def signal(self) -> int:
+        """The signal that ends it: SIGTERM where another process caught one."""
+        return self.caught[0] if self.caught else int(signal.SIGTERM)
+
+    def part(self, count: int) -> slice:
+        """Which pictures of a batch are its own. Raises `RecipeError` where they cannot be shared out evenly."""
+        if count % self.size:
+            raise RecipeError(f"data.batch_size={count}: {self.size} processes share a multiple of {self.size} evenly")
+        own = count // self.size
+        return slice(self.rank * own, (self.rank + 1) * own)
+
+    def share(self, parameters: Sequence[nn.Parameter], terms: Mapping[str, Tensor]) -> None:
+        """Averages gradients, and the terms of losses, over all processes, in place.
+
+        A parameter that no process used keeps no gradient, as in one process with the whole batch.
+        """
+        if self.size == 1:
+            return
+        # On the processor, so that nothing waits for the GPU: what is used, a bank tells only by the labels.
+        flags = torch.tensor([*(each.grad is not None for each in parameters), bool(self.caught)], dtype=torch.uint8)
+        self._wait(lambda: dist.all_reduce(flags, dist.ReduceOp.MAX))
+        *used, ending = flags.tolist()
+        self._ending = self._ending or bool(ending)
+        gradients = []
+        for parameter, wanted in zip(parameters, used, strict=True):
+            if wanted and parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+            if parameter.grad is not None:
+                gradients.append(parameter.grad)
+        values = [*gradients, *terms.values()]
+        flat = torch.cat([each.reshape(-1) for each in values])
+        self._wait(lambda: dist.all_reduce(flat))
+        flat /= self.size
+        for value, mean in zip(values, flat.split([each.numel() for each in values]), strict=True):
+            value.copy_(mean.view_as(value))
+
+    @contextmanager
+    def one_first(self) -> Iterator[None]:
+        """A block that one process of each machine goes through before the others: it fills the cache."""
+        if self.local:
+            self.barrier()
+        yield
+        if not self.local:
+            self.barrier()
+
+    def barrier(self) -> None:
+        """Waits for all."""
+        if self.size > 1:
+            self._wait(dist.barrier)
+
+    def _wait(self, collective: Callable[[], object]) -> None:
+        try:
+            collective()
+        except RuntimeError as error:  # Whatever the backend calls it; an error of the device is named, too.
+            raise PeerError(f"another process of this training {LOST} ({' '.join(str(error).split())[:200]})") from None
+
+
+@contextmanager
+def joined(device: str) -> Iterator[World]:
+    """This process among those that `torchrun` or `srun` began with it; alone where neither did.
+
+    `device`: as for `--device`; of several processes on a machine each takes a GPU of its own. Raises `RecipeError`.
+    """
+    placed = _placed(os.environ)
+    if placed is None:
+        yield World(pick_device(device))
+        return
+    rank, size, local = placed
+    if device in ("auto", "cuda") and torch.cuda.is_available():
+        if local >= torch.cuda.device_count():
+            raise RecipeError(f"process {local} of this machine has no GPU; it has {torch.cuda.device_count()}")
+        device = f"cuda:{local}"
+    elif device.startswith("cuda:"):
+        raise RecipeError(f"device {device}: of several processes each takes its own GPU; cuda is right")
+    world = World(pick_device(device), rank, size, local)
+    if world.device.type == "cuda":
+        torch.cuda.set_device(world.device)
+    elif world.device.type != "cpu":
+        raise RecipeError(f"device {device}: several processes train on NVIDIA's GPUs or on processors")
+    backend = "cpu:gloo,cuda:nccl" if world.device.type == "cuda" else "gloo"
+    # As long as anybody packs or looks: who is gone is found by signs of life.
+    dist.init_process_group(backend, rank=rank, world_size=size, timeout=timedelta(days=7))
+    pulse = _Pulse(world)
+    try:
+        yield world
+        world.barrier()
+    except Stopped:
+        world.barrier()  # Until rank 0 has saved.
+        raise
+    finally:
+        pulse.stop()
+        dist.destroy_process_group()
+
+
+def _placed(environment: Mapping[str, str]) -> tuple[int, int, int] | None:
+    """Rank, number of processes and rank on this machine; None for one alone.
+
+    `srun` tells them in its own variables, and as much as is needed to meet: the first host of the step. What `sbatch`
+    itself runs has no step, and is alone.
+    """
+    if "RANK" in environment and "WORLD_SIZE" in environment:
+        placed = tuple(int(environment.get(name, "0")) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
+    elif "SLURM_PROCID" in environment and int(environment.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
+        placed = tuple(int(environment[f"SLURM_{name}"]) for name in ("PROCID", "STEP_NUM_TASKS", "LOCALID"))
+        nodes = environment.get("SLURM_STEP_NODELIST", environment.get("SLURM_JOB_NODELIST", "localhost"))
+        os.environ.setdefault("MASTER_ADDR", first_host(nodes))
+        os.environ.setdefault("MASTER_PORT", str(20_000 + int(environment.get("SLURM_JOB_ID", "0")) % 20_000))
+    else:
+        return None
+    rank, size, local = placed
+    return (rank, size, local) if size > 1 else None
+
+
+def first_host(nodes: str) -> str:
+    """The first of a list of hosts as Slurm writes it: `gpu003` of `gpu[003-008,012],login1`."""
+    found = re.match(r"([^\[,]+)(?:\[(\d+)[^\]]*\](\S*))?", nodes)
+    if found is None:
+        raise RecipeError(f"SLURM_STEP_NODELIST={nodes}: names no host")
+    name, number, rest = found.groups()
+    return f"{name}{number or ''}{(rest or '').partition(',')[0]}"
+
+
+class _Pulse:
+    """Signs of life: a thread in each process, so that one that vanishes ends the others within a minute.
+
+    A backend tells of a closed connection at best, and never of a machine that lost its power.
+    """
+
+    def __init__(self, world: World) -> None:
+        self.world, self.ended = world, threading.Event()
+        port: list[Any] = [None]
+        host = os.environ["MASTER_ADDR"]
+        if world.leads:
+            self.store = TCPStore(host, 0, is_master=True, wait_for_workers=False)
+            port = [self.store.port]
+        dist.broadcast_object_list(port, src=0, device=torch.device("cpu"))
+        if not world.leads:
+            self.store = TCPStore(host, port[0], is_master=False)
+        self.thread = threading.Thread(target=self._watch, daemon=True)
+        self.thread.start()
+
+    def stop(self) -> None:
+        """Nobody is missed any more."""
+        self.ended.set()
+        self.thread.join(2 * BEAT)
+
+    def _watch(self) -> None:
+        world = self.world
+        watched = [rank for rank in range(world.size) if rank != world.rank] if world.leads else [0]
+        seen = {rank: (-1, time.monotonic()) for rank in watched}
+        while not self.ended.wait(BEAT):
+            try:
+                self.store.add(str(world.rank), 1)
+                counts = {rank: self.store.add(str(rank), 0) for rank in watched}
+            except RuntimeError:  # The store is rank 0's.
+                self._give_up(0)
+                return
+            now = time.monotonic()
+            for rank, count in counts.items():
+                if count != seen[rank][0]:
+                    seen[rank] = count, now
+                elif now - seen[rank][1] > PATIENCE:
+                    self._give_up(rank)
+
+    def _give_up(self, rank: int) -> None:
+        if self.ended.wait(BEAT):  # It may have ended as this one does.
+            return
+        print(f"error: process {rank} of {self.world.size} {LOST}", file=sys.stderr, flush=True)
+        os._exit(PeerError.exit_code)  # The main thread may wait in the backend, where no exception reaches it.

@@ -1,0 +1,159 @@
+"""Several processes train as one does: the same gradients, the same weights, and an end for all when one is lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from mdtranslate.errors import RecipeError
+from mdtranslate.parallel import World, _placed, first_host
+
+BRIEF = [
+    *("datasets.avatars.train=24", "datasets.avatars.val=8", "datasets.avatars.test=8", "data.image_size=32"),
+    *("data.batch_size=8", "train.check_every=4", "train.log_every=2", "train.save_every=2", "data.workers=0"),
+    *("generator.channels=4", "discriminator.channels=4"),
+]
+STARGAN = ["stargan", *BRIEF, "train.critic_steps=2", "generator.blocks=1", "discriminator.layers=3"]
+BANKS = [f"{role}.of.channels=4" for role in ("generator", "discriminator")]
+BANK = ["diat", *BRIEF[:6], *BRIEF[6:-2], *BANKS, "generator.of.blocks=1", "discriminator.of.layers=2"]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("home")
+
+
+def begin(home: Path, *words: str, size: int = 2) -> list[subprocess.Popen[str]]:
+    """`mdtranslate run ...` in so many processes, as torchrun begins them."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "mdtranslate", "run", *words, "--device", "cpu"]
+    found = []
+    for rank in range(size):
+        place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": size, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+        environment = {**os.environ, **({name: str(value) for name, value in place.items()} if size > 1 else {})}
+        found.append(subprocess.Popen(command, cwd=home, env=environment, stderr=subprocess.PIPE, text=True))
+    return found
+
+
+def run(home: Path, *words: str, size: int = 2) -> list[str]:
+    """What each process said, once all have ended well."""
+    processes = begin(home, *words, size=size)
+    said = [each.communicate(timeout=240)[1] for each in processes]
+    assert [each.returncode for each in processes] == [0] * size, said
+    return said
+
+
+def weights(run: Path, step: int) -> dict[str, torch.Tensor]:
+    return load_file(run / f"checkpoints/{step:06d}/networks.safetensors")
+
+
+def far(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> float:
+    assert one.keys() == other.keys()
+    return max(float((one[key].double() - other[key].double()).abs().max()) for key in one)
+
+
+@pytest.mark.parametrize("recipe", [STARGAN, BANK], ids=["stargan", "a bank of which part of a batch asks part"])
+def test_two_processes_train_as_one(home: Path, recipe: list[str]) -> None:
+    name = recipe[0]
+    run(home, *recipe, "train.steps=4", "--out", f"{name}-one", size=1)
+    first, second = run(home, *recipe, "train.steps=4", "--out", f"{name}-two")
+    assert "2 x cpu" in first and not second, "one speaks for both"
+    one, two = (
+        [json.loads(line) for line in (home / f"{name}-{which}/log.jsonl").read_text().splitlines()]
+        for which in ("one", "two")
+    )
+    assert [line.keys() for line in one] == [line.keys() for line in two]
+    for mine, theirs in zip(one, two, strict=True):
+        for key in mine:
+            if key.startswith(("discriminator/", "generator/")):
+                assert theirs[key] == pytest.approx(mine[key], rel=1e-3, abs=1e-4), key
+    # Adam makes much of rounding where gradients are next to nothing; a step is of the learning rate, 1e-3 and less.
+    assert far(weights(home / f"{name}-one", 2), weights(home / f"{name}-two", 2)) < 2e-3
+    # Gone on with by one process, and by two again.
+    run(home, f"{name}-two", "train.steps=6", size=1)
+    run(home, f"{name}-two", "train.steps=8")
+    assert json.loads((home / f"{name}-two/status.json").read_text())["step"] == 8
+    assert len((home / f"{name}-two/timing.jsonl").read_text().splitlines()) >= 4
+
+
+def test_a_signal_to_one_saves_and_ends_all(home: Path) -> None:
+    processes = begin(home, *STARGAN, "train.steps=100000", "train.check_every=0", "--out", "told")
+    wait_for(home / "told/checkpoints/000002")
+    processes[1].send_signal(signal.SIGTERM)
+    said = [each.communicate(timeout=60)[1] for each in processes]
+    assert [each.returncode for each in processes] == [143, 143], said
+    status = json.loads((home / "told/status.json").read_text())
+    assert status["state"] == "stopped" and (home / f"told/checkpoints/{status['step']:06d}").exists()
+    assert "stopped by SIGTERM and saved" in said[0]
+
+
+@pytest.mark.parametrize("lost", [0, 1])
+def test_a_lost_process_ends_the_others_within_a_minute(home: Path, lost: int) -> None:
+    name = f"lost-{lost}"
+    processes = begin(home, *STARGAN, "train.steps=100000", "train.check_every=0", "--out", name)
+    wait_for(home / name / "checkpoints/000002")
+    processes[lost].kill()
+    began = time.monotonic()
+    _, said = processes[1 - lost].communicate(timeout=60)
+    assert processes[1 - lost].returncode == 76 and time.monotonic() - began < 60
+    assert "is gone; `mdtranslate run FOLDER` goes on from the last checkpoint" in said and "Traceback" not in said
+    processes[lost].communicate(timeout=10)
+
+
+def test_a_stopped_process_is_missed(home: Path) -> None:
+    """As a machine that hangs: nothing closes its connections."""
+    processes = begin(home, *STARGAN, "train.steps=100000", "train.check_every=0", "--out", "hangs")
+    wait_for(home / "hangs/checkpoints/000002")
+    processes[1].send_signal(signal.SIGSTOP)
+    try:
+        _, said = processes[0].communicate(timeout=60)
+    finally:
+        processes[1].kill()
+        processes[1].communicate(timeout=10)
+    assert processes[0].returncode == 76 and "error: process 1 of 2 is gone" in said
+
+
+def wait_for(path: Path) -> None:
+    for _ in range(1200):
+        if path.exists():
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"{path} never came")
+
+
+def test_what_cannot_be_shared_is_refused(home: Path) -> None:
+    processes = begin(home, *STARGAN, "data.batch_size=5", "--out", "odd")
+    said = [each.communicate(timeout=60)[1] for each in processes]
+    assert processes[0].returncode == 2, said
+    assert "data.batch_size=5: 2 processes share a multiple of 2 evenly" in said[0] and not (home / "odd").exists()
+    assert World(torch.device("cpu"), 1, 4).part(8) == slice(2, 4)
+    with pytest.raises(RecipeError, match="share a multiple of 3"):
+        World(torch.device("cpu"), 0, 3).part(16)
+
+
+def test_where_a_process_stands_is_read_from_torchrun_or_slurm(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    assert _placed({}) is None
+    assert _placed({"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0"}) is None
+    assert _placed({"RANK": "5", "WORLD_SIZE": "8", "LOCAL_RANK": "1"}) == (5, 8, 1)
+    slurm = {"SLURM_PROCID": "3", "SLURM_LOCALID": "1", "SLURM_JOB_ID": "77", "SLURM_NTASKS": "4"}
+    assert _placed(slurm) is None, "what sbatch runs itself is alone"
+    assert _placed({**slurm, "SLURM_STEP_NUM_TASKS": "4", "SLURM_STEP_NODELIST": "gpu[03-04]"}) == (3, 4, 1)
+    assert os.environ["MASTER_ADDR"] == "gpu03" and 20_000 <= int(os.environ["MASTER_PORT"]) < 40_000
+    for name in ("MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name)
+    assert first_host("gpu[003-008,012],login1") == "gpu003" and first_host("one,two") == "one"
+    assert first_host("node[1-2]-ib") == "node1-ib"
