@@ -39,7 +39,7 @@ class Choice(Generic[C]):
         """
         try:
             return self.component(self.config, **context)  # type: ignore[call-arg]
-        except RecipeError as error:  # Of a component inside it.
+        except RecipeError as error:  # Of a component inside it, mostly.
             raise RecipeError(f"{self.kind} {self.name!r}: {error}") from error
         except MdtranslateError:
             raise

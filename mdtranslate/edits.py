@@ -30,14 +30,14 @@ class Edits:
     def table(self) -> dict[str, tuple[str, ...]]:
         """Every name that can be set, with its values."""
         return {
-            self._name(number, attribute.name): tuple(map(spell, attribute.allowed))
+            self.name(number, attribute.name): tuple(map(spell, attribute.allowed))
             for number, own in enumerate(self.encoder.attributes)
             for attribute in own
         }
 
     def write(self, number: int, change: Mapping[str, Value]) -> str:
         """A change of a picture of dataset `number`: `hair=Blond_Hair,Eyeglasses=yes`."""
-        return ",".join(f"{self._name(number, name)}={spell(value)}" for name, value in change.items())
+        return ",".join(f"{self.name(number, name)}={spell(value)}" for name, value in change.items())
 
     def read(self, given: Mapping[str, Value], dataset: str | None = None) -> dict[int, dict[str, Value]]:
         """The values that are meant, by the number of their dataset; `dataset` is the first one to look in.
@@ -85,17 +85,22 @@ class Edits:
         A value that the picture has already is among them: that it stays as it is, is worth seeing too. Of a yes/no
         attribute of which `before` tells nothing, both values are.
         """
-        changes: dict[str, dict[str, Value]] = {}
-        for change in self.encoder.edits({}, number):
-            ((name, value),) = change.items()
-            values: list[Value] = [value]
-            if isinstance(value, bool):
-                values = [not before[name]] if name in before else [True, False]
-            for each in values:
-                changes[self.write(number, {name: each})] = {name: each}
-        return list(changes.values())
+        return [
+            change
+            for change in self.encoder.edits({}, number)
+            if not any(isinstance(value, bool) and before.get(name) == value for name, value in change.items())
+        ]
 
-    def _name(self, number: int, attribute: str) -> str:
+    def everywhere(self, known: Mapping[int, Mapping[str, Value]]) -> dict[int, dict[str, Value]]:
+        """What is known of a picture by dataset, with what datasets share in each that labels it."""
+        shared = {name: value for own in known.values() for name, value in own.items() if name in self.encoder.shared}
+        return {
+            number: {**{each.name: shared[each.name] for each in own if each.name in shared}, **known.get(number, {})}
+            for number, own in enumerate(self.encoder.attributes)
+        }
+
+    def name(self, number: int, attribute: str) -> str:
+        """What an attribute of a dataset is called."""
         several = len(self._owners[attribute]) > 1 and attribute not in self.encoder.shared
         return f"{self.encoder.datasets[number]}.{attribute}" if several else attribute
 
@@ -112,6 +117,6 @@ class Edits:
         if first in owners:
             owners = [number for number in owners if number == first]
         if len(owners) > 1 and word not in self.encoder.shared:
-            names = " and ".join(self._name(number, word) for number in owners)
+            names = " and ".join(self.name(number, word) for number in owners)
             raise RecipeError(f"{word!r} can be {names}; name one, or the dataset")
         return owners[0], next(each for each in self.encoder.attributes[owners[0]] if each.name == word)

@@ -45,7 +45,7 @@ class Trainer:
         self.precision = pick_precision(recipe.train.precision, device)
         self.networks: dict[str, nn.Module] = {**model.networks}
         needing = ["discriminator"] if self.discriminator.needs_truth else []
-        needing += [f"losses.{name}" for name, loss in losses.items() if loss.needs_truth]
+        needing += [f"losses.{name}" for name, loss in losses.items() if loss.needs_truth and loss.config.weight != 0]
         if needing and recipe.data.targets != "paired":
             raise RecipeError(f"{needing[0]}: compares with true pictures; data.targets=paired brings them")
         self.average = deepcopy(model.generator).requires_grad_(False) if recipe.train.ema is not None else None

@@ -21,7 +21,7 @@ from typing import Any, Final
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed import TCPStore
+from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 from mdtranslate.device import pick_device
 from mdtranslate.errors import PeerError, RecipeError, Stopped
@@ -89,7 +89,7 @@ class World:
         flat = torch.cat([each.reshape(-1) for each in values])
         self._wait(lambda: dist.all_reduce(flat))
         flat /= self.size
-        for value, mean in zip(values, flat.split([each.numel() for each in values]), strict=True):
+        for value, mean in zip(values, torch.split(flat, [each.numel() for each in values]), strict=True):
             value.copy_(mean.view_as(value))
 
     @contextmanager

@@ -9,9 +9,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -115,15 +113,3 @@ def typed(command: str, *arguments: object) -> str:
     program = "mdtranslate" if shutil.which("mdtranslate") or not sys.argv[0].endswith("mdtranslate") else sys.argv[0]
     files = (word for file in registry().files for word in ("--plugin", str(file)))
     return shlex.join([program, *files, command]) + "".join(f" {each}" for each in arguments)
-
-
-@contextmanager
-def tensorboard(folder: Path, step: int, wanted: bool) -> Iterator[Any]:
-    """TensorBoard's writer, or None. What was logged after `step`, from which the run goes on, is taken back."""
-    if not wanted:
-        yield None
-        return
-    from torch.utils.tensorboard import SummaryWriter
-
-    with SummaryWriter(str(folder), purge_step=step + 1) as board:
-        yield board

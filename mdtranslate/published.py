@@ -120,4 +120,4 @@ def _attribute(word: str) -> Attribute:
 def _first_line(error: Exception) -> str:
     """What torch says where it says something; of bytes that mean nothing it raises what happens to be wrong first."""
     said = str(error).strip().splitlines() if isinstance(error, RuntimeError | OSError | EOFError) else []
-    return said[0].partition(". ")[0] if said else "its bytes are no such file"
+    return said[0].partition(". ")[0] if said and "enforce fail" not in said[0] else "its bytes are no such file"

@@ -129,7 +129,8 @@ def _parse(text: str, giver: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     key = key.strip()
     if not equals or not all(key.split(".")):
-        raise RecipeError(f"{text!r} is no override: write key=value, such as train.steps=1000")
+        given = "" if giver == COMMAND_LINE else f"{giver}: "
+        raise RecipeError(f"{given}{text!r} is no override: write key=value, such as train.steps=1000")
     if not text.isascii() and text.encode("utf-8", "replace").decode() != text:
         raise RecipeError(f"{giver}: {text!r} is not UTF-8, which recipes are written in")
     try:

@@ -27,9 +27,9 @@ from mdtranslate.grid import sample_grid
 from mdtranslate.model import Model
 from mdtranslate.parallel import World
 from mdtranslate.process import peak_memory, signals
-from mdtranslate.progress import Watch, tensorboard, typed
+from mdtranslate.progress import Watch, typed
 from mdtranslate.recipes import Resolved
-from mdtranslate.runfolder import RunFolder, refuse_taken
+from mdtranslate.runfolder import RunFolder, refuse_taken, tensorboard
 from mdtranslate.state import restore, save, saved_step
 from mdtranslate.translator import Translator
 

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
+from shlex import quote
 from typing import Any, Literal
 
 import numpy as np
@@ -99,8 +100,8 @@ class Translator:
             label = self.encoder.encode({}, number)[None]
             try:
                 self.infer(torch.zeros(1, 3, self.image_size, self.image_size), label)
-            except RecipeError:
-                told |= {self.words.write(number, {each.name: each.allowed[0]}): None for each in own}
+            except Exception:  # Whatever a discriminator raises that is asked of an unknown domain, it tells nothing.
+                told |= {quote(f"{self.words.name(number, each.name)}=VALUE"): None for each in own}
         return " ".join(["PHOTO --all", *(f"--from {each}" for each in told)])
 
     def edits(self) -> dict[str, tuple[str, ...]]:
@@ -199,10 +200,11 @@ class Translator:
     ) -> dict[str, Image.Image]:
         """Every change of one attribute of a picture, by what it is (`hair=Blond_Hair`); arguments as for a call.
 
-        Each value of an exclusive attribute, the opposite of each yes/no one; of all datasets, or of `dataset`.
+        Each value of an exclusive attribute, the opposite of each yes/no one (both where it is not known what it is);
+        of all datasets, or of `dataset`.
         """
         numbers = range(len(self.encoder.datasets)) if dataset is None else [self.words.number(dataset)]
-        known, pixels = self.words.read(source or {}, dataset), _pixels(image)
+        known, pixels = self.words.everywhere(self.words.read(source or {}, dataset)), _pixels(image)
         done: dict[str, Image.Image] = {}
         for number in numbers:
             # What datasets share is made once, as of the first.

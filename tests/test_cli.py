@@ -134,6 +134,7 @@ def test_every_error_has_its_exit_code(
         70,
         74,
         75,
+        76,
     }
 
 

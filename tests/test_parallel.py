@@ -34,11 +34,16 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def begin(home: Path, *words: str, size: int = 2) -> list[subprocess.Popen[str]]:
-    """`mdtranslate run ...` in so many processes, as torchrun begins them."""
+    """`mdtranslate run ...` in so many processes."""
+    return spawn(home, "-m", "mdtranslate", "run", *words, "--device", "cpu", size=size)
+
+
+def spawn(home: Path, *words: str, size: int) -> list[subprocess.Popen[str]]:
+    """Python in so many processes, as torchrun begins them."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "mdtranslate", "run", *words, "--device", "cpu"]
+    command = [sys.executable, *words]
     found = []
     for rank in range(size):
         place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": size, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
@@ -62,6 +67,24 @@ def weights(run: Path, step: int) -> dict[str, torch.Tensor]:
 def far(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> float:
     assert one.keys() == other.keys()
     return max(float((one[key].double() - other[key].double()).abs().max()) for key in one)
+
+
+def test_gradients_are_those_of_one_process_with_the_whole_batch(home: Path) -> None:
+    for size in (1, 2):
+        for each in spawn(home, str(Path(__file__).with_name("shared_step.py")), str(home), size=size):
+            _, said = each.communicate(timeout=120)
+            assert each.returncode == 0, said
+    one, *two = (load_file(home / f"{name}.safetensors") for name in ("0-of-1", "0-of-2", "1-of-2"))
+    assert "discriminator.conv2.weight" not in one and "generator.main.0.weight" not in one, "unused, and frozen"
+    assert len(one) > 20 and any(each.abs().max() > 0 for each in one.values())
+    for both in two:
+        assert both.keys() == one.keys()
+        for role in ("discriminator", "generator"):  # The generator's come after a step of the discriminator.
+            mine, theirs = (
+                torch.cat([each.flatten() for name, each in sorted(found.items()) if name.startswith(role)])
+                for found in (one, both)
+            )
+            assert (mine - theirs).norm() / mine.norm() < 2e-6, role
 
 
 @pytest.mark.parametrize("recipe", [STARGAN, BANK], ids=["stargan", "a bank of which part of a batch asks part"])

@@ -30,7 +30,7 @@ def plan(file: Path) -> tuple[list[str], bool]:
     Raises `RecipeError` for a file that cannot be.
     """
     suite = load(file)
-    found, wrong = methods(suite)
+    found, wrong = methods(suite, file)
     check(suite, file, found, wrong)
     lines = [f"{name}: {reason}" for name, reason in wrong.items()]
     for cell in cells(suite, Path()):
@@ -51,7 +51,7 @@ def compare(file: Path, out: Path, device: str, jobs: int, say: Say) -> Results:
     cannot be meant, `InUseError` where another process works on `out`.
     """
     suite = load(file)
-    found, wrong = methods(suite)
+    found, wrong = methods(suite, file)
     check(suite, file, found, wrong)
     for name, reason in wrong.items():
         say(f"{name}: {reason}")
@@ -96,7 +96,12 @@ def check(suite: Suite, file: Path, found: Mapping[str, Meant], wrong: Mapping[s
     theirs.
     """
     if not found:
-        reasons = [f"{file}: {name}: {reason}" for name, reason in wrong.items()]
+        alike = len({*wrong.values()}) == 1 < len(wrong)
+        reasons = [
+            f"{file}: {'every method' if alike else name}: {reason.removeprefix(f'{file.name}: ')}"
+            for name, reason in wrong.items()
+        ]
+        reasons = list(dict.fromkeys(reasons))
         raise RecipeError("\n".join([*reasons, f"{file}: no method can be run"]))
     labelled = {name: {source.name: source.attributes for source in meant.sources} for name, meant in found.items()}
     (first, own), *others = labelled.items()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,6 +11,7 @@ from statistics import fmean
 from typing import Any, Final
 
 from mdtranslate.bench.suite import Cell, Suite
+from mdtranslate.errors import nearest
 from mdtranslate.files import read_json, read_lines
 
 COSTS: Final = ("networks", "parameters", "size", "steps", "minutes", "memory", "pictures/s")
@@ -209,14 +209,14 @@ def _source(there: Mapping[Cell, Mapping[str, Any]]) -> dict[str, Any]:
 def lacking(suite: Suite, cell: Cell) -> Iterator[str]:
     """The columns of the tables that the report of a cell has not, and the nearest that it has."""
     report = read_json(cell.folder / "run" / "evaluation" / "report.json")
-    there = dict(_figures(suite, cell, report))
-    datasets = report["datasets"].values()
-    names = {name for dataset in datasets for figures in dataset["figures"].values() for name in figures}
-    names |= {name.rpartition("/")[2] for name in names}
+    there, names = dict(_figures(suite, cell, report)), {*COSTS}
+    for dataset in report["datasets"].values():
+        own = {name for figures in dataset["figures"].values() for name in figures}
+        names |= own | {name.partition("/")[2] for name in own if name.partition("/")[0] in dataset["edited"]}
     for column in suite.columns:
         if column not in there:
-            near = difflib.get_close_matches(column, names, n=1, cutoff=0.75)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
+            near = nearest(column, names)
+            hint = f"; {near}" if near.startswith("did") else ""
             yield f"no {column}: no metric of the suite gives it on these pictures{hint}"
 
 

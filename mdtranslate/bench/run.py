@@ -20,6 +20,7 @@ import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from statistics import median
 from threading import Lock
 from typing import Any, BinaryIO, Final
@@ -52,6 +53,8 @@ class _Children:
 
     def __init__(self) -> None:
         self.lock, self.running, self.stopped = Lock(), set[subprocess.Popen[bytes]](), False
+        self.said = set[str]()
+        """What one cell has said for all."""
 
     def call(self, words: Sequence[str], environment: Mapping[str, str], out: BinaryIO) -> int:
         """The exit code of a command that writes to `out`."""
@@ -109,11 +112,13 @@ def run_cells(
         try:
             for each in begun:
                 each.result()
-        except BaseException:
+        except BaseException as error:
             for each in begun:
                 each.cancel()
             children.stop()
-            say("stopping: what is trained is saved, and the same words go on with it")
+            if not isinstance(error, Exception):  # Ctrl-C, or a signal.
+                with suppress(OSError):  # Nobody may hear it any more.
+                    say("stopping: runs save what they have, and the same words go on with it")
             raise
     return failed
 
@@ -159,8 +164,10 @@ class _Worker:
             self.say("evaluating")
             self._call("evaluate", str(self.run), *measures(self.suite), "--device", self.device)
             write_json(self.cell.folder / "cell.json", {**facts, "evaluated": measures(self.suite)})
-            for column in lacking(self.suite, self.cell):  # Now, not after hours.
-                self.say(f"columns: {column}")
+            for line in lacking(self.suite, self.cell):  # After the first cell, not at the end of all.
+                if line not in self.children.said:
+                    self.children.said.add(line)
+                    self.say(f"columns: {line}")
             return "evaluated" if trained else "trained and evaluated"
         return "done before"
 

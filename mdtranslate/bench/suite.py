@@ -12,6 +12,7 @@ from pydantic import Field, PositiveInt, ValidationError, model_validator
 from mdtranslate.config import Evaluation, Recipe
 from mdtranslate.data.sources import Source, attributes_of, build_sources
 from mdtranslate.errors import MdtranslateError, RecipeError
+from mdtranslate.evaluation.evaluate import try_metrics
 from mdtranslate.interfaces import Settings
 from mdtranslate.recipes import Resolved, mistakes, read_toml, resolve, toml_value
 
@@ -145,22 +146,27 @@ def measures(suite: Suite) -> list[str]:
     return [f"metrics={toml_value(suite.metrics)}", f"evaluation={toml_value(evaluation)}"]
 
 
-def methods(suite: Suite) -> tuple[Mapping[str, Meant], Mapping[str, str]]:
-    """Each method as it will be run; and what is wrong with those that cannot be meant."""
+def methods(suite: Suite, file: Path) -> tuple[Mapping[str, Meant], Mapping[str, str]]:
+    """Each method as it will be run; and what is wrong with those that cannot be meant. `file`: of the suite."""
     found, wrong = dict[str, Meant](), dict[str, str]()
     for name, method in suite.methods.items():
         try:
             overrides = (*suite.settings, *method.settings, *measures(suite))
-            resolved = resolve(method.recipe, overrides, "the suite's settings")
+            resolved = resolve(method.recipe, overrides, file.name)
             sources = build_sources(resolved.recipe)
             found[name] = Meant(resolved, sources, _networks(resolved.recipe, sources))
+            try_metrics(resolved.recipe, sources)
         except MdtranslateError as error:
+            found.pop(name, None)
             wrong[name] = " ".join(str(error).split())
     return found, wrong
 
 
 def _networks(recipe: Recipe, sources: Sequence[Source]) -> int:
+    """How many generators it trains apart. Raises `RecipeError` also for losses that cannot be built."""
     encoder = recipe.encoder.build(attributes=attributes_of(sources))
+    for choice in recipe.losses.values():
+        choice.build(encoder=encoder, image_size=recipe.data.image_size)
     try:
         count: int = recipe.generator.component.count(recipe.generator.config, encoder)
     except ValueError as error:

@@ -116,7 +116,7 @@ def form(column: str, value: float) -> str:
     if column == "minutes":
         return f"{value:,.1f}"
     if column == "parameters":
-        return f"{value / 1e6:.2f} M" if value >= 10_000 else f"{value:,.0f}"
+        return f"{value / 1e6:.2f} M" if value >= 100_000 else f"{value:,.0f}"
     if column in ("size", "memory"):
         return f"{value / 1e6:,.0f} MB" if value >= 10e6 else f"{value / 1e6:.2g} MB"
     if name.endswith("gain"):

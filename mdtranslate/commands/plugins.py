@@ -24,10 +24,8 @@ def command(kind: str | None, name: str | None, as_json: bool) -> None:
     from mdtranslate.registry import KINDS, registry
 
     kinds = [*KINDS, "recipe"]
-    if kind in ("generator", "discriminator"):
-        raise RecipeError(
-            f"a {kind} is a backbone: mdtranslate plugins {' '.join(['backbone', *filter(None, [name])])}"
-        )
+    if kind in ("generator", "discriminator"):  # What recipes call the two kinds of backbones.
+        kind = "backbone"
     if kind is not None and kind not in kinds:
         raise RecipeError(f"there is no kind of component called {kind!r}: {nearest(kind, kinds)}")
     if kind is None or name is None:

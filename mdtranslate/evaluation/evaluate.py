@@ -22,11 +22,11 @@ from mdtranslate.device import describe
 from mdtranslate.errors import RecipeError
 from mdtranslate.evaluation.classifier import Judged
 from mdtranslate.evaluation.cost import cost
-from mdtranslate.evaluation.judge import Judge, JudgeFeatures, obtain_judge
+from mdtranslate.evaluation.judge import Judge, JudgeFeatures, StandIn, obtain_judge
 from mdtranslate.evaluation.tested import Tested, chunks, prepare, shown
 from mdtranslate.files import disk, write_json
 from mdtranslate.grid import draw_grid
-from mdtranslate.interfaces import Edited, Metric, Split
+from mdtranslate.interfaces import Edited, Metric, Settings, Split
 from mdtranslate.interfaces.dataset import spell
 from mdtranslate.recipes import read_toml, resolve_tree
 from mdtranslate.registry import registry
@@ -122,6 +122,7 @@ def evaluate(run: RunFolder, device: torch.device, overrides: Sequence[str] = ()
     recipe = _recipe(run, overrides)
     translator = Translator.load(run.path, device)
     sources = build_sources(recipe)
+    try_metrics(recipe, sources)
     judge = obtain_judge(sources, recipe.data.image_size, device, progress, recipe.judging)
     judged = Judged(sources)
     results = []
@@ -138,6 +139,13 @@ def evaluate(run: RunFolder, device: torch.device, overrides: Sequence[str] = ()
     report = Report(str(run.path), run.name, describe(device), tuple(results), cost(run, translator))
     write_json(run.path / "evaluation" / "report.json", report.json())
     return report
+
+
+def try_metrics(recipe: Recipe, sources: Sequence[Source]) -> None:
+    """Builds the metrics and throws them away: what is wrong with one is said before anything takes long."""
+    attributes = [each for source in sources for each in source.attributes]
+    for choice in recipe.metrics.values():
+        choice.build(attributes=attributes, judge=StandIn(Settings()))
 
 
 def _recipe(run: RunFolder, overrides: Sequence[str]) -> Recipe:

@@ -91,6 +91,19 @@ class JudgeFeatures(Features):
         return maps
 
 
+class StandIn(Features):
+    """In the judge's place where metrics are built to see whether they can be, before there is one."""
+
+    name = label = "judge"
+    identity = "none yet"
+
+    def forward(self, image: Tensor) -> Tensor:
+        return image.new_zeros(len(image), 1)
+
+    def maps(self, image: Tensor) -> Sequence[Tensor]:
+        return [image.new_zeros(len(image), 1, 1, 1)]
+
+
 def obtain_judge(
     sources: Sequence[Source],
     size: int,

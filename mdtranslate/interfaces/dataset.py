@@ -33,6 +33,12 @@ class Split(StrEnum):
     TEST = "test"
 
     @classmethod
+    def called(cls, word: str) -> Split | None:
+        """What a folder's name or a word of a table means: train, training, val, valid, validation, test or testing."""
+        words = {"train": cls.TRAIN, "val": cls.VAL, "valid": cls.VAL, "validation": cls.VAL, "test": cls.TEST}
+        return words.get(word.lower().removesuffix("ing"))
+
+    @classmethod
     def drawn(cls, key: str, *, val: float, test: float) -> Split:
         """A split at random that depends on `key` alone, so that a picture stays in its own when others are added.
 

@@ -6,19 +6,13 @@ import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from pydantic import Field
 
 from mdtranslate import Attribute, Dataset, Record, Split
-from mdtranslate.data.images import find_pictures, holds_pictures, leftover
+from mdtranslate.data.images import IMAGE_SUFFIXES, find_pictures, holds_pictures, leftover
 from mdtranslate.errors import DataError
-
-SPLITS: Final = {
-    **dict.fromkeys(("train", "training"), Split.TRAIN),
-    **dict.fromkeys(("val", "valid", "validation"), Split.VAL),
-    **dict.fromkeys(("test", "testing"), Split.TEST),
-}
 
 
 class Folder(Dataset):
@@ -52,7 +46,8 @@ class Folder(Dataset):
             if each.name not in domains:
                 raise DataError(f"{each}: there is no {train / each.name} to train on")
             if each.parent == train and not holds_pictures(each):
-                raise DataError(f"{each}: holds no pictures, and every folder is a domain; move it elsewhere")
+                kinds = ", ".join(sorted(IMAGE_SUFFIXES))
+                raise DataError(f"{each}: holds no pictures ({kinds}), and every folder is a domain; move it elsewhere")
         if len(domains) < 2:
             raise DataError(f"{self.root}: has one domain, {domains[0]!r}; a translation needs two")
         return (Attribute(self.config.attribute, tuple(domains)),)
@@ -79,8 +74,8 @@ class Folder(Dataset):
         if not self.root.is_dir():
             raise DataError(f"{self.root}: there is no such folder")
         below = _subfolders(self.root)
-        named = [each for each in below if each.name.lower() in SPLITS]
-        splits = {SPLITS[each.name.lower()]: each for each in named if _subfolders(each)}
+        named = {each: split for each in below if (split := Split.called(each.name))}
+        splits = {split: each for each, split in named.items() if _subfolders(each)}
         if splits:
             if len(splits) < len(named):
                 flat = next((each for each in named if not _subfolders(each)), None)
@@ -89,13 +84,13 @@ class Folder(Dataset):
             if Split.TRAIN not in splits:
                 raise DataError(f"{self.root}: has {', '.join(each.name for each in splits.values())}/ but no train/")
             return splits
-        if self.root.name.lower() in SPLITS and any(
-            each.name.lower() in SPLITS for each in _subfolders(self.root.parent) if each != self.root
+        if Split.called(self.root.name) and any(
+            Split.called(each.name) for each in _subfolders(self.root.parent) if each != self.root
         ):
             raise DataError(f"{self.root}: is one split of {self.root.parent}, which is the root to give")
-        if named and len(named) == len(below) and any(map(holds_pictures, named)):
+        if len(named) == len(below) and (flat := next(filter(holds_pictures, named), None)):
             raise DataError(
-                f"{self.root}: {named[0].name}/ holds pictures, not a folder per domain; pictures that show two "
+                f"{self.root}: {flat.name}/ holds pictures, not a folder per domain; pictures that show two "
                 "domains side by side are read by dataset 'aligned'"
             )
         if below and all(re.fullmatch(r"(train|test|val)[A-Z]", each.name) for each in below):
@@ -111,7 +106,7 @@ class Folder(Dataset):
             raise DataError(f"{self.root}: holds no folder per domain")
         if not any(holds_pictures(each, deep=False) for each in below):
             for each in below:
-                splits_inside = [inner for inner in _subfolders(each) if inner.name.lower() in SPLITS]
+                splits_inside = [inner for inner in _subfolders(each) if Split.called(inner.name)]
                 if splits_inside and not any(map(_subfolders, splits_inside)):
                     raise DataError(
                         f"{self.root}: has {each.name}/{splits_inside[0].name}; the splits go above the domains, "

@@ -16,7 +16,6 @@ from mdtranslate import Attribute, Dataset, Record, Split, Value
 from mdtranslate.errors import DataError, PluginError, RecipeError, nearest
 from mdtranslate_basics.words import YES, yes_no
 
-SPLITS: Final = {"train": Split.TRAIN, **dict.fromkeys(("val", "valid", "validation"), Split.VAL), "test": Split.TEST}
 MOST_VALUES: Final = 64
 Row = dict[str, str]
 
@@ -71,9 +70,10 @@ class Table(Dataset):
         if not self._says_split:
             return Split.drawn(key, val=self.config.val, test=self.config.test)
         word = row.get(self.config.split, "").lower()
-        if word not in SPLITS:
+        split = Split.called(word)
+        if split is None:
             raise DataError(f"{self.file}: row {number}: {self.config.split} is {word!r}; train, val or test is right")
-        return SPLITS[word]
+        return split
 
     @property
     def _says_split(self) -> bool:

@@ -80,8 +80,11 @@ def _generator(file: Path, state: Mapping[str, Tensor]) -> tuple[dict[str, int],
         raise CheckpointError(f"{file}: takes pictures of {first.shape[1]} channels; those of 3 colours are translated")
     if any(value.ndim == 1 and key.endswith(".weight") for key, value in found.items()):
         raise CheckpointError(
-            f"{file}: normalises by batches (trained with --norm batch); CycleGAN's generators do so by pictures"
+            f"{file}: its normalisations have weights (trained with --norm batch?); those of CycleGAN's have none"
         )
+    last = found.get(max((key for key in found if LAYER.fullmatch(key)), key=lambda key: int(key.split(".")[1])))
+    if last is not None and len(last) != 3:
+        raise CheckpointError(f"{file}: makes pictures of {len(last)} channels; those of 3 colours are translated")
     if blocks != set(range(FIRST_BLOCK, FIRST_BLOCK + len(blocks))):
         raise CheckpointError(f"{file}: its residual blocks do not follow each other")
     return {"channels": first.shape[0], "blocks": len(blocks)}, found

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from mdtranslate import Attribute, Dataset, Record, Split, Value
-from mdtranslate.data.images import decode, find_pictures, holds_pictures
+from mdtranslate.data.images import decode, find_pictures, holds_pictures, leftover
 from mdtranslate.errors import DataError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-NAMES = {"train": Split.TRAIN, "val": Split.VAL, "valid": Split.VAL, "test": Split.TEST}
 SIDES = ("A", "B")
 
 
@@ -98,14 +97,22 @@ class Aligned(Dataset):
         """The folder of each split. Raises `DataError` that names what `root` should be instead."""
         if not self.root.is_dir():
             raise DataError(f"{self.root}: there is no such folder")
-        if self.root.name in SIDES and all((self.root.parent / side).is_dir() for side in SIDES):
-            raise DataError(f"{self.root}: is one side of the pairs; {self.root.parent} is the root to give")
         above = self.root / "A" if self._apart else self.root
-        found = {NAMES[each.name]: each for each in sorted(above.iterdir()) if each.is_dir() and each.name in NAMES}
+        found = {split: each for each in _folders(above) if (split := Split.called(each.name))}
+        for each in found.values():
+            if all((each / side).is_dir() for side in SIDES):
+                raise DataError(f"{self.root}: has {each.name}/A and {each.name}/B; pairs lie in A/train and B/train")
         if Split.TRAIN not in found:
             raise DataError(f"{self.root}: {self._missing()}")
         if not holds_pictures(found[Split.TRAIN]):
             raise DataError(f"{found[Split.TRAIN]}: holds no pictures")
+        if self.root.name in SIDES and not self._apart:
+            file, other = (
+                find_pictures(found[Split.TRAIN])[0],
+                self.root.parent / ("B" if self.root.name == "A" else "A"),
+            )
+            if (other / file.relative_to(self.root)).is_file():
+                raise DataError(f"{self.root}: is one side of the pairs; {self.root.parent} is the root to give")
         if self._apart:
             for folder in found.values():
                 for file in find_pictures(folder):
@@ -117,12 +124,18 @@ class Aligned(Dataset):
         """What is wrong with a root that has no train/, in words."""
         if self._apart:
             return "has A/ and B/, but A/ has no train/; pairs lie in A/train and B/train"
-        if self.root.name in NAMES and holds_pictures(self.root, deep=False):
+        if Split.called(self.root.name) and holds_pictures(self.root, deep=False):
             return f"is one split; {self.root.parent} is the root to give"
         if side := next((each for each in SIDES if (self.root / each).is_dir()), None):
             return f"has {side}/ but no {'A' if side == 'B' else 'B'}/ for the other side of the pairs"
-        for inner in sorted(each for each in self.root.iterdir() if each.is_dir()):
-            if (inner / "train").is_dir() or all((inner / side).is_dir() for side in SIDES):
+        for inner in _folders(self.root):
+            if Split.called(inner.name) is None and (
+                (inner / "train").is_dir() or all((inner / side).is_dir() for side in SIDES)
+            ):
                 return f"is one level too high: {inner} looks like the root to give"
         what = "its pictures lie in no train/" if holds_pictures(self.root, deep=False) else "holds no train/"
         return f"{what}; pairs lie in train/, two pictures side by side, or in A/train and B/train"
+
+
+def _folders(folder: Path) -> list[Path]:
+    return sorted(each for each in folder.iterdir() if each.is_dir() and not leftover(each.name))

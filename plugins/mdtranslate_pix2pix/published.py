@@ -65,10 +65,15 @@ def _generator(file: Path, state: Mapping[str, Tensor]) -> tuple[dict[str, int],
         placed[len(steps) - 1, int(steps[-1]), nested[2]] = value
     depth = 1 + max((level for level, _, _ in placed), default=0)
     first = placed.get((0, 0, "weight"))
-    if first is None or first.ndim != 4 or first.shape[2:] != (4, 4) or depth < 3:
+    if depth < 3 and first is not None:
+        raise CheckpointError(f"{file}: has {depth} levels; a U-Net of the released pix2pix has 3 and more")
+    if first is None or first.ndim != 4 or first.shape[2:] != (4, 4):
         raise CheckpointError(f"{file}: is no U-Net of the released pix2pix: model.model.0.weight is no 4 x 4")
     if first.shape[1] != 3:
         raise CheckpointError(f"{file}: takes pictures of {first.shape[1]} channels; those of 3 colours are translated")
+    last = placed.get((0, 3, "weight"))
+    if last is not None and last.ndim == 4 and last.shape[1] != 3:
+        raise CheckpointError(f"{file}: makes pictures of {last.shape[1]} channels; those of 3 colours are translated")
     if not any(value.ndim == 1 and what == "weight" for (_, _, what), value in placed.items()):
         raise CheckpointError(
             f"{file}: has no batch normalisation (trained with --norm instance or none); pix2pix's U-Nets do"

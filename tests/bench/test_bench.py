@@ -163,7 +163,7 @@ def test_a_method_that_fails_is_a_gap_and_the_others_go_on(tmp_path: Path) -> No
         ("pictures = 3", "seeds = [1, 1]", "seeds: one is there twice"),
         ("pictures = 3", "seeds = [-1]", r"suite\.toml: seeds\.0=-1: "),
         ("pictures = 3", "seeds = 3", r"suite\.toml: seeds=3: should be a list"),
-        ('"data.batch_size=4"', '"data.batch=4"', r"the suite's settings: data\.batch=4: no such key"),
+        ('"data.batch_size=4"', '"data.batch=4"', r"suite\.toml: every method: data\.batch=4: no such key"),
         ("pictures = 3", "pictures = ", "is not TOML"),
         (
             '"data.batch_size=4"',

@@ -107,8 +107,8 @@ def test_tables_show_the_spread_and_mark_the_best() -> None:
     assert "Means of 2 seeds" in text
     assert table.form("accuracy", 0.987) == "98.7%" and table.form("psnr gain", 1.0) == "+1.00"
     assert table.form("hair+Male/accuracy", 0.5) == "50.0%" and table.form("parameters", 2.5e6) == "2.50 M"
-    assert [table.form("parameters", 812), table.form("size", 4.2e7), table.form("size", 34_000)] == [
-        "812", "42 MB", "0.034 MB"
+    assert [table.form("parameters", 14_900), table.form("size", 4.2e7), table.form("size", 34_000)] == [
+        "14,900", "42 MB", "0.034 MB"
     ]  # fmt: skip
 
 

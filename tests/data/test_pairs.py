@@ -135,4 +135,4 @@ def test_crops_that_show_little_of_their_picture_are_said() -> None:
     assert Data.model_validate({"image_size": 256, "load_size": 286}).note is None
     said = Data.model_validate({"image_size": 64, "load_size": 286}).note
     assert said is not None and said.startswith("data.load_size=286 for data.image_size=64: each crop shows 5% of its")
-    assert said.endswith("load_size=72 crops as CycleGAN does")
+    assert Data.model_validate({"image_size": 360, "load_size": 1024}).note is None, "as CycleGAN's authors advise"

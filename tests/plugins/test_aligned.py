@@ -73,6 +73,12 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
     fill(tmp_path / "high/facades", "halves", {"train": 2})
     fill(tmp_path / "alone", "folders", {"train": 2})
     shutil.rmtree(tmp_path / "alone/B")
+    for name in ("under/train/A", "under/train/B", "under/test/A", "under/test/B"):
+        fill(tmp_path / name, "halves", {"": 2})
+    for side in "AB":  # Two sets of their own, each of halves.
+        fill(tmp_path / "two" / side, "halves", {"train": 1 + (side == "B")})
+        (tmp_path / f"two/{side}/train/0.png").rename(tmp_path / f"two/{side}/train/{side}.png")
+    assert len(list(aligned(tmp_path / "two/A", val=0, test=0).records(Split.TRAIN))) == 2
     fill(tmp_path / "late", "folders", {"test": 2})
     Image.new("RGB", (64, 32)).save(tmp_path / "high/flat.png")
     (tmp_path / "flat").mkdir()
@@ -83,6 +89,7 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
         ("empty", r"empty: holds no train/; pairs lie in train/, two pictures side by side, or in A/train and B/train"),
         ("bare", r"bare/train: holds no pictures"),
         ("apart/A", r"apart/A: is one side of the pairs; .*/apart is the root to give"),
+        ("under", r"under: has test/A and test/B; pairs lie in A/train and B/train"),
         ("alone", r"alone: has A/ but no B/ for the other side"),
         ("high", r"high: is one level too high: .*/high/facades looks like the root"),
         ("late", r"late: has A/ and B/, but A/ has no train/"),

@@ -171,8 +171,10 @@ def test_one_published_generator_goes_one_way(tmp_path: Path) -> None:
     assert mdtranslate("import", "cyclegan", "latest_net_G.pth", *words, "one", cwd=tmp_path).returncode == 0
     Image.new("RGB", (16, 16)).save(tmp_path / "a.png")
     usage = Translator.load(tmp_path / "one").usage
-    assert usage == "PHOTO --all --from animal=horse", "what nothing tells has to be told"
-    done = mdtranslate("translate", "one", *usage.replace("PHOTO", "a.png").split(), cwd=tmp_path)
+    assert usage == "PHOTO --all --from animal=VALUE", "what nothing tells has to be told"
+    done = mdtranslate(
+        "translate", "one", *usage.replace("PHOTO", "a.png").replace("VALUE", "horse").split(), cwd=tmp_path
+    )
     assert done.returncode == 0 and (tmp_path / "translated/a.all.png").exists(), done.stderr + done.stdout
     translator, given = Translator.load(tmp_path / "one"), np.zeros((16, 16, 3), np.uint8)
     translator(given, source={"animal": "horse"}, animal="zebra")
@@ -190,7 +192,11 @@ def test_one_published_generator_goes_one_way(tmp_path: Path) -> None:
             "do not follow each other|lacks",
         ),
         (lambda state: {**state, "model.4.weight": torch.zeros(8, 5, 3, 3)}, r"model\.4\.weight"),
-        (lambda state: {**state, "model.2.weight": torch.zeros(4)}, "normalises by batches"),
+        (lambda state: {**state, "model.2.weight": torch.zeros(4)}, "its normalisations have weights"),
+        (
+            lambda state: {**state, "model.19.weight": torch.zeros(1, 4, 7, 7), "model.19.bias": torch.zeros(1)},
+            "makes pictures of 1",
+        ),
         (lambda state: {**state, "model.1.weight": torch.zeros(4, 1, 7, 7)}, "takes pictures of 1 channels"),
     ],
 )
