@@ -119,6 +119,14 @@ class Train(Settings):
         "float32; auto is bf16 on GPUs that have it, else fp32",
     )
 
+    accumulate: PositiveInt = Field(
+        1,
+        description="parts of a batch that are computed one after the other, for gradients of the whole in less memory",
+    )
+    checkpointing: bool = Field(
+        False, description="compute the generator's inner values anew on the way back: slower, in less memory"
+    )
+
     @model_validator(mode="after")
     def _generator_trains(self) -> Train:
         if self.critic_steps > self.steps:

@@ -5,7 +5,7 @@ The only `backward()` and optimizer step of the repository are here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from typing import Any
@@ -64,16 +64,25 @@ class Trainer:
     def step(self, step: int, batch: Batch) -> None:
         """One batch: the discriminator's update, and every `critic_steps` the generator's on the same batch."""
         both = (step + 1) % self.recipe.train.critic_steps == 0
-        networks = self.model.generator, self.discriminator, self.model.encoder
-        t = Translation(batch, *networks, carry_graph=both, lower=torch.bfloat16 if self.precision == "bf16" else None)
+        train, networks = self.recipe.train, (self.model.generator, self.discriminator, self.model.encoder)
+        parts = batch.cut(train.accumulate)
+        lower = torch.bfloat16 if self.precision == "bf16" else None
+        ts = [
+            # Graphs of several parts would take the memory that cutting saves.
+            Translation(part, *networks, carry_graph=both and len(parts) == 1, lower=lower, thrifty=train.checkpointing)
+            for part in parts
+        ]
         with arithmetic(self.precision):
-            self.update("discriminator", t, step)
+            self.update("discriminator", ts, step)
             if both:
-                self.update("generator", t.then_generator(), step)
+                self.update("generator", [t.then_generator() for t in ts], step)
                 self._average((step + 1) // self.recipe.train.critic_steps)
 
-    def update(self, role: str, t: Translation, step: int) -> None:
-        """Terms of all losses, backward, one optimizer step; nothing changes once a value was not finite."""
+    def update(self, role: str, ts: Sequence[Translation], step: int) -> None:
+        """Terms of all losses, backward, one optimizer step; nothing changes once a value was not finite.
+
+        `ts`: the batch, or its parts.
+        """
         # For what networks draw themselves, such as dropout: a run that goes on draws the same.
         of = () if self.world.leads else (self.world.rank,)
         torch.manual_seed(hash((self.recipe.train.seed, step, role == "generator", *of)) & 0x7FFFFFFF)
@@ -81,15 +90,21 @@ class Trainer:
         settings: Optimizer = getattr(self.recipe.optimizers, role)
         optimizer.param_groups[0]["lr"] = settings.rate(step, self.recipe.train.steps)
         # The generator stays unfrozen in the discriminator's update: the graph of `fake` may be carried to its own.
+        parts: list[dict[str, Tensor]] = []
         with _frozen(self.networks["discriminator"]) if role == "generator" else nullcontext():
-            terms = dict(self._terms(role, t, step))
-            if not terms:  # Of weight 0 for now, or of the other network alone.
-                return
-            total = torch.stack([weight * term for weight, term in terms.values()]).sum()
-            optimizer.zero_grad(set_to_none=True)
-            torch.autograd.backward(total)
+            for t in ts:
+                terms = dict(self._terms(role, t, step))
+                if not terms:  # Of weight 0 for now, or of the other network alone.
+                    return
+                total = torch.stack([weight * term for weight, term in terms.values()]).sum()
+                if not parts:
+                    optimizer.zero_grad(set_to_none=True)
+                torch.autograd.backward(total if len(ts) == 1 else total / len(ts))
+                parts.append({name: term.detach() for name, (_, term) in terms.items()})
+        found = parts[0]
+        if len(parts) > 1:
+            found = {name: torch.stack([part[name] for part in parts]).mean() for name in found}
         parameters = optimizer.param_groups[0]["params"]
-        found = {name: term.detach() for name, (_, term) in terms.items()}
         self.world.share(parameters, found)
         self._record(role, found, [each.grad for each in parameters if each.grad is not None])
         optimizer.found_inf = self.poisoned  # type: ignore[attr-defined]

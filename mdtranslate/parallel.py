@@ -60,10 +60,16 @@ class World:
         """The signal that ends it: SIGTERM where another process caught one."""
         return self.caught[0] if self.caught else int(signal.SIGTERM)
 
-    def part(self, count: int) -> slice:
-        """Which pictures of a batch are its own. Raises `RecipeError` where they cannot be shared out evenly."""
-        if count % self.size:
-            raise RecipeError(f"data.batch_size={count}: {self.size} processes share a multiple of {self.size} evenly")
+    def part(self, count: int, cuts: int = 1) -> slice:
+        """Which pictures of a batch are its own, to be cut into so many parts.
+
+        Raises `RecipeError` where they cannot be shared out evenly.
+        """
+        if count % (self.size * cuts):
+            who = (
+                f"{self.size} processes in train.accumulate={cuts} parts each" if cuts > 1 else f"{self.size} processes"
+            )
+            raise RecipeError(f"data.batch_size={count}: {who} share a multiple of {self.size * cuts} evenly")
         own = count // self.size
         return slice(self.rank * own, (self.rank + 1) * own)
 
@@ -125,9 +131,10 @@ def joined(device: str) -> Iterator[World]:
         return
     rank, size, local = placed
     if device in ("auto", "cuda") and torch.cuda.is_available():
-        if local >= torch.cuda.device_count():
-            raise RecipeError(f"process {local} of this machine has no GPU; it has {torch.cuda.device_count()}")
-        device = f"cuda:{local}"
+        count = torch.cuda.device_count()
+        if local >= count > 1:
+            raise RecipeError(f"process {local} of this machine has no GPU of its own: there are {count}")
+        device = f"cuda:{local if count > 1 else 0}"  # Slurm can show each process its own GPU alone.
     elif device.startswith("cuda:"):
         raise RecipeError(f"device {device}: of several processes each takes its own GPU; cuda is right")
     world = World(pick_device(device), rank, size, local)

@@ -43,6 +43,8 @@ FREE = (
     "train.keep",
     "train.tensorboard",
     "train.precision",
+    "train.accumulate",
+    "train.checkpointing",
     "data.workers",
     "data.unreadable",
 )

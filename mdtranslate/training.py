@@ -90,7 +90,7 @@ class Job:
         self.name, self.recipe, self.world, self.watch = resolved.name, resolved.recipe, world, watch
         self.device = device = world.device
         recipe: Recipe = resolved.recipe
-        world.part(recipe.data.batch_size)
+        self.part = world.part(recipe.data.batch_size, recipe.train.accumulate)
         if recipe.train.tensorboard and find_spec("tensorboard") is None:
             raise PluginError("train.tensorboard=true needs TensorBoard: pip install 'mdtranslate[tensorboard]'")
         self.augment = Augment.build(recipe.data.augment, recipe.data.cached_size)
@@ -121,7 +121,7 @@ class Job:
     def open_data(self) -> None:
         """Brings the pictures into the cache, which may take long, and opens it."""
         with self.world.one_first():
-            self.batches = self.feed.batches(self.device, self.augment, self.world.part(self.recipe.data.batch_size))
+            self.batches = self.feed.batches(self.device, self.augment, self.part)
         if not self.world.leads:
             return
         self.samples = self.feed.samples(self.watch.say)

@@ -9,6 +9,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from mdtranslate.errors import RecipeError
 from mdtranslate.interfaces.labels import LabelEncoder
@@ -34,6 +35,15 @@ class Batch:
     uniform: Tensor
     truth: Tensor | None = None
 
+    def cut(self, count: int) -> list[Batch]:
+        """The same in `count` parts of equal size."""
+        if count == 1:
+            return [self]
+        size = len(self.real) // count
+        parts = [slice(start, start + size) for start in range(0, size * count, size)]
+        values = (self.real, self.source, self.target, self.noise, self.uniform, self.truth)
+        return [Batch(*(None if each is None else each[part] for each in values)) for part in parts]  # type: ignore[arg-type]
+
 
 class lazy(Generic[T]):
     """An attribute that is computed when it is first read.
@@ -55,6 +65,7 @@ class Translation:
 
     In the discriminator's update `fake` has no graph. Where the generator's update follows on the same batch, it takes
     over that `fake` (`then_generator`): the generator has not changed in between, so one forward pass serves both.
+    Without its graph the generator's update makes `fake` anew.
     """
 
     def __init__(
@@ -67,9 +78,11 @@ class Translation:
         learns: Literal["discriminator", "generator"] = "discriminator",
         carry_graph: bool = False,
         lower: torch.dtype | None = None,
+        thrifty: bool = False,
     ) -> None:
         """`learns`: whose update it is; `carry_graph`: the generator's follows, so keep the graph of `fake` for it.
 
+        `thrifty`: keeps no inner values of a pass of the generator, and computes them anew on the way back.
         `lower`: the type that passes of the networks compute in where that loses little (autocast); what losses get is
         float32 all the same, and so is everything about `score_gradient`. None: that of the weights.
         """
@@ -79,12 +92,12 @@ class Translation:
         self.encoder = encoder
         self._generator = generator
         self._discriminator = discriminator
-        self._learns, self._carry_graph, self._lower = learns, carry_graph, lower
+        self._learns, self._carry_graph, self._lower, self._thrifty = learns, carry_graph, lower, thrifty
 
     @lazy
     def fake(self) -> Tensor:
         """`real` translated to `target`, [B, 3, S, S]."""
-        return self._made.detach()
+        return self._made if self._learns == "generator" else self._made.detach()
 
     @lazy
     def code(self) -> Tensor | None:
@@ -114,8 +127,12 @@ class Translation:
 
     def generate(self, image: Tensor, source: Tensor, target: Tensor, code: Tensor | None = None) -> Tensor:
         """A pass of the generator that only the asking loss needs, such as an identity `(real, source, source)`."""
+        given = image, source, target, code
         with self._lowered():
-            out: Tensor = self._generator(image, source, target, code)
+            thrifty = self._thrifty and torch.is_grad_enabled()
+            out: Tensor = (
+                checkpoint(self._generator, *given, use_reentrant=False) if thrifty else self._generator(*given)
+            )
         return out if self._lower is None else out.float()
 
     def judge(self, image: Tensor, label: Tensor, made_from: Tensor | None = None) -> Verdict:
@@ -143,7 +160,7 @@ class Translation:
     def then_generator(self) -> Translation:
         """The same batch for the generator's update, with the `fake` of this one."""
         networks = self._generator, self._discriminator, self.encoder
-        other = Translation(self.batch, *networks, learns="generator", lower=self._lower)
+        other = Translation(self.batch, *networks, learns="generator", lower=self._lower, thrifty=self._thrifty)
         if self._carry_graph:
             other.__dict__.update(fake=self._made, code=self.code)
         return other
@@ -167,5 +184,5 @@ class Translation:
 
     @lazy
     def _made(self) -> Tensor:
-        with torch.set_grad_enabled(self._carry_graph):
+        with torch.set_grad_enabled(self._carry_graph or self._learns == "generator"):
             return self.generate(self.real, self.source, self.target, self.code)

@@ -212,6 +212,27 @@ def test_lower_precision_is_of_the_passes_alone(monkeypatch: pytest.MonkeyPatch)
         trainer("train.precision=tf32")
 
 
+@pytest.mark.parametrize("thrift", ["train.accumulate=2", "train.accumulate=4", "train.checkpointing=true"])
+def test_less_memory_for_the_same_gradients(thrift: str) -> None:
+    whole, other = trainer("train.critic_steps=1"), trainer("train.critic_steps=1", thrift)
+    b = batch(whole)
+    for made in (whole, other):
+        made.step(0, b)
+    for role in ("discriminator", "generator"):
+        for one, two in zip(gradients(whole, role), gradients(other, role), strict=True):
+            torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-6)
+    one, two = whole.means(), other.means()
+    assert one.keys() == two.keys() and all(two[name] == pytest.approx(one[name], rel=1e-4) for name in one)
+
+
+def test_parts_are_computed_one_after_the_other() -> None:
+    made = trainer("train.critic_steps=1", "train.accumulate=4")
+    sizes = []
+    made.model.generator.register_forward_pre_hook(lambda _, given: sizes.append(len(given[0])))
+    made.step(0, batch(made))
+    assert sizes == [1] * 12, "for the discriminator, anew for the generator, and back"
+
+
 class Learned(Loss):
     """A term with a parameter of its own, told by `mode` how to go wrong."""
 

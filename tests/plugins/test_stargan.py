@@ -166,7 +166,7 @@ def test_the_engine_gives_the_generator_every_gradient(name: str) -> None:
     given = batch(model.encoder)
     passes = Passes(model.generator)
     t = Translation(given, model.generator, model.discriminator, model.encoder, carry_graph=True)
-    trainer.update("discriminator", t, 0)
+    trainer.update("discriminator", [t], 0)
     assert passes.count == 1
     # Only one loss has its say in the generator's update; the discriminator is what the first update made of it.
     trainer.losses = {name: losses[name]}
@@ -180,7 +180,7 @@ def test_the_engine_gives_the_generator_every_gradient(name: str) -> None:
         "cycle-reconstruction": (back - given.real).abs().mean(),
     }[name]
     expected = torch.autograd.grad(losses[name].weight(0) * by_hand, list(model.generator.parameters()))
-    trainer.update("generator", t.then_generator(), 0)
+    trainer.update("generator", [t.then_generator()], 0)
     for weight, slope in zip(model.generator.parameters(), expected, strict=True):
         assert weight.grad is not None, "the loss does not reach the generator"
         torch.testing.assert_close(weight.grad, slope, rtol=1e-3, atol=1e-6)
