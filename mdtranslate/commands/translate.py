@@ -50,8 +50,8 @@ def command(
 
     Writes a PNG per picture and edit, named by both. Pictures of any kind and size are taken.
     """
+    from mdtranslate.commands.stages import Stages
     from mdtranslate.commands.translate_files import list_pictures, plan, safe
-    from mdtranslate.data.images import decode, encode_png
     from mdtranslate.device import pick_device
     from mdtranslate.errors import DataError, RecipeError
     from mdtranslate.files import disk
@@ -77,27 +77,26 @@ def command(
         more = f" and {len(there) - 1} more are" if len(there) > 1 else " is"
         raise RecipeError(f"{there[0]}{more} there already; choose another --out, or replace with --overwrite")
 
+    def make(pixels: NDArray[np.uint8]) -> dict[str, Image.Image]:
+        if not everything:
+            return {edits[0]: translator(pixels, dataset=dataset, source=known, size=size, edits=wanted)}
+        made = translator.all_edits(pixels, dataset=dataset, source=known, size=size)
+        first = translator.prepare(pixels, dataset=dataset, size=size)
+        return {**made, "all": _grid(translator, first, made)}
+
     written = skipped = 0
-    for stem, file in jobs.items():
-        try:
-            pixels = decode(file)
-        except DataError as error:
-            click.echo(f"skipped {click.format_filename(str(error))}", err=True)
-            skipped += 1
-            continue
-        if everything:
-            made = translator.all_edits(pixels, dataset=dataset, source=known, size=size)
-            first = translator.prepare(pixels, dataset=dataset, size=size)
-            made["all"] = _grid(translator, first, made)
-        else:
-            made = {edits[0]: translator(pixels, dataset=dataset, source=known, size=size, edits=wanted)}
-        with disk(out):
-            out.mkdir(parents=True, exist_ok=True)
-        for edit, picture in made.items():
-            path = out / safe(stem, edit)
-            encode_png(_array(picture), path)
-            click.echo(click.format_filename(path))
-            written += 1
+    with Stages(lambda path: click.echo(click.format_filename(path))) as stages:
+        for stem, pixels in stages.read(jobs):
+            if isinstance(pixels, DataError):
+                click.echo(f"skipped {click.format_filename(str(pixels))}", err=True)
+                skipped += 1
+                continue
+            made = make(pixels)
+            with disk(out):
+                out.mkdir(parents=True, exist_ok=True)
+            for edit, picture in made.items():
+                stages.write(_array(picture), out / safe(stem, edit))
+                written += 1
     click.echo(f"{_count(written, 'picture')} written to {out}")
     if skipped:
         raise DataError(f"{skipped} of {_count(len(jobs), 'picture')} could not be read and {_were(skipped)} skipped")
