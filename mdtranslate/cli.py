@@ -23,6 +23,7 @@ COMMANDS = {
     "evaluate": "Measure a trained run on its test pictures.",
     "bench": "Compare methods as a suite's file says.",
     "import": "Make a translator of a published checkpoint.",
+    "export": "Write a trained generator as a file for other programs.",
     "plugins": "List plugins, or print one component's settings.",
     "data": "List, verify or clear the cache of packed pictures.",
 }

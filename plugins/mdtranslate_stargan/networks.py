@@ -32,8 +32,14 @@ class InstanceNorm(nn.Module):
         if self.modulate is None:
             return F.group_norm(x, x.shape[1], self.weight, self.bias)
         scale, shift = self.modulate(condition).chunk(2, 1)
+        weight: Tensor = self.weight + scale
+        bias: Tensor = self.bias + shift
+        if (
+            torch.compiler.is_exporting()
+        ):  # A graph for any number of pictures has no number of groups that depends on it.
+            return F.group_norm(x, x.shape[1]) * weight[:, :, None, None] + bias[:, :, None, None]
         # A batch of B pictures is one picture with B times the channels: so each is scaled and shifted in the same op.
-        weight, bias = (self.weight + scale).flatten(), (self.bias + shift).flatten()
+        weight, bias = weight.flatten(), bias.flatten()
         return F.group_norm(x.reshape(1, -1, *x.shape[2:]), len(weight), weight, bias).view_as(x)
 
 
