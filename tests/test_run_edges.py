@@ -12,11 +12,13 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from kills import TINY, command, state
 from runs import mdtranslate
 
 from mdtranslate import training
 from mdtranslate.errors import Stopped, StorageError
+from mdtranslate.parallel import World
 from mdtranslate.recipes import resolve
 
 NO_VAL = """
@@ -87,7 +89,7 @@ def test_a_signal_during_the_first_grid_saves_too(home: Path, tmp_path: Path, mo
 
     monkeypatch.setattr(training.Job, "_draw", interrupted)
     with pytest.raises(Stopped, match="saved at step 1"):
-        training.start(resolve("stargan", ["train.steps=9", *TINY]), tmp_path / "run", training.torch.device("cpu"))
+        training.start(resolve("stargan", ["train.steps=9", *TINY]), tmp_path / "run", World(torch.device("cpu")))
     assert json.loads((tmp_path / "run" / "status.json").read_text())["state"] == "stopped"
     monkeypatch.undo()
     assert mdtranslate("run", str(tmp_path / "run"), cwd=home).returncode == 0
@@ -194,7 +196,7 @@ def test_what_ends_a_run_before_it_begins_leaves_no_folder(home: Path, tmp_path:
 
     monkeypatch.setattr(training.RunFolder, "add_environment", full)
     with pytest.raises(StorageError):
-        training.start(resolve("stargan", TINY), tmp_path / "run", training.torch.device("cpu"))
+        training.start(resolve("stargan", TINY), tmp_path / "run", World(torch.device("cpu")))
     assert not (tmp_path / "run").exists()
 
 

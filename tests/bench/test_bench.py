@@ -126,7 +126,7 @@ def test_a_suite_from_its_file_to_its_page_and_again(tmp_path: Path) -> None:
     assert done.returncode == 1, "a figure that no metric gives is a gap"
     assert "total, diat: no kid: no metric of the suite gives it" in " ".join(done.stdout.split())
     assert (
-        "diat seed 0: columns: no chang: no metric of the suite gives it on these pictures; did you mean 'change'?"
+        "stargan seed 0: columns: no chang: no metric of the suite gives it on these pictures; did you mean 'change'?"
         in (done.stderr)
     )
 

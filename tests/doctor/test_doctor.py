@@ -17,6 +17,7 @@ from runs import mdtranslate
 from mdtranslate.doctor.examine import Report, examine, show
 from mdtranslate.doctor.findings import Rank
 from mdtranslate.errors import DataError, RecipeError
+from mdtranslate.parallel import World
 from mdtranslate.progress import Watch
 from mdtranslate.recipes import resolve
 from mdtranslate.training import Job
@@ -62,7 +63,7 @@ def squares(
 
 def examined(*overrides: str, tables: str = 'a={name="table", file="a/table.csv"}') -> Report:
     resolved = resolve("stargan", [f"datasets={{{tables}}}", *SMALL, *overrides])
-    return examine(Job(resolved, torch.device("cpu"), Watch()), Path("out"))
+    return examine(Job(resolved, World(torch.device("cpu")), Watch()), Path("out"))
 
 
 def finding(report: Report, words: str) -> Rank:
