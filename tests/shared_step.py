@@ -1,6 +1,7 @@
-"""One step of a small StarGAN in one of several processes; the gradients of both updates go to a file.
+"""One step of a small StarGAN or DIAT in one of several processes; the gradients of both updates go to a file.
 
-Its classifier has no loss, so a head is unused, and its first layer is frozen. Run by `test_parallel.py`.
+Of StarGAN the classifier has no loss, so a head is unused, and the first layer is frozen. Of DIAT a generator is asked
+in the first half of the batch alone. Run by `test_parallel.py`.
 """
 
 from __future__ import annotations
@@ -18,27 +19,34 @@ from mdtranslate.parallel import joined
 from mdtranslate.recipes import resolve
 from mdtranslate.translation import NOISE, Batch
 
-SETTINGS = [
-    *("data.image_size=32", "data.batch_size=8", "train.critic_steps=1", "losses.domain-classification.weight=0"),
-    *("generator.channels=8", "generator.blocks=2", "discriminator.channels=8", "discriminator.layers=4"),
-]
+BOTH = ("data.image_size=32", "data.batch_size=8", "train.critic_steps=1")
+NETWORKS = ("generator{}.channels=8", "generator{}.blocks=2", "discriminator{}.channels=8", "discriminator{}.layers=3")
+SETTINGS = {
+    "stargan": [*BOTH, *(each.format("") for each in NETWORKS), "losses.domain-classification.weight=0"],
+    "diat": [*BOTH, *(each.format(".of") for each in NETWORKS)],
+}
 
 
-def step(folder: Path) -> None:
+def step(name: str, folder: Path) -> None:
     """Writes `RANK.safetensors`: the gradients by role and name, those that there are."""
-    recipe = resolve("stargan", SETTINGS).recipe
+    recipe = resolve(name, SETTINGS[name]).recipe
     attributes = {"toys": (Attribute("Round"), Attribute("Red"))}
     model = Model.build(recipe.encoder, recipe.generator, recipe.discriminator, attributes=attributes, image_size=32)
-    model.generator.main[0].weight.requires_grad_(False)
+    if name == "stargan":
+        model.generator.main[0].weight.requires_grad_(False)
     losses = {name: each.build(encoder=model.encoder, image_size=32) for name, each in recipe.losses.items()}
     draw = torch.Generator().manual_seed(0)
-    rows = [model.encoder.encode({"Round": n % 2 == 0, "Red": n % 3 == 0}, 0) for n in range(8)]
-    labels = torch.stack(rows)
+
+    def encoded(rows: list[tuple[bool, bool]]) -> torch.Tensor:
+        return torch.stack([model.encoder.encode({"Round": one, "Red": other}, 0) for one, other in rows])
+
+    source = encoded([(n % 2 == 0, False) for n in range(8)])
+    target = encoded([(n % 2 == 1, n == 0) for n in range(8)])
     real, uniform = torch.rand(8, 3, 32, 32, generator=draw) * 2 - 1, torch.rand(8, generator=draw)
     with joined("cpu") as world:
         own = world.part(8)
         trainer = Trainer(recipe, model, losses, world.device, world)
-        batch = Batch(real[own], labels[own], labels.flip(0)[own], torch.zeros(8, NOISE)[own], uniform[own])
+        batch = Batch(real[own], source[own], target[own], torch.zeros(8, NOISE)[own], uniform[own])
         trainer.step(0, batch)
         found = {
             f"{role}.{name}": each.grad
@@ -46,8 +54,8 @@ def step(folder: Path) -> None:
             for name, each in trainer.networks[role].named_parameters()
             if each.grad is not None
         }
-        save_file(found, folder / f"{world.rank}-of-{world.size}.safetensors")
+        save_file(found, folder / f"{name}-{world.rank}-of-{world.size}.safetensors")
 
 
 if __name__ == "__main__":
-    step(Path(sys.argv[1]))
+    step(sys.argv[1], Path(sys.argv[2]))

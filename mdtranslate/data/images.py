@@ -129,6 +129,11 @@ def _pictures(folder: Path, deep: bool) -> Iterator[Path]:
             yield each
 
 
+def subfolders(folder: Path) -> list[Path]:
+    """The folders in `folder`, in order; no system's leftovers."""
+    return sorted(each for each in folder.iterdir() if each.is_dir() and not leftover(each.name))
+
+
 def leftover(name: str) -> bool:
     """Whether a file or folder of this name is what macOS, Jupyter and others leave beside one's own."""
     return name.startswith(".") or name == "__MACOSX"

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import Field
 
 from mdtranslate import Attribute, Dataset, Record, Split
-from mdtranslate.data.images import IMAGE_SUFFIXES, find_pictures, holds_pictures, leftover
+from mdtranslate.data.images import IMAGE_SUFFIXES, find_pictures, holds_pictures, subfolders
 from mdtranslate.errors import DataError
 
 
@@ -41,8 +41,8 @@ class Folder(Dataset):
     @cached_property
     def attributes(self) -> tuple[Attribute, ...]:  # type: ignore[override]
         train = self._folders[Split.TRAIN]
-        domains = [each.name for each in _subfolders(train)]
-        for each in (each for folder in self._folders.values() for each in _subfolders(folder)):
+        domains = [each.name for each in subfolders(train)]
+        for each in (each for folder in self._folders.values() for each in subfolders(folder)):
             if each.name not in domains:
                 raise DataError(f"{each}: there is no {train / each.name} to train on")
             if each.parent == train and not holds_pictures(each):
@@ -73,19 +73,19 @@ class Folder(Dataset):
         """The folders that hold those of the domains. Raises `DataError` that names what `root` should be instead."""
         if not self.root.is_dir():
             raise DataError(f"{self.root}: there is no such folder")
-        below = _subfolders(self.root)
+        below = subfolders(self.root)
         named = {each: split for each in below if (split := Split.called(each.name))}
-        splits = {split: each for each, split in named.items() if _subfolders(each)}
+        splits = {split: each for each, split in named.items() if subfolders(each)}
         if splits:
             if len(splits) < len(named):
-                flat = next((each for each in named if not _subfolders(each)), None)
+                flat = next((each for each in named if not subfolders(each)), None)
                 what = f"{flat.name}/ holds no folder per domain" if flat else "two folders are for the same split"
                 raise DataError(f"{self.root}: {what} ({', '.join(each.name for each in named)})")
             if Split.TRAIN not in splits:
                 raise DataError(f"{self.root}: has {', '.join(each.name for each in splits.values())}/ but no train/")
             return splits
         if Split.called(self.root.name) and any(
-            Split.called(each.name) for each in _subfolders(self.root.parent) if each != self.root
+            Split.called(each.name) for each in subfolders(self.root.parent) if each != self.root
         ):
             raise DataError(f"{self.root}: is one split of {self.root.parent}, which is the root to give")
         if len(named) == len(below) and (flat := next(filter(holds_pictures, named), None)):
@@ -106,8 +106,8 @@ class Folder(Dataset):
             raise DataError(f"{self.root}: holds no folder per domain")
         if not any(holds_pictures(each, deep=False) for each in below):
             for each in below:
-                splits_inside = [inner for inner in _subfolders(each) if Split.called(inner.name)]
-                if splits_inside and not any(map(_subfolders, splits_inside)):
+                splits_inside = [inner for inner in subfolders(each) if Split.called(inner.name)]
+                if splits_inside and not any(map(subfolders, splits_inside)):
                     raise DataError(
                         f"{self.root}: has {each.name}/{splits_inside[0].name}; the splits go above the domains, "
                         f"{splits_inside[0].name}/{each.name}"
@@ -115,7 +115,3 @@ class Folder(Dataset):
                 if splits_inside or len(below) == 1:
                     raise DataError(f"{self.root}: is one level too high: {each} looks like the root to give")
         return {Split.TRAIN: self.root}
-
-
-def _subfolders(folder: Path) -> list[Path]:
-    return sorted(each for each in folder.iterdir() if each.is_dir() and not leftover(each.name))

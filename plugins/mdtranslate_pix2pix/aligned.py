@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from mdtranslate import Attribute, Dataset, Record, Split, Value
-from mdtranslate.data.images import decode, find_pictures, holds_pictures, leftover
+from mdtranslate.data.images import decode, find_pictures, holds_pictures, subfolders
 from mdtranslate.errors import DataError
 
 if TYPE_CHECKING:
@@ -98,7 +98,10 @@ class Aligned(Dataset):
         if not self.root.is_dir():
             raise DataError(f"{self.root}: there is no such folder")
         above = self.root / "A" if self._apart else self.root
-        found = {split: each for each in _folders(above) if (split := Split.called(each.name))}
+        named = {each: split for each in subfolders(above) if (split := Split.called(each.name))}
+        found = {split: each for each, split in named.items()}
+        if len(found) < len(named):
+            raise DataError(f"{above}: two folders are for the same split ({', '.join(each.name for each in named)})")
         for each in found.values():
             if all((each / side).is_dir() for side in SIDES):
                 raise DataError(f"{self.root}: has {each.name}/A and {each.name}/B; pairs lie in A/train and B/train")
@@ -107,11 +110,8 @@ class Aligned(Dataset):
         if not holds_pictures(found[Split.TRAIN]):
             raise DataError(f"{found[Split.TRAIN]}: holds no pictures")
         if self.root.name in SIDES and not self._apart:
-            file, other = (
-                find_pictures(found[Split.TRAIN])[0],
-                self.root.parent / ("B" if self.root.name == "A" else "A"),
-            )
-            if (other / file.relative_to(self.root)).is_file():
+            other = self.root.parent / ("B" if self.root.name == "A" else "A")
+            if (other / find_pictures(found[Split.TRAIN])[0].relative_to(self.root)).is_file():
                 raise DataError(f"{self.root}: is one side of the pairs; {self.root.parent} is the root to give")
         if self._apart:
             for folder in found.values():
@@ -128,14 +128,10 @@ class Aligned(Dataset):
             return f"is one split; {self.root.parent} is the root to give"
         if side := next((each for each in SIDES if (self.root / each).is_dir()), None):
             return f"has {side}/ but no {'A' if side == 'B' else 'B'}/ for the other side of the pairs"
-        for inner in _folders(self.root):
+        for inner in subfolders(self.root):
             if Split.called(inner.name) is None and (
                 (inner / "train").is_dir() or all((inner / side).is_dir() for side in SIDES)
             ):
                 return f"is one level too high: {inner} looks like the root to give"
         what = "its pictures lie in no train/" if holds_pictures(self.root, deep=False) else "holds no train/"
         return f"{what}; pairs lie in train/, two pictures side by side, or in A/train and B/train"
-
-
-def _folders(folder: Path) -> list[Path]:
-    return sorted(each for each in folder.iterdir() if each.is_dir() and not leftover(each.name))

@@ -79,6 +79,7 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
         fill(tmp_path / "two" / side, "halves", {"train": 1 + (side == "B")})
         (tmp_path / f"two/{side}/train/0.png").rename(tmp_path / f"two/{side}/train/{side}.png")
     assert len(list(aligned(tmp_path / "two/A", val=0, test=0).records(Split.TRAIN))) == 2
+    fill(tmp_path / "twice", "halves", {"train": 1, "val": 1, "Validation": 1})
     fill(tmp_path / "late", "folders", {"test": 2})
     Image.new("RGB", (64, 32)).save(tmp_path / "high/flat.png")
     (tmp_path / "flat").mkdir()
@@ -90,6 +91,7 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
         ("bare", r"bare/train: holds no pictures"),
         ("apart/A", r"apart/A: is one side of the pairs; .*/apart is the root to give"),
         ("under", r"under: has test/A and test/B; pairs lie in A/train and B/train"),
+        ("twice", r"twice: two folders are for the same split \(Validation, train, val\)"),
         ("alone", r"alone: has A/ but no B/ for the other side"),
         ("high", r"high: is one level too high: .*/high/facades looks like the root"),
         ("late", r"late: has A/ and B/, but A/ has no train/"),
