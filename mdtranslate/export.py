@@ -6,9 +6,10 @@ import json
 import logging
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import asdict
 from importlib.util import find_spec
+from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final, Literal
@@ -164,9 +165,10 @@ def _torch(program: Any, file: Path, facts: str) -> Callable[..., Tensor]:
 def _quiet() -> Iterator[None]:
     """Exporters talk of their passes; what matters is in the line that `export` gives."""
     before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
+    logging.disable(logging.CRITICAL)
     try:
-        with warnings.catch_warnings(action="ignore"), torch.inference_mode(False), torch.no_grad():
+        # Of a graph that fails torch prints all that it has of it.
+        with redirect_stderr(StringIO()), warnings.catch_warnings(action="ignore"), torch.no_grad():
             yield
     finally:
         logging.disable(before)
