@@ -16,22 +16,22 @@ from mdtranslate.interfaces.labels import LabelEncoder
 from mdtranslate.interfaces.networks import Discriminator, Generator, Verdict
 
 T = TypeVar("T")
-NOISE = 64
+NOISE = 64  # Numbers of a style code's noise.
+DRAWN = 1 + NOISE
 
 
 @dataclass(frozen=True)
 class Batch:
     """What one step is given, a pure function of (seed, step), on the device.
 
-    `real`: pictures [B, 3, S, S] in [-1, 1]. `source`, `target`: labels [B, L]. `noise` [B, 64], normal, for style
-    codes; `uniform` [B], in [0, 1), for mixing: what varies per picture is drawn with the batch. `truth`: the true
-    pictures after the translation, like `real`, where pictures come in pairs (`data.targets=paired`).
+    `real`: pictures [B, 3, S, S] in [-1, 1]. `source`, `target`: labels [B, L]. `uniform`: [B, 1 + 64], in [0, 1), of
+    which a translation makes all that varies per picture. `truth`: the true pictures after the translation, like
+    `real`, where pictures come in pairs (`data.targets=paired`).
     """
 
     real: Tensor
     source: Tensor
     target: Tensor
-    noise: Tensor
     uniform: Tensor
     truth: Tensor | None = None
 
@@ -41,7 +41,7 @@ class Batch:
             return [self]
         size = len(self.real) // count
         parts = [slice(start, start + size) for start in range(0, size * count, size)]
-        values = (self.real, self.source, self.target, self.noise, self.uniform, self.truth)
+        values = (self.real, self.source, self.target, self.uniform, self.truth)
         return [Batch(*(None if each is None else each[part] for each in values)) for part in parts]  # type: ignore[arg-type]
 
 
@@ -88,11 +88,23 @@ class Translation:
         """
         self.batch = batch
         self.real, self.source, self.target = batch.real, batch.source, batch.target
-        self.noise, self.uniform, self.truth = batch.noise, batch.uniform, batch.truth
+        self.truth = batch.truth
         self.encoder = encoder
         self._generator = generator
         self._discriminator = discriminator
         self._learns, self._carry_graph, self._lower, self._thrifty = learns, carry_graph, lower, thrifty
+
+    @lazy
+    def uniform(self) -> Tensor:
+        """A number in [0, 1) for each picture, [B]: for mixing."""
+        return self.batch.uniform[:, 0]
+
+    @lazy
+    def noise(self) -> Tensor:
+        """Normal noise, [B, 64]: for style codes."""
+        # Made here, on the device, and only where a generator has codes: drawing it took longer than a batch's labels.
+        noise: Tensor = torch.special.ndtri(self.batch.uniform[:, 1:].clamp(min=2**-25))
+        return noise
 
     @lazy
     def fake(self) -> Tensor:

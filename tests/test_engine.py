@@ -12,7 +12,7 @@ from mdtranslate.errors import NonFiniteError, PluginError, RecipeError
 from mdtranslate.interfaces import Attribute, Discriminator, Loss, Verdict
 from mdtranslate.model import Model
 from mdtranslate.recipes import resolve
-from mdtranslate.translation import NOISE, Batch, Translation
+from mdtranslate.translation import DRAWN, Batch, Translation
 
 SMALL = ["generator.channels=4", "generator.blocks=1", "discriminator.channels=4", "discriminator.layers=3"]
 ATTRIBUTES = {"toys": (Attribute("colour", ("red", "green")), Attribute("Round"))}
@@ -31,7 +31,7 @@ def batch(made: Trainer) -> Batch:
     rows = [encode({"colour": colour, "Round": flag}, 0) for colour in ("red", "green") for flag in (True, False)]
     source = torch.stack(rows)
     real = torch.rand(4, 3, 16, 16, generator=draw) * 2 - 1
-    return Batch(real, source, source.flip(0), torch.zeros(4, NOISE), torch.rand(4, generator=draw))
+    return Batch(real, source, source.flip(0), torch.rand(4, DRAWN, generator=draw))
 
 
 def gradients(made: Trainer, role: str) -> list[Tensor]:
@@ -53,7 +53,7 @@ def test_both_updates_have_the_gradients_of_the_published_step() -> None:
     adam = torch.optim.Adam(discriminator.parameters(), lr=rate, betas=(0.5, 0.999))
     fake = generator(b.real, b.source, b.target).detach()
     real_says, fake_says = discriminator(b.real, b.source), discriminator(fake, b.target)
-    mix = b.uniform[:, None, None, None]
+    mix = b.uniform[:, :1, None, None]
     between = (mix * b.real + (1 - mix) * fake).requires_grad_()
     score = discriminator(between, b.target).score
     scalar = score.sum() if settings.penalised == "sum" else score.flatten(1).mean(1).sum()
@@ -100,7 +100,7 @@ def test_a_value_that_is_not_finite_changes_no_weight_from_then_on() -> None:
     made.step(0, sound)
     made.check_finite(1)
     before = [each.clone() for network in made.networks.values() for each in network.parameters()]
-    broken = Batch(sound.real * float("nan"), sound.source, sound.target, sound.noise, sound.uniform)
+    broken = Batch(sound.real * float("nan"), sound.source, sound.target, sound.uniform)
     made.step(1, broken)
     made.step(2, sound)
     after = [each for network in made.networks.values() for each in network.parameters()]

@@ -30,7 +30,7 @@ from mdtranslate.files import write_json
 from mdtranslate.interfaces import Attribute
 from mdtranslate.model import Model
 from mdtranslate.recipes import resolve
-from mdtranslate.translation import NOISE, Batch
+from mdtranslate.translation import DRAWN, Batch
 
 LABELS = 5
 ATTRIBUTES = {"celeba": tuple(Attribute(f"a{number}") for number in range(LABELS))}
@@ -80,15 +80,15 @@ def batches(size: int, count: int, device: torch.device, model: Model) -> list[t
             ).to(device)
             for given in (source, target)
         ]
-        uniform = torch.rand(count, generator=draw).to(device)
-        batch = Batch(normalise(pixels.to(device)), *labels, torch.zeros(count, NOISE, device=device), uniform)
+        uniform = torch.rand(count, DRAWN, generator=draw).to(device)
+        batch = Batch(normalise(pixels.to(device)), *labels, uniform)
         found.append((batch, source.float().to(device), target.float().to(device)))
     return found
 
 
 def as_double(batch: Batch) -> Batch:
     """For a comparison that rounding does not blur."""
-    return Batch(batch.real.double(), batch.source, batch.target, batch.noise.double(), batch.uniform.double())
+    return Batch(batch.real.double(), batch.source, batch.target, batch.uniform.double())
 
 
 def differences(size: int, device: torch.device, *settings: str) -> dict[str, float]:
@@ -108,7 +108,7 @@ def differences(size: int, device: torch.device, *settings: str) -> dict[str, fl
             source, target = (each.to(batch.real) for each in (source, target))
             mine.step(step, batch)
             with arithmetic("fp32"):
-                theirs.update_discriminator(batch.real, source, target, batch.uniform)
+                theirs.update_discriminator(batch.real, source, target, batch.uniform[:, 0])
             updates.append(_difference(mine.discriminator, theirs.discriminator))
             if not double:
                 break  # Adam makes much of rounding where gradients are near zero: weights part from here on.
@@ -137,7 +137,7 @@ def measure(size: int, count: int, device: torch.device, rounds: int, checkout: 
     if checkout is not None:
         plain["released networks"] = published(first.model, size, device, checkout)
     # The yardstick's pictures lie as released: channels first.
-    loose = [(batch.real.contiguous(), source, target, batch.uniform) for batch, source, target in given]
+    loose = [(batch.real.contiguous(), source, target, batch.uniform[:, 0]) for batch, source, target in given]
 
     def theirs(one: Published) -> None:
         for real, source, target, mix in loose:

@@ -19,7 +19,7 @@ from mdtranslate.data.truths import Truths
 from mdtranslate.device import layout
 from mdtranslate.errors import RecipeError
 from mdtranslate.interfaces import LabelEncoder
-from mdtranslate.translation import NOISE, Batch
+from mdtranslate.translation import DRAWN, Batch
 
 
 class _Draw(NamedTuple):
@@ -32,7 +32,6 @@ class _Draw(NamedTuple):
     flip: NDArray[np.bool_]
     source: Tensor
     target: Tensor
-    noise: NDArray[np.float32]
     uniform: NDArray[np.float32]
     seeds: NDArray[np.uint32] | None
     truths: NDArray[np.int64] | None
@@ -77,6 +76,8 @@ class Batches:
             there = truths.starts[1:] > truths.starts[:-1]
             groups = [left for each in groups if len(left := each[there[each]])]
         self._order = Order(groups, seed)
+        self._bits = np.random.PCG64([seed, DRAWS])
+        self._first = self._bits.state
 
     def __len__(self) -> int:
         """Pictures in an epoch."""
@@ -93,9 +94,7 @@ class Batches:
         def there(values: Any) -> Tensor:
             return to_device(values, self.device)
 
-        return Batch(
-            real, there(drawn.source), there(drawn.target), there(drawn.noise), there(drawn.uniform), truth=truth
-        )
+        return Batch(real, there(drawn.source), there(drawn.target), there(drawn.uniform), truth)
 
     def gathered(self, step: int) -> tuple[_Draw, NDArray[np.uint8]]:
         """A step as far as the processor has to go where a device does the rest: what is drawn, and its pictures."""
@@ -117,8 +116,13 @@ class Batches:
             return normalise(torch.from_numpy(_cut_here(pixels, *cut)))
         return normalise(_cut(to_device(pixels, self.device), *cut, self.device))
 
+    def _random(self, step: int) -> np.random.Generator:
+        """The random numbers of a step: a place in one long stream, since a new one costs as much as a whole draw."""
+        self._bits.state = self._first
+        return np.random.Generator(self._bits.advance(step << 64))
+
     def _draw(self, step: int) -> _Draw:
-        rng = np.random.default_rng([self.seed, DRAWS, step])
+        rng = self._random(step)
         count, truths = self.settings.batch_size, None
         room = self.settings.cached_size - self.settings.image_size
         top, left = rng.integers(0, room + 1, (2, count)) if room else np.zeros((2, count), np.int64)
@@ -132,10 +136,9 @@ class Batches:
             else:
                 truths = self.truths.draw(index, rng)
                 source, target = self.labels[index], self.truths.labels[truths]
-        noise = rng.standard_normal((count, NOISE), np.float32)
-        uniform = rng.random(count, np.float32)
+        uniform = rng.random((count, DRAWN), np.float32)
         seeds = None if self.augment is None else rng.integers(0, 2**32, count, np.uint32)
-        drawn = _Draw(index, top, left, flip, source, target, noise, uniform, seeds, truths)
+        drawn = _Draw(index, top, left, flip, source, target, uniform, seeds, truths)
         if self.part == slice(None):
             return drawn
         return _Draw._make(None if each is None else each[self.part] for each in drawn)

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 from torch import Tensor
 
 from mdtranslate import Attribute, Choice, LabelEncoder, Loss, Translation, Verdict
-from mdtranslate.translation import Batch
+from mdtranslate.translation import DRAWN, Batch
 
 SIDES = {"pictures": (Attribute("side", ("a", "b")),)}
 
@@ -33,8 +33,10 @@ def translation(
     own, count = encoder(), len(real)
     labels = [own.encode({"side": side}, 0).repeat(count, 1) for side in ("a", "b")]
 
-    zeros = torch.zeros(count, 64)
-    batch = Batch(real, *labels, zeros, torch.zeros(count) if uniform is None else uniform, truth)
+    drawn = torch.zeros(count, DRAWN)
+    if uniform is not None:
+        drawn[:, 0] = uniform
+    batch = Batch(real, *labels, drawn, truth)
     return Translation(batch, _Makes(fake), _Judges(), own)  # type: ignore[arg-type]
 
 

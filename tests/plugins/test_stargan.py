@@ -46,7 +46,7 @@ def test_wgan_gp_by_hand(penalised: str) -> None:
     torch.testing.assert_close(terms["distance"], score(fake).mean(1) - score(given.real).mean(1))
 
     # As the paper's own code has it: mixed in proportions of its own per picture, the norm held to 1.
-    alpha = given.uniform.view(-1, 1, 1, 1)
+    alpha = given.uniform[:, 0].view(-1, 1, 1, 1)
     mixed = (alpha * given.real + (1 - alpha) * fake).requires_grad_(True)
     out = score(mixed).mean(1) if penalised == "mean" else score(mixed)
     (slope,) = torch.autograd.grad(out, mixed, torch.ones_like(out), create_graph=True, retain_graph=True)
