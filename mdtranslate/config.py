@@ -127,6 +127,12 @@ class Train(Settings):
         False, description="compute the generator's inner values anew on the way back: slower, in less memory"
     )
 
+    compile: bool | Literal["graphs"] = Field(
+        False,
+        description="make each update a graph first (torch.compile); graphs: replay them as CUDA graphs, too, which "
+        "small batches on NVIDIA's GPUs gain from",
+    )
+
     @model_validator(mode="after")
     def _generator_trains(self) -> Train:
         if self.critic_steps > self.steps:

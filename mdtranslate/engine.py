@@ -5,6 +5,7 @@ The only `backward()` and optimizer step of the repository are here.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from copy import deepcopy
@@ -15,13 +16,14 @@ from torch import Tensor, nn
 
 from mdtranslate.config import Optimizer, Recipe
 from mdtranslate.device import arithmetic, pick_precision
-from mdtranslate.errors import NonFiniteError, PluginError, RecipeError
+from mdtranslate.errors import MdtranslateError, NonFiniteError, RecipeError
 from mdtranslate.interfaces import Loss
 from mdtranslate.model import Model
+from mdtranslate.objective import Graphs, Role, kept, objective, reason
 from mdtranslate.parallel import World
 from mdtranslate.translation import Batch, Translation
 
-ROLES = ("discriminator", "generator")
+ROLES: tuple[Role, Role] = ("discriminator", "generator")
 GRADIENTS = "gradients"
 
 
@@ -35,13 +37,14 @@ class Trainer:
         losses: Mapping[str, Loss],
         device: torch.device,
         world: World | None = None,
+        say: Callable[[str], None] = lambda line: None,
     ) -> None:
         """Raises `RecipeError` where a part compares with true pictures and the recipe brings none, or the device has
         not the precision that it asks for."""
         self.recipe, self.model, self.losses, self.device = recipe, model, dict(losses), device
         assert model.discriminator is not None, "a recipe always has one"
         self.discriminator = model.discriminator
-        self.world = world or World(device)
+        self.world, self.say = world or World(device), say
         self.precision = pick_precision(recipe.train.precision, device)
         self.networks: dict[str, nn.Module] = {**model.networks}
         needing = ["discriminator"] if self.discriminator.needs_truth else []
@@ -60,25 +63,31 @@ class Trainer:
         # 1 once anything was not finite: the optimizers then change nothing. Read only when logging or saving.
         self.poisoned = torch.zeros((), device=device)
         self.culprits: dict[tuple[str, ...], Tensor] = {}
+        lower = torch.bfloat16 if self.precision == "bf16" else None
+        self.passes: dict[str, Any] = {"lower": lower, "thrifty": recipe.train.checkpointing}
+        self.graphs: Graphs | None = None
+        if recipe.train.compile:
+            replay = recipe.train.compile == "graphs"
+            if replay and device.type != "cuda":
+                raise RecipeError(
+                    f"train.compile=graphs: is of NVIDIA's GPUs, and this is {device.type}; true is right"
+                )
+            self.graphs = Graphs(model, self.losses, replay=replay, **self.passes)
 
     def step(self, step: int, batch: Batch) -> None:
         """One batch: the discriminator's update, and every `critic_steps` the generator's on the same batch."""
         both = (step + 1) % self.recipe.train.critic_steps == 0
-        train, networks = self.recipe.train, (self.model.generator, self.discriminator, self.model.encoder)
-        parts = batch.cut(train.accumulate)
-        lower = torch.bfloat16 if self.precision == "bf16" else None
-        ts = [
-            # Graphs of several parts would take the memory that cutting saves.
-            Translation(part, *networks, carry_graph=both and len(parts) == 1, lower=lower, thrifty=train.checkpointing)
-            for part in parts
-        ]
+        parts = batch.cut(self.recipe.train.accumulate)
         with arithmetic(self.precision):
+            self._compile(parts[0], step, both=both)
+            # Graphs of several parts would take the memory that cutting saves.
+            ts = [self._translation(part, carry_graph=both and len(parts) == 1) for part in parts]
             self.update("discriminator", ts, step)
             if both:
                 self.update("generator", [t.then_generator() for t in ts], step)
                 self._average((step + 1) // self.recipe.train.critic_steps)
 
-    def update(self, role: str, ts: Sequence[Translation], step: int) -> None:
+    def update(self, role: Role, ts: Sequence[Translation], step: int) -> None:
         """Terms of all losses, backward, one optimizer step; nothing changes once a value was not finite.
 
         `ts`: the batch, or its parts.
@@ -86,21 +95,12 @@ class Trainer:
         # For what networks draw themselves, such as dropout: a run that goes on draws the same.
         of = () if self.world.leads else (self.world.rank,)
         torch.manual_seed(hash((self.recipe.train.seed, step, role == "generator", *of)) & 0x7FFFFFFF)
+        parts = self._backward(role, ts, step)
+        if not parts:  # Of weight 0 for now, or of the other network alone.
+            return
         optimizer = self.optimizers[role]
         settings: Optimizer = getattr(self.recipe.optimizers, role)
         optimizer.param_groups[0]["lr"] = settings.rate(step, self.recipe.train.steps)
-        # The generator stays unfrozen in the discriminator's update: the graph of `fake` may be carried to its own.
-        parts: list[dict[str, Tensor]] = []
-        with _frozen(self.networks["discriminator"]) if role == "generator" else nullcontext():
-            for t in ts:
-                terms = dict(self._terms(role, t, step))
-                if not terms:  # Of weight 0 for now, or of the other network alone.
-                    return
-                total = torch.stack([weight * term for weight, term in terms.values()]).sum()
-                if not parts:
-                    optimizer.zero_grad(set_to_none=True)
-                torch.autograd.backward(total if len(ts) == 1 else total / len(ts))
-                parts.append({name: term.detach() for name, (_, term) in terms.items()})
         found = parts[0]
         if len(parts) > 1:
             found = {name: torch.stack([part[name] for part in parts]).mean() for name in found}
@@ -112,18 +112,58 @@ class Trainer:
             return  # The fused step of some versions takes no notice of `found_inf` there.
         optimizer.step()
 
-    def _terms(self, role: str, t: Translation, step: int) -> Iterator[tuple[str, tuple[float, Tensor]]]:
-        for name, loss in self.losses.items():
-            weight = loss.weight(step)
-            given = getattr(loss, role)(t) if weight else None
-            if given is not None:
-                for part, term in (given if isinstance(given, Mapping) else {"": given}).items():
-                    if term.shape != t.real.shape[:1]:
-                        raise PluginError(
-                            f"loss {name!r} returned a term of shape {list(term.shape)} for the {role}; "
-                            f"one value per picture is right, {list(t.real.shape[:1])}"
-                        )
-                    yield f"{role}/{name}{'.' if part else ''}{part}", (weight, term.mean())
+    def _backward(self, role: Role, ts: Sequence[Translation], step: int) -> list[dict[str, Tensor]]:
+        """Gradients of the network's weights, and the terms that they are of, for each of `ts`."""
+        weights, parts = self._weights(step), list[dict[str, Tensor]]()
+        # The generator stays unfrozen in the discriminator's update: the graph of `fake` may be carried to its own.
+        with _frozen(self.networks["discriminator"]) if role == "generator" else nullcontext():
+            for t in ts:
+                if self.graphs is None:
+                    found = objective(self.losses, role, t, weights)
+                else:
+                    found = self.graphs(role, t, weights)
+                if found is None:
+                    return []
+                total, terms = found
+                if not parts:
+                    self.optimizers[role].zero_grad(set_to_none=True)
+                torch.autograd.backward(total if len(ts) == 1 else total / len(ts))
+                parts.append(terms)
+        return parts
+
+    def _weights(self, step: int) -> dict[str, float]:
+        """The weights of those losses that have one now."""
+        return {name: weight for name, loss in self.losses.items() if (weight := loss.weight(step))}
+
+    def _translation(self, part: Batch, **more: Any) -> Translation:
+        generator: Any = self.model.generator if self.graphs is None else self.graphs.generator
+        return Translation(part, generator, self.discriminator, self.model.encoder, **self.passes, **more)
+
+    def _compile(self, part: Batch, step: int, *, both: bool) -> None:
+        """Makes the graphs that this step is the first to need, by a trial that changes nothing.
+
+        Where one cannot be made, the run goes on without any, and says why.
+        """
+        if self.graphs is None:
+            return
+        for role in ROLES if both else ROLES[:1]:
+            key = role, *self._weights(step)
+            if key in self.graphs.tried:
+                continue
+            began = time.perf_counter()
+            try:
+                with kept(*self.networks.values(), *self.losses.values()):
+                    self._backward(role, [self._translation(part, learns=role)], step)
+            except (MdtranslateError, torch.OutOfMemoryError):
+                raise
+            except Exception as error:  # Compilers fail in as many ways as there are; eager torch says what is wrong.
+                self.graphs = None
+                why = reason(error)
+                self.say(f"train.compile: the {role}'s update cannot be compiled, so the run goes on without: {why}")
+                return
+            self.graphs.tried.add(key)
+            self.say(f"compiled the {role}'s update in {time.perf_counter() - began:.0f} s")
+        self.graphs.begin()
 
     @torch.no_grad()
     def _record(self, role: str, terms: Mapping[str, Tensor], gradients: list[Tensor]) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import numpy as np
 
 from mdtranslate import checkpoint
 from mdtranslate.config import Recipe
+from mdtranslate.data.ahead import Ahead
 from mdtranslate.data.augment import Augment
 from mdtranslate.data.feed import Feed
 from mdtranslate.data.images import encode_png
@@ -31,6 +32,7 @@ from mdtranslate.progress import Watch, typed
 from mdtranslate.recipes import Resolved
 from mdtranslate.runfolder import RunFolder, refuse_taken, tensorboard
 from mdtranslate.state import restore, save, saved_step
+from mdtranslate.translation import Batch
 from mdtranslate.translator import Translator
 
 
@@ -107,7 +109,7 @@ class Job:
             name: choice.build(encoder=self.model.encoder, image_size=recipe.data.image_size).to(device)
             for name, choice in recipe.losses.items()
         }
-        self.trainer = Trainer(recipe, self.model, losses, device, world)
+        self.trainer = Trainer(recipe, self.model, losses, device, world, watch.say)
         self.feed = Feed(recipe, self.sources, self.model.encoder, watch.packing)
         for note in (*(network.note for network in self.model.networks.values()), recipe.data.note):
             if note:
@@ -149,7 +151,8 @@ class Job:
                     self._begin_looks(run, step)
                 self._stamp = time.monotonic()
                 self.watch.training(step, steps, {})
-                learn(self.trainer, self.batches, step, lambda done: self._keep(run, done, board))
+                with self._fed() as batches:
+                    learn(self.trainer, batches, step, lambda done: self._keep(run, done, board))
         except BaseException as error:
             state = "stopped" if isinstance(error, Stopped | KeyboardInterrupt) else "failed"
             said = str(error) if isinstance(error, MdtranslateError) else repr(error)
@@ -164,6 +167,11 @@ class Job:
         with signals() as self.world.caught:
             yield
 
+    def _fed(self) -> AbstractContextManager[Callable[[int], Batch]]:
+        """The training batches; ahead of their use where a GPU would wait for them."""
+        ahead = self.device.type == "cuda"
+        return Ahead(self.batches, self.recipe.train.steps) if ahead else nullcontext(self.batches)
+
     def follow(self, step: int) -> None:
         """The loop of a process that trains along and keeps nothing."""
 
@@ -174,8 +182,8 @@ class Job:
             if self.world.ending and done < train.steps:
                 raise Stopped("", self.world.signal)
 
-        with self._heard():
-            learn(self.trainer, self.batches, step, checked)
+        with self._heard(), self._fed() as batches:
+            learn(self.trainer, batches, step, checked)
 
     def _keep(self, run: RunFolder, done: int, board: Any) -> None:
         """What is due after `done` steps: log, progress, checkpoint, samples; and the end where a signal came."""

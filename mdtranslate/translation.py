@@ -77,14 +77,16 @@ class Translation:
         *,
         learns: Literal["discriminator", "generator"] = "discriminator",
         carry_graph: bool = False,
+        made: tuple[Tensor, Tensor | None] | None = None,
         lower: torch.dtype | None = None,
         thrifty: bool = False,
     ) -> None:
         """`learns`: whose update it is; `carry_graph`: the generator's follows, so keep the graph of `fake` for it.
 
-        `thrifty`: keeps no inner values of a pass of the generator, and computes them anew on the way back.
-        `lower`: the type that passes of the networks compute in where that loses little (autocast); what losses get is
-        float32 all the same, and so is everything about `score_gradient`. None: that of the weights.
+        `made`: `fake` and `code`, where they are there already. `thrifty`: keeps no inner values of a pass of the
+        generator, and computes them anew on the way back. `lower`: the type that passes of the networks compute in
+        where that loses little (autocast); what losses get is float32 all the same, and so is everything about
+        `score_gradient`. None: that of the weights.
         """
         self.batch = batch
         self.real, self.source, self.target = batch.real, batch.source, batch.target
@@ -93,6 +95,8 @@ class Translation:
         self._generator = generator
         self._discriminator = discriminator
         self._learns, self._carry_graph, self._lower, self._thrifty = learns, carry_graph, lower, thrifty
+        if made is not None:
+            self.fake, self.code = made
 
     @lazy
     def uniform(self) -> Tensor:
@@ -172,10 +176,10 @@ class Translation:
     def then_generator(self) -> Translation:
         """The same batch for the generator's update, with the `fake` of this one."""
         networks = self._generator, self._discriminator, self.encoder
-        other = Translation(self.batch, *networks, learns="generator", lower=self._lower, thrifty=self._thrifty)
-        if self._carry_graph:
-            other.__dict__.update(fake=self._made, code=self.code)
-        return other
+        made = (self._made, self.code) if self._carry_graph else None
+        return Translation(
+            self.batch, *networks, learns="generator", made=made, lower=self._lower, thrifty=self._thrifty
+        )
 
     def _lowered(self) -> AbstractContextManager[object]:
         # One for each pass: autocast keeps its copies of weights until it ends, also those made without a graph.

@@ -108,8 +108,15 @@ class Discriminator(Backbone):
         [B, 3, H, W], itself differentiable by the weights, for penalties. Autograd finds it for any network; one that
         knows a cheaper way to the same overrides this.
         """
-        image = image.detach().requires_grad_()
-        score = self(image, label, made_from).score.reshape(len(image), -1)
-        score = score.sum(1) if total else score.mean(1)
-        (slope,) = torch.autograd.grad(score.sum(), image, create_graph=True)
+
+        def scored(image: Tensor) -> Tensor:
+            score: Tensor = self(image, label, made_from).score.reshape(len(image), -1)
+            return (score.sum(1) if total else score.mean(1)).sum()
+
+        image = image.detach()
+        if torch.compiler.is_compiling():  # Which takes this form alone.
+            slope: Tensor = torch.func.grad(scored)(image)
+            return slope
+        image.requires_grad_()
+        (slope,) = torch.autograd.grad(scored(image), image, create_graph=True)
         return slope

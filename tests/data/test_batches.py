@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import wait
 from dataclasses import replace
 
 import numpy as np
@@ -12,9 +13,10 @@ from tiny import register
 from mdtranslate import Attribute
 from mdtranslate.choice import Choice
 from mdtranslate.config import Data
+from mdtranslate.data.ahead import DEPTH, Ahead
 from mdtranslate.data.batches import Batches, normalise, to_pixels
 from mdtranslate.data.sources import choose
-from mdtranslate.errors import RecipeError
+from mdtranslate.errors import DataError, RecipeError
 from mdtranslate.interfaces import LabelEncoder
 from mdtranslate.translation import NOISE, Translation
 
@@ -224,3 +226,36 @@ def test_balance_takes_more_domains_than_can_be_listed_and_refuses_what_cannot_b
     assert len(many(20)._order.groups) == 4
     with pytest.raises(RecipeError, match=r"^data\.balance=domain: .* more domains than can be numbered"):
         many(70)
+
+
+def test_batches_made_ahead_are_the_same_and_are_made_before_they_are_asked_for():
+    plain, made, steps = batches([toys(12)]), batches([toys(12)]), []
+
+    class Told(Batches):
+        def __call__(self, step):
+            steps.append(step)
+            return super().__call__(step)
+
+    made.__class__ = Told
+    with Ahead(made, 6) as ahead:
+        for step in range(1, 6):
+            batch, expected = ahead(step), plain(step)
+            assert torch.equal(batch.real, expected.real) and torch.equal(batch.target, expected.target)
+            wait([*ahead.coming.values()])
+            assert steps == list(range(1, min(step + DEPTH, 5) + 1))
+
+
+def test_what_fails_ahead_of_its_step_is_raised_at_its_step():
+    made = batches([toys(12)])
+
+    class Fails(Batches):
+        def __call__(self, step):
+            if step == 2:
+                raise DataError("the cache is gone")
+            return super().__call__(step)
+
+    made.__class__ = Fails
+    with Ahead(made, 9) as ahead:
+        ahead(0), ahead(1)
+        with pytest.raises(DataError, match="the cache is gone"):
+            ahead(2)

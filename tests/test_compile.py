@@ -1,0 +1,130 @@
+"""Compiled updates, held against those of eager torch."""
+
+from __future__ import annotations
+
+import shutil
+from typing import Any
+
+import pytest
+import torch
+from test_engine import batch, gradients, trainer
+from torch import Tensor
+
+from mdtranslate.engine import ROLES, Trainer
+from mdtranslate.errors import PluginError, RecipeError
+
+REAL = torch.compile
+
+
+@pytest.fixture
+def traced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Graphs are made as ever, and run by eager torch: a compiler takes minutes, and need not be there."""
+    torch._dynamo.reset()
+
+    def compile(what: Any, *, mode: str | None, **how: Any) -> Any:
+        return REAL(what, backend="aot_eager", **how)
+
+    monkeypatch.setattr(torch, "compile", compile)
+
+
+def pair(*settings: str) -> tuple[Trainer, Trainer, list[str]]:
+    """One that is not compiled and one that is, with the same weights, and what the second says."""
+    said: list[str] = []
+    plain, compiled = (trainer("train.critic_steps=1", *settings, *more) for more in ((), ("train.compile=true",)))
+    compiled.say = said.append
+    return plain, compiled, said
+
+
+def same_gradients(plain: Trainer, compiled: Trainer) -> None:
+    for role in ROLES:
+        for mine, theirs in zip(gradients(compiled, role), gradients(plain, role), strict=True):
+            assert (mine - theirs).norm() <= 1e-4 * theirs.norm()
+
+
+PATCHES = "discriminator=patchgan", "discriminator.layers=1"
+
+
+def states(made: Trainer) -> list[Tensor]:
+    modules = [*made.networks.values(), *made.losses.values()]
+    return [each for module in modules for each in (*module.parameters(), *module.buffers())]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        (),
+        ("discriminator.projection=true", "generator.condition=norms", "generator.output=blend"),
+        ("losses.wgan-gp.penalised=sum", "encoder.masks=attribute", "generator.label=difference"),
+        ("train.checkpointing=true", "train.precision=bf16", "train.accumulate=2"),
+        ("generator=resnet-generator", *PATCHES, "losses={lsgan={},cycle-reconstruction={}}"),
+        (*PATCHES, "losses={wgan-gp={},cycle-reconstruction={}}"),  # A penalty by autograd.
+    ],
+    ids=" ".join,
+)
+@pytest.mark.usefixtures("traced")
+def test_gradients_and_terms_are_those_of_eager_torch(settings: tuple[str, ...]) -> None:
+    plain, compiled, said = pair(*settings)
+    for made in (plain, compiled):
+        made.step(0, batch(made))
+    assert [each.partition(" in ")[0] for each in said] == [f"compiled the {role}'s update" for role in ROLES]
+    same_gradients(plain, compiled)
+    assert compiled.means() == pytest.approx(plain.means(), rel=1e-4)
+
+
+@pytest.mark.usefixtures("traced")
+def test_a_ramp_is_no_new_graph_and_a_loss_that_begins_later_is() -> None:
+    ramp = "{weight={start=0,end=2,steps=4}}"
+    slow = [f"optimizers.{role}.learning_rate=1e-9" for role in ROLES]
+    plain, compiled, said = pair(
+        f"losses={{wgan-gp={{}},domain-classification={{}},cycle-reconstruction={ramp}}}", *slow
+    )
+    for step in range(2):  # At step 0 the cycle has no weight yet.
+        for made in (plain, compiled):
+            made.step(step, batch(made))
+    assert len(said) == 4
+    with torch.compiler.set_stance("fail_on_recompile"):
+        compiled.step(2, batch(compiled))
+    plain.step(2, batch(plain))
+    same_gradients(plain, compiled)
+    assert len(said) == 4
+
+
+@pytest.mark.usefixtures("traced")
+def test_what_cannot_be_compiled_is_said_in_one_line_and_trains_as_it_is() -> None:
+    """CycleGAN's pool asks what labels hold, which no graph can."""
+    losses = "losses={lsgan={pool=2},cycle-reconstruction={}}"
+    plain, compiled, said = pair(*PATCHES, losses)
+    for step in range(2):
+        for made in (plain, compiled):
+            made.step(step, batch(made))
+    assert len(said) == 1 and "\n" not in said[0]
+    assert said[0].startswith(
+        "train.compile: the discriminator's update cannot be compiled, so the run goes on without: "
+    )
+    for mine, theirs in zip(states(compiled), states(plain), strict=True):
+        assert torch.equal(mine, theirs)  # The trial left nothing in the pool.
+
+
+@pytest.mark.usefixtures("traced")
+def test_a_mistake_of_a_loss_is_its_own_and_not_the_compilers(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled = pair()[1]
+    monkeypatch.setattr(compiled.losses["wgan-gp"], "generator", lambda t: t.real)
+    with pytest.raises(
+        PluginError, match=r"loss 'wgan-gp' returned a term of shape \[4, 3, 16, 16\] for the generator"
+    ):
+        compiled.step(0, batch(compiled))
+
+
+def test_cuda_graphs_are_of_nvidias_gpus() -> None:
+    with pytest.raises(RecipeError, match=r"^train.compile=graphs: .*cpu"):
+        trainer("train.compile=graphs")
+
+
+@pytest.mark.skipif(shutil.which("c++") is None, reason="no C++ compiler")
+def test_compiled_by_inductor() -> None:
+    torch._dynamo.reset()
+    plain, compiled, said = pair("generator.blocks=0", "discriminator.layers=1")
+    for made in (plain, compiled):
+        made.step(0, batch(made))
+    assert len(said) == 2 and all(each.startswith("compiled the ") for each in said)
+    same_gradients(plain, compiled)
