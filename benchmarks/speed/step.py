@@ -4,8 +4,10 @@ python benchmarks/speed/step.py --sizes 64 128 --batches 8 16
 
 A cycle is five updates of the discriminator and one of the generator. Before anything is timed, gradients are
 compared. The published step computes as torch does by default: in float32, on NVIDIA's GPUs with cuDNN's TF32.
-`--published PATH` times the networks of a checkout of the released code too, in the same step. Ratios are
-medians over rounds in which all take turns; the machine's noise is in their spread, which is printed.
+`--published PATH` times the networks of a checkout of the released code too, in the same step; `--try SETTING` ours
+with a setting more, such as `train.compile=true`. Ratios are medians over rounds in which all take turns; the machine's
+noise is in their spread, which is printed. Memory is what a cycle takes at most beside what was there before it, in a
+process of its own. What the first cycle takes longer than the others is warm-up.
 """
 
 from __future__ import annotations
@@ -13,8 +15,10 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -29,12 +33,14 @@ from mdtranslate.engine import Trainer
 from mdtranslate.files import write_json
 from mdtranslate.interfaces import Attribute
 from mdtranslate.model import Model
+from mdtranslate.process import peak_memory
 from mdtranslate.recipes import resolve
 from mdtranslate.translation import DRAWN, Batch
 
 LABELS = 5
 ATTRIBUTES = {"celeba": tuple(Attribute(f"a{number}") for number in range(LABELS))}
 CRITIC = 5
+PUBLISHED = "published"
 
 
 def ours(size: int, batch: int, device: torch.device, *settings: str) -> Trainer:
@@ -128,12 +134,16 @@ def _difference(mine: nn.Module, theirs: nn.Module) -> float:
     return max(found)
 
 
-def measure(size: int, count: int, device: torch.device, rounds: int, checkout: Path | None, variants: Any) -> Any:
-    """Seconds of a cycle, a list for each of those that take turns."""
+def cycles(
+    size: int, count: int, device: torch.device, checkout: Path | None, variants: Mapping[str, Sequence[str]]
+) -> dict[str, Callable[[], None]]:
+    """A cycle of each of those that take turns: the published step, and ours with each variant's settings."""
     trainers = {name: ours(size, count, device, *settings) for name, settings in variants.items()}
-    first = next(iter(trainers.values()))
+    for trainer in trainers.values():
+        trainer.say = print
+    first = next(iter(trainers.values()), None) or ours(size, count, device)
     given = batches(size, count, device, first.model)
-    plain = {"published": published(first.model, size, device)}
+    plain = {PUBLISHED: published(first.model, size, device)}
     if checkout is not None:
         plain["released networks"] = published(first.model, size, device, checkout)
     # The yardstick's pictures lie as released: channels first.
@@ -149,26 +159,40 @@ def measure(size: int, count: int, device: torch.device, rounds: int, checkout: 
             one.step(step, batch)
 
     work: dict[str, Callable[[], None]] = {name: partial(theirs, one) for name, one in plain.items()}
-    work |= {name: partial(mine, one) for name, one in trainers.items()}
+    return work | {name: partial(mine, one) for name, one in trainers.items()}
+
+
+def measure(work: Mapping[str, Callable[[], None]], device: torch.device, rounds: int) -> dict[str, list[float]]:
+    """Seconds of each cycle, the first of which warms up."""
     took: dict[str, list[float]] = {name: [] for name in work}
-    for number in range(rounds + 1):
+    for _ in range(rounds + 1):
         for name, each in work.items():
             began = time.perf_counter()
             each()
             if device.type == "cuda":
                 torch.cuda.synchronize(device)
-            if number:  # The first one warms up.
-                took[name].append(time.perf_counter() - began)
+            took[name].append(time.perf_counter() - began)
     return took
 
 
 def ratios(took: Mapping[str, list[float]]) -> dict[str, dict[str, float]]:
-    """To the published step of the same round: median, least and most; and pictures per second."""
+    """To the published step of the same round: median, least and most; seconds of a cycle, and those of warm-up."""
     found = {}
-    for name, seconds in took.items():
-        each = [theirs / own for theirs, own in zip(took["published"], seconds, strict=True)]
-        found[name] = {"ratio": median(each), "least": min(each), "most": max(each), "seconds": median(seconds)}
+    for name, (first, *seconds) in took.items():
+        each = [theirs / own for theirs, own in zip(took[PUBLISHED][1:], seconds, strict=True)]
+        usual = median(seconds)
+        row = {"ratio": median(each), "least": min(each), "most": max(each), "seconds": usual}
+        found[name] = {**row, "warm-up": max(0.0, first - usual)}
     return found
+
+
+def memory(size: int, count: int, device: str, name: str, variants: Mapping[str, Sequence[str]]) -> int:
+    """Bytes that a cycle takes at most beside what was there before it; in a process that does nothing else."""
+    where = pick_device(device)
+    work = cycles(size, count, where, None, variants)[name]
+    before = peak_memory(where)["peak_bytes"]
+    work()
+    return peak_memory(where)["peak_bytes"] - before
 
 
 def main() -> None:
@@ -179,6 +203,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--precisions", nargs="+", help="fp32, tf32, bf16; those of the device if left out")
+    parser.add_argument("--try", action="append", default=[], dest="tried", metavar="SETTING", help="ours with it, too")
     parser.add_argument("--published", type=Path, help="a checkout of the released code, whose networks are timed too")
     parser.add_argument("--out", type=Path, help="a JSON file")
     given = parser.parse_args()
@@ -187,19 +212,26 @@ def main() -> None:
     device = pick_device(given.device)
     print(describe(device), hardware(device)["processor"], f"torch {torch.__version__}")
     precisions = given.precisions or (["fp32", "tf32", "bf16"] if device.type == "cuda" else ["fp32"])
-    variants = {name: (f"train.precision={name}",) for name in precisions}
+    variants = {name: [f"train.precision={name}"] for name in precisions}
+    variants |= {f"{name} {more}": [*own, more] for name, own in variants.items() for more in given.tried}
+    wide = max(map(len, ("released networks", *variants)))
     found: dict[str, Any] = {"machine": hardware(device), "torch": torch.__version__, "differences": {}, "cycles": {}}
     for size, count in zip(given.sizes, given.batches, strict=True):
         apart = found["differences"][size] = differences(size, device, "train.precision=fp32")
         print(f"\n{size} pixels: gradients differ by", ", ".join(f"{n} {each:.1e}" for n, each in apart.items()))
-        rows = ratios(measure(size, count, device, given.rounds, given.published, variants))
+        rows = ratios(measure(cycles(size, count, device, given.published, variants), device, given.rounds))
+        for name in (PUBLISHED, *variants):
+            own = {name: variants[name]} if name in variants else {}
+            with ProcessPoolExecutor(1, get_context("spawn")) as alone:
+                rows[name]["bytes"] = alone.submit(memory, size, count, given.device, name, own).result()
         found["cycles"][f"{size} px, batch {count}"] = rows
         print(f"{size} pixels, batches of {count}, {given.rounds} rounds")
         for name, row in rows.items():
             pictures = CRITIC * count / row["seconds"]
             print(
-                f"  {name:20} {row['ratio']:5.2f} times ({row['least']:.2f} to {row['most']:.2f})  "
-                f"{row['seconds']:8.3f} s a cycle  {pictures:8.1f} pictures/s"
+                f"  {name:{wide}} {row['ratio']:5.2f} times ({row['least']:.2f} to {row['most']:.2f})  "
+                f"{row['seconds']:8.3f} s a cycle  {pictures:8.1f} pictures/s  {row['warm-up']:5.1f} s warm-up"
+                + (f"  {row['bytes'] / 2**30:6.2f} GiB" if "bytes" in row else "")
             )
     if given.out:
         write_json(given.out, found)
