@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast, get_args
 
 import torch
 
@@ -39,18 +39,17 @@ def pick_device(name: str, *, tune: bool = True) -> torch.device:
     return torch.device(name)
 
 
-def pick_precision(wanted: str, device: torch.device) -> Precision:
-    """The arithmetic that `train.precision` means on a device. Raises `RecipeError` where the device has it not."""
+def pick_precision(wanted: str, device: torch.device, *, of: str = "train.precision") -> Precision:
+    """The arithmetic that a setting, `of`, means on a device. Raises `RecipeError` where the device has it not."""
     if wanted == "auto":
         fast = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
         return "bf16" if fast else "fp32"
-    if wanted == "tf32" and device.type == "cuda":
-        return "tf32"
-    if wanted == "tf32":
-        raise RecipeError(
-            f"train.precision=tf32: is of NVIDIA's GPUs, and this is {device.type}; fp32 or bf16 is right"
-        )
-    return "bf16" if wanted == "bf16" else "fp32"
+    if wanted == "tf32" and device.type != "cuda":
+        raise RecipeError(f"{of}=tf32: is of NVIDIA's GPUs, and this is {device.type}; fp32 or bf16 is right")
+    for each in get_args(Precision):
+        if each == wanted:
+            return cast(Precision, each)
+    raise RecipeError(f"{of}={wanted}: is {', '.join(get_args(Precision))}, or auto")
 
 
 @contextmanager

@@ -91,6 +91,11 @@ class Edits:
             if not any(isinstance(value, bool) and before.get(name) == value for name, value in change.items())
         ]
 
+    @property
+    def singles(self) -> int:
+        """The changes of one attribute that a picture has of which everything is known."""
+        return sum(len(each.values) or 1 for own in self.encoder.attributes for each in own)
+
     def everywhere(self, known: Mapping[int, Mapping[str, Value]]) -> dict[int, dict[str, Value]]:
         """What is known of a picture by dataset, with what datasets share in each that labels it."""
         shared = {name: value for own in known.values() for name, value in own.items() if name in self.encoder.shared}

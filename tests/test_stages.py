@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -28,24 +29,23 @@ def test_results_are_told_in_order_and_little_is_read_ahead(monkeypatch: pytest.
         time.sleep(0.02 if path.name == "0" else 0.0)  # The first is the last to be ready.
         path.touch()
 
-    monkeypatch.setattr(module, "decode", decode)
     monkeypatch.setattr(module, "encode_png", encode)
     told: list[Path] = []
     files = {str(number): Path(str(number)) for number in range(500)}
     with Stages(told.append) as stages:
-        for number, (name, pixels) in enumerate(stages.read(files)):
+        for number, (name, pixels) in enumerate(stages.read(files, decode)):
             assert name == str(number) and len(read) <= number + 1 + stages.room
             if name == "7":
                 assert isinstance(pixels, DataError)
             else:
-                stages.write(pixels, tmp_path / name)
+                stages.write(tmp_path / name, partial(np.asarray, pixels))
     assert [each.name for each in told] == [name for name in files if name != "7"]
     assert len(list(tmp_path.iterdir())) == 499
 
 
 def test_what_cannot_be_written_ends_it(tmp_path: Path) -> None:
     with pytest.raises(StorageError), Stages(lambda _: None) as stages:
-        stages.write(SMALL, tmp_path / "nowhere" / "a.png")
+        stages.write(tmp_path / "nowhere" / "a.png", lambda: SMALL)
 
 
 def test_an_interrupt_leaves_nothing_waiting(tmp_path: Path) -> None:

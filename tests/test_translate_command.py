@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,6 +16,7 @@ from mdtranslate import Crop, Translator
 from mdtranslate.commands.translate import command
 from mdtranslate.commands.translate_files import list_pictures, plan, safe
 from mdtranslate.errors import CheckpointError, DataError, RecipeError
+from mdtranslate.inference import Inference
 from mdtranslate.model import Model
 
 
@@ -78,6 +80,39 @@ def test_all_writes_each_edit_and_a_grid(run, here):
         "me.hair=Blond_Hair.png",
     ]
     assert Image.open(here / "o" / "me.all.png").width == 4 + 5 * 100
+
+
+def test_a_folder_is_translated_in_batches(run, here, monkeypatch):
+    for number in range(10):
+        photo(here / "in" / f"{number}.png", (20 + number, 30))
+    (here / "in" / "5.png").write_bytes(b"no picture")
+    batches = []
+    whole = Inference.translate
+    monkeypatch.setattr(Inference, "translate", lambda *given: batches.append(len(given[1])) or whole(*given))
+    known = ("--from", "hair=none", "--from", "Male=no", "--from", "Eyeglasses=no")
+    assert isinstance(call(run, "in", "--all", *known).exception, DataError)
+    assert batches == [32, 4]  # Whole pictures, with four edits each.
+    assert len(names(here / "translated")) == 9 * 5
+    result = call(run, "in", "--set", "Male=yes", "--out", "one")
+    assert batches[2:] == [9]
+    written = [Path(line).name for line in result.stdout.splitlines()[:-1]]
+    assert written == [f"{number}.Male=yes.png" for number in range(10) if number != 5]  # In the order of the files.
+
+
+def test_precision_and_compiling_are_the_translators(run, here, monkeypatch):
+    photo(here / "me.png")
+    assert call(run, "me.png", "--set", "Male=yes", "--precision", "bf16").exit_code == 0
+    expected = Translator.load(run, precision="bf16")(here / "me.png", Male=True)
+    made = Image.open(here / "translated" / "me.Male=yes.png")
+    assert np.array_equal(np.asarray(made), np.asarray(expected))
+    assert "precision=tf32: is of NVIDIA's GPUs" in failure(
+        RecipeError, run, "me.png", "--set", "Male=no", "--precision", "tf32"
+    )
+    seen = []
+    monkeypatch.setattr(Inference, "translate", lambda self, real, *_: seen.append(self.compiled) or real)
+    assert call(run, "me.png", "--set", "Male=no", "--compile").exit_code == 0
+    assert call(run, "me.png", "--set", "Male=no", "--overwrite").exit_code == 0
+    assert seen == [True, False]
 
 
 def test_all_of_several_datasets(tmp_path, here):
@@ -210,7 +245,7 @@ def test_without_a_classifier_the_message_says_what_to_give(here, monkeypatch):
     model = tiny_model()
     mute = Mute(SimpleNamespace(), encoder=model.encoder, image_size=16)
     silent = Translator(Model(model.encoder, model.generator, mute), image_size=16, crops={"celeba": Crop()})
-    monkeypatch.setattr(Translator, "load", lambda *_: silent)
+    monkeypatch.setattr(Translator, "load", lambda *_, **__: silent)
     photo(here / "me.png")
     message = failure(RecipeError, "run", "me.png", "--set", "Male=yes", "--from", "hair=none", "--from", "Male=no")
     assert message.startswith("Eyeglasses: unknown")

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mdtranslate.data.images import decode, encode_png
+from mdtranslate.data.images import encode_png
 from mdtranslate.errors import DataError
 from mdtranslate.process import available_cores
 
@@ -20,12 +20,14 @@ AHEAD: Final = 8
 """Pictures that are read before their turn, for each thread: few, so that memory does not depend on how many come."""
 
 Pixels = NDArray[np.uint8]
+T = TypeVar("T")
 
 
 class Stages:
-    """While one picture is translated, the next ones are read and those before it written, by threads.
+    """While some pictures are translated, the next ones are read and those before them written, by threads.
 
-    Decoders and encoders let other threads run. Results are written and told of in the order in which they come.
+    Decoders, encoders and devices let other threads run. Results are written and told of in the order in which they
+    come.
     """
 
     def __init__(self, written: Callable[[Path], None]) -> None:
@@ -44,13 +46,13 @@ class Stages:
         finally:
             self.pool.shutdown(wait=True, cancel_futures=True)
 
-    def read(self, files: Mapping[str, Path]) -> Iterator[tuple[str, Pixels | DataError]]:
-        """Each picture, [H, W, 3], by its name; the error, for one that cannot be read."""
-        coming = deque[tuple[str, Future[Pixels]]]()
+    def read(self, files: Mapping[str, Path], look: Callable[[Path], T]) -> Iterator[tuple[str, T | DataError]]:
+        """What `look` makes of each file, by its name; the error, for one that cannot be read."""
+        coming = deque[tuple[str, Future[T]]]()
         rest = iter(files.items())
         while True:
             while len(coming) < self.room and (item := next(rest, None)):
-                coming.append((item[0], self.pool.submit(decode, item[1])))
+                coming.append((item[0], self.pool.submit(look, item[1])))
             if not coming:
                 return
             name, future = coming.popleft()
@@ -59,9 +61,12 @@ class Stages:
             except DataError as error:
                 yield name, error
 
-    def write(self, pixels: Pixels, path: Path) -> None:
-        """Puts a picture in the queue to be written. Raises `StorageError` where an earlier one could not be."""
-        self.writing.append((path, self.pool.submit(encode_png, pixels, path)))
+    def write(self, path: Path, draw: Callable[[], Pixels]) -> None:
+        """Puts what `draw` makes, [H, W, 3], in the queue to be written.
+
+        Raises `StorageError` where an earlier one could not be.
+        """
+        self.writing.append((path, self.pool.submit(lambda: encode_png(draw(), path))))
         self._tell(self.room)
 
     def _tell(self, most: int) -> None:

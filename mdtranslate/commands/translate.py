@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import click
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
     from PIL import Image
 
-    from mdtranslate.translator import Translator
+    from mdtranslate.views import Pixels, View
 
 
 @click.command("translate")
@@ -32,6 +32,14 @@ if TYPE_CHECKING:
 )
 @click.option("--overwrite", is_flag=True, help="Replace results that are there already.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps.")
+@click.option(
+    "--precision",
+    type=click.Choice(["fp32", "tf32", "bf16"]),
+    default="fp32",
+    show_default=True,
+    help="bf16 is faster where the device has it, and changes pictures by some grey levels; tf32: NVIDIA's GPUs.",
+)
+@click.option("--compile", "compiled", is_flag=True, help="Compile the generator first, a minute: for many pictures.")
 def command(
     run: Path,
     pictures: tuple[Path, ...],
@@ -43,6 +51,8 @@ def command(
     out: Path,
     overwrite: bool,
     device: str,
+    precision: Literal["fp32", "tf32", "bf16"],
+    compiled: bool,
 ) -> None:
     """Translate PICTURES (files or folders) with the trained RUN.
 
@@ -50,6 +60,8 @@ def command(
 
     Writes a PNG per picture and edit, named by both. Pictures of any kind and size are taken.
     """
+    import numpy as np
+
     from mdtranslate.commands.stages import Stages
     from mdtranslate.commands.translate_files import list_pictures, plan, safe
     from mdtranslate.device import pick_device
@@ -59,7 +71,7 @@ def command(
 
     if changes and everything:
         raise RecipeError("--set makes one edit and --all makes every one; give one of them")
-    translator = Translator.load(run, pick_device(device))
+    translator = Translator.load(run, pick_device(device), precision=precision, compiled=compiled)
     if not changes and not everything:
         raise RecipeError(f"--set NAME=VALUE or --all is missing; what can be set: {translator.words}")
     known = _pairs("--from", source)
@@ -77,26 +89,34 @@ def command(
         more = f" and {len(there) - 1} more are" if len(there) > 1 else " is"
         raise RecipeError(f"{there[0]}{more} there already; choose another --out, or replace with --overwrite")
 
-    def make(pixels: NDArray[np.uint8]) -> dict[str, Image.Image]:
-        if not everything:
-            return {edits[0]: translator(pixels, dataset=dataset, source=known, size=size, edits=wanted)}
-        made = translator.all_edits(pixels, dataset=dataset, source=known, size=size)
-        first = translator.prepare(pixels, dataset=dataset, size=size)
-        return {**made, "all": _grid(translator, first, made)}
-
     written = skipped = 0
     with Stages(lambda path: click.echo(click.format_filename(path))) as stages:
-        for stem, pixels in stages.read(jobs):
-            if isinstance(pixels, DataError):
-                click.echo(f"skipped {click.format_filename(str(pixels))}", err=True)
-                skipped += 1
-                continue
-            made = make(pixels)
+
+        def views() -> Iterator[tuple[str, View]]:
+            nonlocal skipped
+            for stem, view in stages.read(jobs, lambda path: translator.view(path, size=size)):
+                if isinstance(view, DataError):
+                    click.echo(f"skipped {click.format_filename(str(view))}", err=True)
+                    skipped += 1
+                else:
+                    yield stem, view
+
+        for group in translator.grouped(views(), translator.words.singles if everything else 1):
+            shown = list(group.values())
+            if everything:
+                every = translator.all_edits(shown, dataset=dataset, source=known)
+            else:
+                made = translator(shown, dataset=dataset, source=known, edits=wanted)
+                every = [{edits[0]: picture} for picture in made]
             with disk(out):
                 out.mkdir(parents=True, exist_ok=True)
-            for edit, picture in made.items():
-                stages.write(_array(picture), out / safe(stem, edit))
-                written += 1
+            for (stem, view), results in zip(group.items(), every, strict=True):
+                for edit, picture in results.items():
+                    stages.write(out / safe(stem, edit), partial(np.asarray, picture))
+                if everything:
+                    first = translator.prepare(view, dataset=dataset)
+                    stages.write(out / safe(stem, "all"), partial(_grid, first, results, translator.credit))
+                written += len(results) + everything
     click.echo(f"{_count(written, 'picture')} written to {out}")
     if skipped:
         raise DataError(f"{skipped} of {_count(len(jobs), 'picture')} could not be read and {_were(skipped)} skipped")
@@ -118,21 +138,15 @@ def _pairs(option: str, given: tuple[str, ...]) -> dict[str, str | bool | None]:
     return pairs
 
 
-def _grid(translator: Translator, first: NDArray[np.uint8], made: dict[str, Image.Image]) -> Image.Image:
-    """The picture and every edit of it, in one row."""
+def _grid(first: Pixels, results: Mapping[str, Image.Image], credit: Sequence[str]) -> Pixels:
+    """The picture and every edit of it, in one row: [H, W, 3]."""
     import numpy as np
 
     from mdtranslate.grid import draw_grid
 
-    row = np.stack([first, *map(_array, made.values())])
-    footer = f"Trained on: {'; '.join(translator.credit)}" if translator.credit else None
-    return draw_grid(row[None], ["source", *made], footer=footer)
-
-
-def _array(picture: Image.Image) -> NDArray[np.uint8]:
-    import numpy as np
-
-    return np.asarray(picture)
+    row = np.stack([first, *map(np.asarray, results.values())])
+    footer = f"Trained on: {'; '.join(credit)}" if credit else None
+    return np.asarray(draw_grid(row[None], ["source", *results], footer=footer))
 
 
 def _count(number: int, word: str) -> str:
