@@ -16,10 +16,10 @@ from torch import Tensor, nn
 
 from mdtranslate.config import Optimizer, Recipe
 from mdtranslate.device import arithmetic, pick_precision
-from mdtranslate.errors import MdtranslateError, NonFiniteError, RecipeError
+from mdtranslate.errors import MdtranslateError, NonFiniteError, RecipeError, first_line
 from mdtranslate.interfaces import Loss
 from mdtranslate.model import Model
-from mdtranslate.objective import Graphs, Role, kept, objective, reason
+from mdtranslate.objective import Graphs, Role, kept, objective
 from mdtranslate.parallel import World
 from mdtranslate.translation import Batch, Translation
 
@@ -158,7 +158,7 @@ class Trainer:
                 raise
             except Exception as error:  # Compilers fail in as many ways as there are; eager torch says what is wrong.
                 self.graphs = None
-                why = reason(error)
+                why = first_line(error)
                 self.say(f"train.compile: the {role}'s update cannot be compiled, so the run goes on without: {why}")
                 return
             self.graphs.tried.add(key)

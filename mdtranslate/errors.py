@@ -98,3 +98,10 @@ def nearest(word: str, known: Iterable[str]) -> str:
     if len(names) > MANY:
         return f"there are {len(names):,}, such as {', '.join(names[:: len(names) // 3][:3])}"
     return f"there is {', '.join(names)}" if names else "there is none"
+
+
+def first_line(error: BaseException) -> str:
+    """What a library's error says, on one line: its kind, and the first of its lines."""
+    error = getattr(error, "inner_exception", error)  # Of what torch's compiler wraps.
+    lines = str(error).strip().splitlines() or ["nothing more is said"]
+    return f"{type(error).__name__}: {lines[0][:200]}"

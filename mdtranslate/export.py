@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim
 
-from mdtranslate.errors import PluginError, RecipeError
+from mdtranslate.errors import PluginError, RecipeError, first_line
 from mdtranslate.files import write_bytes
 from mdtranslate.interfaces.dataset import spell
 from mdtranslate.translation import NOISE
@@ -72,8 +72,7 @@ def export(translator: Translator, to: Kind, file: Path, size: int | None, batch
             program = torch.export.export(module, given, dynamic_shapes=_shapes(generator.multiple, size, batch))
         except Exception as error:  # It raises dozens of kinds.
             raise RecipeError(
-                f"generator {generator.name!r} cannot be exported: no graph can hold it "
-                f"({type(error).__name__}: {_first(error)})"
+                f"generator {generator.name!r} cannot be exported: no graph can hold it ({first_line(error)})"
             ) from error
         facts = json.dumps(describe(translator, size, batch))
         with TemporaryDirectory() as folder:
@@ -172,7 +171,3 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         logging.disable(before)
-
-
-def _first(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [""])[0][:200]

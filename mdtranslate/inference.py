@@ -6,7 +6,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from mdtranslate.data.batches import normalise, to_device, to_pixels
 from mdtranslate.device import Precision, arithmetic, layout, pick_precision
-from mdtranslate.errors import RecipeError
+from mdtranslate.errors import RecipeError, first_line
 from mdtranslate.model import Model
 from mdtranslate.translation import NOISE
 from mdtranslate.views import Pixels
@@ -142,7 +142,7 @@ class Inference:
         except Exception as error:  # Compilers raise dozens of kinds.
             made = self._plain(*given)  # Where this fails too, it was no fault of the compiler's.
             self.compiled = False
-            logging.getLogger("mdtranslate").warning(f"not compiled, which is only slower: {_reason(error)}")
+            logging.getLogger("mdtranslate").warning(f"not compiled, which is only slower: {first_line(error)}")
         self._sizes.add(size)
         return made
 
@@ -180,10 +180,3 @@ def _filled(values: Tensor, size: int) -> Tensor:
     """A batch with its last row repeated up to `size` rows. Always a copy: graphs tell kinds of tensors apart."""
     rows = values[torch.arange(size, device=values.device).clamp(max=len(values) - 1)]
     return rows.contiguous(memory_format=layout(values.device)) if values.ndim == 4 else rows
-
-
-def _reason(error: Any) -> str:
-    """What stopped a compiler, in one line."""
-    error = getattr(error, "inner_exception", error)
-    lines = str(error).strip().splitlines() or [""]
-    return f"{type(error).__name__}: {lines[0][:200]}"

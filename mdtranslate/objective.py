@@ -91,9 +91,3 @@ def kept(*modules: nn.Module) -> Iterator[None]:
             buffer.copy_(value)
         for module in modules:
             module.zero_grad(set_to_none=True)
-
-
-def reason(error: Exception) -> str:
-    """Why something cannot be compiled, on one line: torch writes it among many."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0] if lines else 'nothing more is said'}"[:200]
