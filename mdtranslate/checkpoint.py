@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from mdtranslate.errors import CheckpointError
+from mdtranslate.errors import CheckpointError, StorageError
 from mdtranslate.files import new_folder, sha256, write_json
 
 FORMAT = 1
@@ -35,7 +35,11 @@ def save(folder: Path, name: str, tensors: Mapping[str, Mapping[str, Tensor]], f
 
 
 def load(folder: Path, name: str) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
-    """What `save` wrote. Raises `CheckpointError` that names the file where anything is missing or changed."""
+    """What `save` wrote.
+
+    Raises `CheckpointError` that names the file where anything is missing or changed, `StorageError` where the disk
+    does not give it.
+    """
     facts = load_facts(folder, name)
     tensors = {}
     for file, expected in facts["files"].items():
@@ -45,8 +49,10 @@ def load(folder: Path, name: str) -> tuple[dict[str, dict[str, Tensor]], dict[st
             if hashlib.sha256(content).hexdigest() != expected:
                 raise CheckpointError(f"{path}: is damaged: its content is not what was saved")
             tensors[path.stem] = safetensors.torch.load(content)
-        except (OSError, SafetensorError) as error:
+        except (FileNotFoundError, SafetensorError) as error:
             raise CheckpointError(f"{path}: cannot be read: {error}") from None
+        except OSError as error:  # The disk's fault: the file may be sound.
+            raise StorageError(f"{path}: cannot be read: {error.strerror}") from None
     return tensors, facts
 
 
@@ -55,8 +61,10 @@ def load_facts(folder: Path, name: str) -> dict[str, Any]:
     path = folder / f"{name}.json"
     try:
         facts = json.loads(path.read_text("utf-8"))
-    except OSError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from None
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be read: {error.strerror}") from None
     except ValueError as error:
         raise CheckpointError(f"{path}: is damaged: {error}") from None
     body = {key: value for key, value in facts.items() if key != "digest"} if isinstance(facts, dict) else {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import traceback
@@ -15,6 +16,9 @@ import click
 from mdtranslate import __version__
 from mdtranslate.errors import MdtranslateError
 from mdtranslate.process import endings
+
+# When a process that trains along is gone, torch prints a page of its own; what matters is in the line that we give.
+os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
 
 COMMANDS = {
     "run": "Train a recipe, or go on with a run.",

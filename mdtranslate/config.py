@@ -256,6 +256,15 @@ class Recipe(Settings):
             raise ValueError(f"data.across={self.data.across}: there is no other dataset to take targets from")
         return self
 
+    @model_validator(mode="after")
+    def _equal_parts(self) -> Recipe:
+        if self.data.batch_size % self.train.accumulate:
+            raise ValueError(
+                f"data.batch_size={self.data.batch_size}: cannot be cut into train.accumulate={self.train.accumulate} "
+                "equal parts"
+            )
+        return self
+
     @field_validator("losses", mode="after")
     @classmethod
     def _something_to_learn(cls, losses: dict[str, Choice[Loss]]) -> dict[str, Choice[Loss]]:

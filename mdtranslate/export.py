@@ -9,9 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import asdict
 from importlib.util import find_spec
-from io import StringIO
+from io import BytesIO, StringIO
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Final, Literal
 
 import torch
@@ -61,12 +60,16 @@ def export(translator: Translator, to: Kind, file: Path, size: int | None, batch
     that no graph can hold, or whose sides that size is not; `PluginError` where ONNX is not installed.
     """
     generator, needed = translator.model.generator, ("onnx", "onnxscript", "onnxruntime")
-    if size is not None and size % generator.multiple:
-        raise RecipeError(f"--size {size}: sides must be multiples of {generator.multiple} for {generator.name!r}")
+    least = translator.inference.least
+    if size is not None and (size % generator.multiple or size < least):
+        raise RecipeError(
+            f"--size {size}: sides must be multiples of {generator.multiple} from {least} on for {generator.name!r}"
+        )
     if to == "onnx" and (missing := [name for name in needed if find_spec(name) is None]):
         raise PluginError(f"--to onnx needs {', '.join(missing)}: pip install 'mdtranslate[export]'")
     module = Shipped(translator)
-    given = example(translator, batch or 2, size or translator.image_size, size or translator.image_size)
+    side = size or max(translator.image_size, 2 * generator.multiple)
+    given = example(translator, batch or 2, side, side)
     with _quiet():
         try:
             program = torch.export.export(module, given, dynamic_shapes=_shapes(generator.multiple, size, batch))
@@ -75,15 +78,13 @@ def export(translator: Translator, to: Kind, file: Path, size: int | None, batch
                 f"generator {generator.name!r} cannot be exported: no graph can hold it ({first_line(error)})"
             ) from error
         facts = json.dumps(describe(translator, size, batch))
-        with TemporaryDirectory() as folder:
-            side = Path(folder) / f"exported.{to}"
-            read = (_onnx if to == "onnx" else _torch)(program, side, facts)
-            height, width = (size, size) if size is not None else (translator.image_size * 2, translator.image_size)
-            tried = example(translator, batch or 3, height, width)
-            apart = float((read(*tried) - module(*tried)).abs().max()) * 127.5
-            if not apart <= MOST:
-                raise RecipeError(f"{file}: its pictures are {apart:.1f} grey levels from the translator's")
-            write_bytes(file, side.read_bytes())
+        content, read = (_onnx if to == "onnx" else _torch)(program, facts)
+        height, width = (size, size) if size is not None else (2 * side, side)
+        tried = example(translator, batch or 3, height, width)
+        apart = float((read(*tried) - module(*tried)).abs().max()) * 127.5
+    if not apart <= MOST:
+        raise RecipeError(f"{file}: its pictures are {apart:.1f} grey levels from the translator's")
+    write_bytes(file, content)
     by = "onnxruntime" if to == "onnx" else "torch"
     return f"{len(tried[0])} pictures of {height} x {width}, read by {by}: within {apart:.2g} grey levels"
 
@@ -108,10 +109,17 @@ def describe(translator: Translator, size: int | None, batch: int | None) -> dic
         "output": "float32 [B, 3, H, W] in [-1, 1]",
         "size": size,
         "batch": batch,
-        "multiple_of": translator.model.generator.multiple,
+        "sides": {
+            "multiple_of": translator.model.generator.multiple,
+            "least": translator.inference.least if size is not None else 2 * translator.model.generator.multiple,
+            "most": FREE,
+        },
         "reads": translator.model.generator.reads,
         "trained_at": translator.image_size,
-        "preparation": {name: asdict(crop) for name, crop in translator.crops.items()},
+        "preparation": "of a picture like those of a dataset, the square that `crops` says: its side in shares of the "
+        "shorter side, its centre (x, y) in shares of width and height, moved inside where it would reach over an "
+        "edge; then scaled to trained_at pixels, bilinear with antialiasing",
+        "crops": {name: asdict(crop) for name, crop in translator.crops.items()},
         "labels": labels,
         "credit": list(translator.credit),
         "trained": translator.trained,
@@ -137,27 +145,40 @@ def _shapes(multiple: int, size: int | None, batch: int | None) -> Any:
     return {"image": first | sides, "source": first, "target": first}
 
 
-def _onnx(program: Any, file: Path, facts: str) -> Callable[..., Tensor]:
+def _onnx(program: Any, facts: str) -> tuple[bytes, Callable[..., Tensor]]:
     import onnxruntime  # type: ignore[import-untyped]
 
     made: Any = torch.onnx.export(
         program, dynamo=True, verbose=False, input_names=list(INPUTS), output_names=["translated"]
     )
     made.model.metadata_props[KEY] = facts
-    made.save(file)
-    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    proto = made.model_proto
+    # What is free is called by an expression; people read it in the file's inputs.
+    shown = [each.type.tensor_type.shape.dim for each in proto.graph.input if each.name == INPUTS[0]]
+    names = {
+        dim.dim_param: name
+        for dim, name in zip(shown[0], ("batch", "3", "height", "width"), strict=True)
+        if dim.dim_param
+    }
+    for value in (*proto.graph.input, *proto.graph.output, *proto.graph.value_info):
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.dim_param in names:
+                dim.dim_param = names[dim.dim_param]
+    content: bytes = proto.SerializeToString()
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
 
     def run(*given: Tensor) -> Tensor:
         (out,) = session.run(None, {name: each.numpy() for name, each in zip(INPUTS, given, strict=True)})
         return torch.from_numpy(out)
 
-    return run
+    return content, run
 
 
-def _torch(program: Any, file: Path, facts: str) -> Callable[..., Tensor]:
-    torch.export.save(program, str(file), extra_files={f"{KEY}.json": facts})
-    read: Callable[..., Tensor] = torch.export.load(str(file)).module()
-    return read
+def _torch(program: Any, facts: str) -> tuple[bytes, Callable[..., Tensor]]:
+    file = BytesIO()
+    torch.export.save(program, file, extra_files={f"{KEY}.json": facts})
+    content = file.getvalue()
+    return content, torch.export.load(BytesIO(content)).module()
 
 
 @contextmanager

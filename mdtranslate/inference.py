@@ -150,10 +150,15 @@ class Inference:
         made: Tensor = self.model.generator(*given)
         return made
 
+    @property
+    def least(self) -> int:
+        """The shortest side that the generator is shown. Two multiples at least: over one value normalisation fails."""
+        return min(2 * self.model.generator.multiple, self.image_size)
+
     def _missing(self, side: int) -> int:
-        """Pixels to pad a side with. Two multiples at least: over a single value, normalisation fails."""
+        """Pixels to pad a side with."""
         multiple = self.model.generator.multiple
-        return max(-(-side // multiple) * multiple, min(2 * multiple, self.image_size)) - side
+        return max(-(-side // multiple) * multiple, self.least) - side
 
     def _unknown(self, label: Tensor) -> list[str]:
         """Names of the attributes that some of labels [B, L] leave unknown of their dataset."""

@@ -16,12 +16,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from textwrap import shorten
 from typing import Any, Final
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed import TCPStore  # type: ignore[attr-defined]
+from torch.distributed import TCPStore, rendezvous  # type: ignore[attr-defined]
 
 from mdtranslate.device import pick_device
 from mdtranslate.errors import PeerError, RecipeError, Stopped
@@ -32,7 +33,10 @@ BEAT: Final = 3.0
 PATIENCE: Final = 40.0
 """Seconds without one after which a process is taken for lost."""
 
-LOST: Final = "is gone; `mdtranslate run FOLDER` goes on from the last checkpoint, with any number of processes"
+MEET: Final = 300.0
+"""Seconds until all have to be there."""
+
+LOST: Final = "is gone; from a checkpoint `mdtranslate run FOLDER` goes on, with any number of processes"
 
 
 class World:
@@ -66,10 +70,10 @@ class World:
         Raises `RecipeError` where they cannot be shared out evenly.
         """
         if count % (self.size * cuts):
-            who = (
-                f"{self.size} processes in train.accumulate={cuts} parts each" if cuts > 1 else f"{self.size} processes"
+            cut = f" in train.accumulate={cuts} parts each" if cuts > 1 else ""
+            raise RecipeError(
+                f"data.batch_size={count}: {self.size} processes{cut} share a multiple of {self.size * cuts} evenly"
             )
-            raise RecipeError(f"data.batch_size={count}: {who} share a multiple of {self.size * cuts} evenly")
         own = count // self.size
         return slice(self.rank * own, (self.rank + 1) * own)
 
@@ -102,10 +106,27 @@ class World:
     def one_first(self) -> Iterator[None]:
         """A block that one process of each machine goes through before the others: it fills the cache."""
         if self.local:
-            self.barrier()
+            with _mortal():
+                self.barrier()
         yield
         if not self.local:
-            self.barrier()
+            with _mortal():
+                self.barrier()
+
+    def same(self, mine: Mapping[str, object]) -> None:
+        """Raises `RecipeError` in all of them where something is not the same everywhere."""
+        if self.size == 1:
+            return
+        every: list[Any] = [None] * self.size
+        self._wait(lambda: dist.all_gather_object(every, dict(mine)))
+        first = every[0]
+        for rank, other in enumerate(every):
+            for key in sorted(first.keys() | other.keys()):
+                if first.get(key) != other.get(key):
+                    raise RecipeError(
+                        f"{key}: is {other.get(key)} in process {rank} and {first.get(key)} in process 0; "
+                        "processes that train together must have the same"
+                    )
 
     def barrier(self) -> None:
         """Waits for all."""
@@ -116,7 +137,19 @@ class World:
         try:
             collective()
         except RuntimeError as error:  # Whatever the backend calls it; an error of the device is named, too.
-            raise PeerError(f"another process of this training {LOST} ({' '.join(str(error).split())[:200]})") from None
+            said = shorten(str(error), 120, placeholder=" ...")
+            raise PeerError(f"another process of this training {LOST} ({said})") from None
+
+
+@contextmanager
+def _mortal() -> Iterator[None]:
+    """While a process waits in the backend, where no handler of ours is called, signals end it: it holds nothing."""
+    before = {each: signal.signal(each, signal.SIG_DFL) for each in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
 
 @contextmanager
@@ -143,9 +176,15 @@ def joined(device: str) -> Iterator[World]:
     elif world.device.type != "cpu":
         raise RecipeError(f"device {device}: several processes train on NVIDIA's GPUs or on processors")
     backend = "cpu:gloo,cuda:nccl" if world.device.type == "cuda" else "gloo"
-    # As long as anybody packs or looks: who is gone is found by signs of life.
-    dist.init_process_group(backend, rank=rank, world_size=size, timeout=timedelta(days=7))
-    pulse = _Pulse(world)
+    try:
+        with _mortal():
+            store, _, _ = next(iter(rendezvous("env://", rank, size, timeout=timedelta(seconds=MEET))))
+            # As long as anybody packs or looks: who is gone is found by signs of life.
+            dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=timedelta(days=7))
+            pulse = _Pulse(world)
+    except (RuntimeError, ValueError) as error:
+        said = shorten(str(error), 200, placeholder=" ...")
+        raise PeerError(f"process {rank} of {size} did not find the others: {said}") from None
     try:
         yield world
         world.barrier()
@@ -163,13 +202,21 @@ def _placed(environment: Mapping[str, str]) -> tuple[int, int, int] | None:
     `srun` tells them in its own variables, and as much as is needed to meet: the first host of the step. What `sbatch`
     itself runs has no step, and is alone.
     """
+
+    def number(name: str, otherwise: str = "") -> int:
+        word = environment.get(name, otherwise)
+        if not word.isdecimal():
+            raise RecipeError(f"{name}={word}: is no number; torchrun and srun set it, or leave it out to train alone")
+        return int(word)
+
     if "RANK" in environment and "WORLD_SIZE" in environment:
-        placed = tuple(int(environment.get(name, "0")) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
-    elif "SLURM_PROCID" in environment and int(environment.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
-        placed = tuple(int(environment[f"SLURM_{name}"]) for name in ("PROCID", "STEP_NUM_TASKS", "LOCALID"))
+        placed = number("RANK"), number("WORLD_SIZE"), number("LOCAL_RANK", "0")
+    elif "SLURM_PROCID" in environment and number("SLURM_STEP_NUM_TASKS", "1") > 1:
+        placed = number("SLURM_PROCID"), number("SLURM_STEP_NUM_TASKS"), number("SLURM_LOCALID")
         nodes = environment.get("SLURM_STEP_NODELIST", environment.get("SLURM_JOB_NODELIST", "localhost"))
         os.environ.setdefault("MASTER_ADDR", first_host(nodes))
-        os.environ.setdefault("MASTER_PORT", str(20_000 + int(environment.get("SLURM_JOB_ID", "0")) % 20_000))
+        own = 31 * number("SLURM_JOB_ID", "0") + number("SLURM_STEP_ID", "0")  # Steps of a job can share a machine.
+        os.environ.setdefault("MASTER_PORT", str(20_000 + own % 20_000))
     else:
         return None
     rank, size, local = placed
@@ -201,8 +248,11 @@ class _Pulse:
         dist.broadcast_object_list(port, src=0, device=torch.device("cpu"))
         if not world.leads:
             self.store = TCPStore(host, port[0], is_master=False)
+        self.answered = time.monotonic()
         self.thread = threading.Thread(target=self._watch, daemon=True)
         self.thread.start()
+        # A store that hangs with its machine answers no more, and a call to it never comes back.
+        threading.Thread(target=self._overlook, daemon=True).start()
 
     def stop(self) -> None:
         """Nobody is missed any more."""
@@ -220,12 +270,17 @@ class _Pulse:
             except RuntimeError:  # The store is rank 0's.
                 self._give_up(0)
                 return
-            now = time.monotonic()
+            self.answered = now = time.monotonic()
             for rank, count in counts.items():
                 if count != seen[rank][0]:
                     seen[rank] = count, now
                 elif now - seen[rank][1] > PATIENCE:
                     self._give_up(rank)
+
+    def _overlook(self) -> None:
+        while not self.ended.wait(BEAT):
+            if time.monotonic() - self.answered > PATIENCE:
+                self._give_up(0)
 
     def _give_up(self, rank: int) -> None:
         if self.ended.wait(BEAT):  # It may have ended as this one does.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -57,4 +58,5 @@ def peak_memory(device: torch.device) -> dict[str, int]:
         import resource
     except ImportError:  # Windows
         return {}
-    return {"peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {"peak_bytes": most if sys.platform == "darwin" else most * 1024}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,7 @@ def start(resolved: Resolved, out: Path | None, world: World) -> None:
         job = Job(resolved, world, watch)
         job.take_over()
         job.open_data()
+        job.agree(0)
         if not world.leads:
             job.follow(0)
             return
@@ -60,11 +61,12 @@ def go_on(run: RunFolder, resolved: Resolved, world: World) -> None:
             run.sweep()
         job = Job(resolved, world, watch)
         job.open_data()
-        if world.leads:
-            step = restore(run, job.trainer, job.feed.identity, watch.say)
-        world.barrier()  # What is damaged is gone then.
         if not world.leads:
-            step = restore(run, job.trainer, job.feed.identity, watch.say, tidy=False)
+            world.barrier()  # What is damaged is gone then.
+        step = restore(run, job.trainer, job.feed.identity, watch.say, tidy=world.leads)
+        if world.leads:
+            world.barrier()
+        job.agree(step)
         if step > resolved.recipe.train.steps:
             raise RecipeError(f"train.steps={resolved.recipe.train.steps}: {run.path} is at step {step} already")
         if step == 0:
@@ -131,6 +133,11 @@ class Job:
         if self.recipe.train.check_every:
             _ = self.monitor.trials  # What cannot be read is said before anything is trained.
 
+    def agree(self, step: int) -> None:
+        """Raises `RecipeError` where processes that train together would not train the same."""
+        pictures = {f"the pictures of {name}": own for name, own in self.feed.identity.items()}
+        self.world.same({"the step": step, **RunFolder.fixed(self.recipe), **pictures})
+
     def train(self, run: RunFolder, step: int) -> None:
         """The loop, with everything that a run keeps. Signals save first; whatever ends it, `status.json` says so."""
         steps = self.recipe.train.steps
@@ -142,7 +149,7 @@ class Job:
         run.status("running", step, steps)
         try:
             with (
-                self._heard(),
+                signals() as self.world.caught,
                 tensorboard(run.path / "tensorboard", step, self.recipe.train.tensorboard) as board,
             ):
                 if step == 0:
@@ -162,11 +169,6 @@ class Job:
         run.status("done", steps, steps)
         self._farewell(run)
 
-    @contextmanager
-    def _heard(self) -> Iterator[None]:
-        with signals() as self.world.caught:
-            yield
-
     def _fed(self) -> AbstractContextManager[Callable[[int], Batch]]:
         """The training batches; ahead of their use where a GPU would wait for them."""
         ahead = self.device.type == "cuda"
@@ -176,13 +178,14 @@ class Job:
         """The loop of a process that trains along and keeps nothing."""
 
         def checked(done: int) -> None:
-            train = self.recipe.train
-            if 0 in (done % train.log_every, done % train.save_every) or done == train.steps:
+            train, ending = self.recipe.train, self.world.ending
+            every = train.log_every, train.save_every, train.sample_every, train.check_every or train.steps
+            if ending or done == train.steps or 0 in (done % each for each in every):
                 self.trainer.check_finite(done)  # As the one that writes: all end there.
-            if self.world.ending and done < train.steps:
+            if ending and done < train.steps:
                 raise Stopped("", self.world.signal)
 
-        with self._heard(), self._fed() as batches:
+        with signals() as self.world.caught, self._fed() as batches:
             learn(self.trainer, batches, step, checked)
 
     def _keep(self, run: RunFolder, done: int, board: Any) -> None:

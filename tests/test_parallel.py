@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -38,17 +39,20 @@ def begin(home: Path, *words: str, size: int = 2) -> list[subprocess.Popen[str]]
     return spawn(home, "-m", "mdtranslate", "run", *words, "--device", "cpu", size=size)
 
 
-def spawn(home: Path, *words: str, size: int) -> list[subprocess.Popen[str]]:
-    """Python in so many processes, as torchrun begins them."""
+def spawn(
+    home: Path, *words: str, size: int, own: Sequence[str] = (), begun: int | None = None
+) -> list[subprocess.Popen[str]]:
+    """Python in so many processes, as torchrun begins them; `own`: a word more for each; `begun`: the first ones only."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, *words]
     found = []
-    for rank in range(size):
+    for rank in range(begun or size):
         place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": size, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
         environment = {**os.environ, **({name: str(value) for name, value in place.items()} if size > 1 else {})}
-        found.append(subprocess.Popen(command, cwd=home, env=environment, stderr=subprocess.PIPE, text=True))
+        mine = [*command, *own[rank : rank + 1]]
+        found.append(subprocess.Popen(mine, cwd=home, env=environment, stderr=subprocess.PIPE, text=True))
     return found
 
 
@@ -136,21 +140,39 @@ def test_a_lost_process_ends_the_others_within_a_minute(home: Path, lost: int) -
     began = time.monotonic()
     _, said = processes[1 - lost].communicate(timeout=60)
     assert processes[1 - lost].returncode == 76 and time.monotonic() - began < 60
-    assert "is gone; `mdtranslate run FOLDER` goes on from the last checkpoint" in said and "Traceback" not in said
+    assert "is gone; from a checkpoint `mdtranslate run FOLDER` goes on" in said and "Traceback" not in said
     processes[lost].communicate(timeout=10)
 
 
-def test_a_stopped_process_is_missed(home: Path) -> None:
+@pytest.mark.parametrize("stopped", [0, 1])
+def test_a_stopped_process_is_missed(home: Path, stopped: int) -> None:
     """As a machine that hangs: nothing closes its connections."""
-    processes = begin(home, *STARGAN, "train.steps=100000", "train.check_every=0", "--out", "hangs")
-    wait_for(home / "hangs/checkpoints/000002")
-    processes[1].send_signal(signal.SIGSTOP)
+    processes = begin(home, *STARGAN, "train.steps=100000", "train.check_every=0", "--out", f"hangs-{stopped}")
+    wait_for(home / f"hangs-{stopped}/checkpoints/000002")
+    processes[stopped].send_signal(signal.SIGSTOP)
     try:
-        _, said = processes[0].communicate(timeout=60)
+        _, said = processes[1 - stopped].communicate(timeout=60)
     finally:
-        processes[1].kill()
-        processes[1].communicate(timeout=10)
-    assert processes[0].returncode == 76 and "error: process 1 of 2 is gone" in said
+        processes[stopped].kill()
+        processes[stopped].communicate(timeout=10)
+    assert processes[1 - stopped].returncode == 76 and f"error: process {stopped} of 2 is gone" in said
+
+
+def test_one_that_is_alone_says_so(home: Path) -> None:
+    waits = "import mdtranslate.parallel as p, mdtranslate.cli as c; p.MEET = 3.0; c.main()"
+    (lone,) = spawn(home, "-c", waits, "run", *STARGAN, "--out", "lone", "--device", "cpu", size=2, begun=1)
+    _, said = lone.communicate(timeout=60)
+    assert lone.returncode == 76 and "process 0 of 2 did not find the others: " in said and "Traceback" not in said
+    assert len(said.strip().splitlines()) == 1
+
+
+def test_processes_that_would_not_train_the_same_are_refused(home: Path) -> None:
+    words = ["-m", "mdtranslate", "run", *STARGAN, "--out", "apart", "--device", "cpu"]
+    processes = spawn(home, *words, size=2, own=("train.seed=0", "train.seed=1"))
+    said = [each.communicate(timeout=120)[1] for each in processes]
+    assert [each.returncode for each in processes] == [2, 2], said
+    assert all("train.seed: is 1 in process 1 and 0 in process 0" in each for each in said)
+    assert not (home / "apart").exists()
 
 
 def wait_for(path: Path) -> None:
