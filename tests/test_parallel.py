@@ -42,7 +42,7 @@ def begin(home: Path, *words: str, size: int = 2) -> list[subprocess.Popen[str]]
 def spawn(
     home: Path, *words: str, size: int, own: Sequence[str] = (), begun: int | None = None
 ) -> list[subprocess.Popen[str]]:
-    """Python in so many processes, as torchrun begins them; `own`: a word more for each; `begun`: the first ones only."""
+    """Python in so many processes, as torchrun begins them; `own`: a word more for each; `begun`: only so many."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
