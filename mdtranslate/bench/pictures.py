@@ -43,7 +43,7 @@ def translated(
     `source`: the dataset, prepared as `data` says. Without `edits`, its first ones. Raises `RecipeError` for an edit
     that there is not.
     """
-    records = source.records(Split.TEST)
+    records: Sequence[Record] = source.records(Split.TEST)
     records = [records[place] for place in choose(list(map(source.labelled, records)), POOL * count)]
     prepare = Preparation(source.dataset.crop, data.image_size)
     translators = {name: Translator.load(run, device) for name, run in runs.items()}

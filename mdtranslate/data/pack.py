@@ -33,6 +33,7 @@ from filelock import FileLock, Timeout
 
 from mdtranslate.data.entry import FORMAT, INSTEAD, begun, check_left_out, close_ranks, describe, write
 from mdtranslate.data.fill import HASH, readable
+from mdtranslate.data.records import Records
 from mdtranslate.errors import DataError, StorageError
 
 if TYPE_CHECKING:
@@ -69,9 +70,13 @@ class Packed:
         """One hex digest of all pictures in their order: equal digests, equal data."""
         return blake2b(self.hashes.tobytes(), digest_size=HASH).hexdigest()
 
-    def of(self, items: Sequence[T]) -> list[T]:
+    def of(self, items: Sequence[T]) -> Sequence[T]:
         """Of what there is one of for each record that was asked for: those whose picture is there."""
-        return [item for place, item in enumerate(items) if place not in self.left_out]
+        if not self.left_out:
+            return items
+        kind: Any = Records if isinstance(items, Records) else list
+        there: Sequence[T] = kind(item for place, item in enumerate(items) if place not in self.left_out)
+        return there
 
 
 def cache_root() -> Path:
@@ -159,22 +164,20 @@ def _key(dataset: Dataset, records: Sequence[Record], size: int, most: float) ->
         digest.update(json.dumps(fields).encode() + b"\n")
 
     add(FORMAT, dataset.name, dataset.version, astuple(dataset.crop), size)
-    for record in records:
-        if record.image is None:
-            add(record.key)
+    for name, file in Records.of(records).files():
+        if file is None:
+            add(name)
             continue
         try:
-            status = record.image.stat()
+            status = os.stat(file)  # noqa: PTH116  A path as an object costs as much again.
         except (OSError, ValueError) as error:  # ValueError: a name that no file can have.
             if most:
-                add(record.key, "missing")
+                add(name, "missing")
                 continue
             reason = getattr(error, "strerror", None) or str(error)
-            raise DataError(
-                f"{record.image}: {reason.lower()} (record {record.key!r} of {dataset.name}); {INSTEAD}"
-            ) from error
+            raise DataError(f"{file}: {reason.lower()} (record {name!r} of {dataset.name}); {INSTEAD}") from error
         # The inode tells two folders apart whose files have the same names, sizes and times.
-        add(record.key, status.st_size, status.st_mtime_ns, status.st_ino)
+        add(name, status.st_size, status.st_mtime_ns, status.st_ino)
     return digest.hexdigest()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from torch import Tensor
 from mdtranslate.config import Recipe
 from mdtranslate.data.entry import MOST_UNREADABLE
 from mdtranslate.data.pack import Packed, is_packed, pack
+from mdtranslate.data.records import Records
 from mdtranslate.errors import DataError, PluginError, RecipeError, nearest
 from mdtranslate.interfaces import Attribute, Dataset, LabelEncoder, Record, Split, Value
 
@@ -31,26 +32,30 @@ class Source:
     """Processes that fill the cache, as `data.workers`."""
     most: float = 0.0
     """The share of a split's pictures that may be left out since they cannot be read."""
+    _listed: dict[Split, Records] = field(default_factory=dict, repr=False, compare=False)
+    """Splits that were asked for: a run asks several times, and a list of a million takes seconds to read."""
 
-    def records(self, split: Split) -> list[Record]:
+    def records(self, split: Split) -> Records:
         """The records of a split. Raises `DataError` where there are none."""
         if not (records := self.listed(split)):
             raise DataError(f"dataset {self.name} has no pictures in its {split} split")
         return records
 
-    def held_out(self) -> list[Record]:
+    def held_out(self) -> Records:
         """Records to look at while training: the val split, or those trained on where a dataset has none.
 
         Never the test split: what is chosen by it cannot be measured on it.
         """
         return self.listed(Split.VAL) or self.records(Split.TRAIN)
 
-    def listed(self, split: Split) -> list[Record]:
+    def listed(self, split: Split) -> Records:
         """As `records`, of a split that may be empty."""
-        try:
-            return list(self.dataset.records(split))
-        except (OSError, ValueError) as error:
-            raise DataError(f"dataset {self.name}: {error}") from error
+        if split not in self._listed:
+            try:
+                self._listed[split] = Records(self.dataset.records(split))
+            except (OSError, ValueError) as error:
+                raise DataError(f"dataset {self.name}: {error}") from error
+        return self._listed[split]
 
     def labelled(self, record: Record) -> dict[str, Value]:
         """What the run knows of a record: the attributes that it labels."""
@@ -58,20 +63,34 @@ class Source:
 
     def labels(self, records: Sequence[Record], encoder: LabelEncoder) -> Tensor:
         """The labels of records, [N, L]. Raises `DataError` where a record has a value that its attribute lacks."""
-        rows = []
-        for record in records:
-            try:
-                rows.append(encoder.encode(self.labelled(record), self.number))
-            except ValueError as error:
-                raise DataError(f"dataset {self.name}, picture {record.key}: {error}") from None
-        return torch.stack(rows)
+        return self.encoded(records, self.attributes, lambda known: encoder.encode(known, self.number))
 
-    def shown(self, size: int, progress: Progress) -> tuple[list[Record], Packed]:
+    def encoded(
+        self, records: Sequence[Record], attributes: Sequence[Attribute], encode: Callable[[dict[str, Value]], Tensor]
+    ) -> Tensor:
+        """What `encode` makes of what each record knows of `attributes`, [N, ...]; asked once for many that know alike.
+
+        Raises `DataError` where it raises `ValueError`.
+        """
+        if not records:
+            return encode({})[None][:0]
+        parts, kept = [], Records.of(records)
+        for kinds, firsts, which in kept.alike([each.name for each in attributes]):
+            rows = []
+            for known, first in zip(kinds, firsts, strict=True):
+                try:
+                    rows.append(encode(known))
+                except ValueError as error:
+                    raise DataError(f"dataset {self.name}, picture {kept[first].key}: {error}") from None
+            parts.append(torch.stack(rows)[torch.from_numpy(which)])
+        return torch.cat(parts)
+
+    def shown(self, size: int, progress: Progress) -> tuple[Sequence[Record], Packed]:
         """Pictures to show and try while training: the val split, or, without one, the first of those trained on.
 
         Raises `DataError` for what cannot be read.
         """
-        records = self.listed(Split.VAL) or self.records(Split.TRAIN)[:SHOWN]
+        records: Sequence[Record] = self.listed(Split.VAL) or self.records(Split.TRAIN)[:SHOWN]
         packed = self.pack(records, size, "val", progress)
         return packed.of(records), packed
 
@@ -135,4 +154,6 @@ def attributes_of(sources: Sequence[Source]) -> Mapping[str, tuple[Attribute, ..
 
 def fingerprint(packed: Packed, labels: Tensor) -> str:
     """Identity of the pictures and labels that a run trains on."""
-    return hashlib.blake2b(packed.digest.encode() + labels.numpy().tobytes(), digest_size=16).hexdigest()
+    digest = hashlib.blake2b(packed.digest.encode(), digest_size=16)
+    digest.update(labels.numpy().data)
+    return digest.hexdigest()

@@ -106,14 +106,17 @@ class Pairs:
 
     def __init__(self, labels: Tensor, encoder: LabelEncoder, seed: int) -> None:
         """`labels`: of all pictures, [N, L]. Raises `RecipeError` where no attribute has pictures of two values."""
-        places: dict[tuple[int, str, Value], list[NDArray[np.int64]]] = {}
+        having: dict[tuple[int, str, Value], list[int]] = {}  # The numbers of the different labels that have a value.
         alike, inverse = torch.unique(labels, dim=0, return_inverse=True)
-        for number, label in enumerate(alike):
+        for number, (label, dataset) in enumerate(zip(alike, encoder.dataset(alike).tolist(), strict=True)):
             for name, value in encoder.decode(label).items():
-                key = int(encoder.dataset(label[None])[0]), name, value
-                places.setdefault(key, []).append(torch.nonzero(inverse == number)[:, 0].numpy())
-        self.places = {key: np.sort(np.concatenate(each)) for key, each in places.items()}
-        self.labels = {key: encoder.encode({key[1]: key[2]}, key[0]) for key in places}
+                having.setdefault((dataset, name, value), []).append(number)
+        self.places: dict[tuple[int, str, Value], NDArray[np.int64]] = {}
+        for key, numbers in having.items():
+            has = np.zeros(len(alike), np.bool_)
+            has[numbers] = True
+            self.places[key] = np.flatnonzero(has[inverse.numpy()])
+        self.labels = {key: encoder.encode({key[1]: key[2]}, key[0]) for key in having}
         self.pairs = [pair for pair in combinations(self._in_order(encoder), 2) if pair[0][:2] == pair[1][:2]]
         if not self.pairs:
             raise RecipeError("data.targets=pairs: no attribute has pictures of two values to translate between")

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mdtranslate.data.pack import Packed
+from mdtranslate.data.records import Records
 from mdtranslate.data.sources import Progress, Source
 from mdtranslate.errors import DataError
 from mdtranslate.interfaces import LabelEncoder, Record
@@ -42,7 +43,7 @@ def find_truths(
     """
     kept, labels, counts = list[Packed](), list[Tensor](), list[int]()
     for source, records in parts:
-        edited, homes = list[Record](), list[int]()
+        edited, homes = Records(), list[int]()
         for place, record in enumerate(records):
             for change in encoder.edits(source.labelled(record), source.number):
                 if (after := source.dataset.counterfactual(record, change)) is not None:
@@ -50,9 +51,9 @@ def find_truths(
                     homes.append(place)
         packed = source.pack(edited, size, "train, edited", progress)
         kept.append(packed)
-        labels += [encoder.encode(source.labelled(each), source.number) for each in packed.of(edited)]
+        labels.append(source.labels(packed.of(edited), encoder))
         counts += np.bincount(np.asarray(packed.of(homes), np.int64), minlength=len(records)).tolist()
-    if not labels:
+    if not any(map(len, labels)):
         names = " and ".join(source.name for source, _ in parts)
         raise DataError(f"data.targets=paired: {names} knows no true picture after an edit; another setting needs none")
-    return Truths(kept, torch.stack(labels), np.cumsum([0, *counts]))
+    return Truths(kept, torch.cat(labels), np.cumsum([0, *counts]))

@@ -19,7 +19,7 @@ from mdtranslate.data.batches import normalise, to_device
 from mdtranslate.data.pictures import Pictures
 from mdtranslate.data.sources import Progress, Source
 from mdtranslate.device import layout
-from mdtranslate.errors import DataError, RecipeError
+from mdtranslate.errors import RecipeError
 from mdtranslate.interfaces import Attribute, Record, Split, Value
 from mdtranslate.pretrained import timm_network
 
@@ -62,14 +62,13 @@ class Judged:
 
         Raises `DataError` for a value that its attribute cannot have.
         """
-        rows = []
-        for record in records:
-            known = self.known(record, source)
-            try:
-                rows.append([_code(each, known) for each in self.attributes])
-            except ValueError as error:
-                raise DataError(f"dataset {source.name}, picture {record.key}: {error}") from None
-        return torch.tensor(rows, dtype=torch.int64).reshape(-1, len(self.attributes))
+        names = self.names[source.number]
+
+        def codes(known: Mapping[str, Value]) -> Tensor:
+            judged = {names[name]: value for name, value in known.items()}
+            return torch.tensor([_code(each, judged) for each in self.attributes], dtype=torch.int64)
+
+        return source.encoded(records, source.dataset.attributes, codes)
 
 
 def _code(attribute: Attribute, known: Mapping[str, Value]) -> int:
@@ -89,7 +88,7 @@ class Examples:
 
 
 def examples(
-    judged: Judged, parts: Sequence[tuple[Source, list[Record]]], what: str, size: int, progress: Progress
+    judged: Judged, parts: Sequence[tuple[Source, Sequence[Record]]], what: str, size: int, progress: Progress
 ) -> Examples:
     """Pictures of several datasets, from the cache."""
     packed = [source.pack(records, size, what, progress) for source, records in parts]

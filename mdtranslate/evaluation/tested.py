@@ -103,7 +103,7 @@ def prepare(
 
     Raises `DataError` for a test split without pictures, or of which nothing could be edited.
     """
-    records = source.records(Split.TEST)
+    records: Sequence[Record] = source.records(Split.TEST)
     packed = source.pack(records, size, "test", progress)
     records = packed.of(records)
     known = [judged.known(record, source) for record in records]

@@ -75,9 +75,12 @@ class Attribute:
 
     def code(self, value: Value) -> int:
         """The position of `value` in `choices`. Raises `ValueError` for a value that the attribute cannot have."""
-        for code, choice in enumerate(self.choices):
-            if (choice is value or (isinstance(value, str) and choice == value)) and choice in self.allowed:
-                return code
+        if not self.values and isinstance(value, bool):
+            return int(value)
+        if isinstance(value, str) and value in self.values:
+            return 1 + self.values.index(value)
+        if value is None and self.optional and self.values:
+            return 0
         raise ValueError(f"{value!r} is no value of {self.name}; it has {', '.join(map(spell, self.allowed))}")
 
     def parse(self, text: str) -> Value:

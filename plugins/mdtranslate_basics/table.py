@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,6 +18,7 @@ from mdtranslate_basics.words import YES, yes_no
 
 MOST_VALUES: Final = 64
 Row = dict[str, str]
+Columns = dict[str, list[str]]
 
 
 class Table(Dataset):
@@ -53,36 +54,33 @@ class Table(Dataset):
 
     def records(self, split: Split) -> Iterator[Record]:
         root = self.config.root or self.file.parent
-        attributes = {each.name: each for each in self.attributes}
+        attributes = [(each, self._cells[each.name]) for each in self.attributes]
         seen: set[str] = set()
-        for number, row in enumerate(self._rows, start=1):
-            key = row.get(self.config.path, "")
+        for place, key in enumerate(self._cells[self.config.path]):
             if not key:
-                raise DataError(f"{self.file}: row {number} has no {self.config.path}")
+                raise DataError(f"{self.file}: row {place + 1} has no {self.config.path}")
             if key in seen:
-                raise DataError(f"{self.file}: row {number}: {key} is there already")
+                raise DataError(f"{self.file}: row {place + 1}: {key} is there already")
             seen.add(key)
-            if self._home(key, row, number) is split:
-                known = {name: _value(attributes[name], row[name]) for name in attributes if row.get(name)}
+            if self._home(key, place) is split:
+                known = {each.name: _value(each, cell) for each, cells in attributes if (cell := cells[place])}
                 yield Record(key, root / key, known)
 
-    def _home(self, key: str, row: Row, number: int) -> Split:
-        if not self._says_split:
+    def _home(self, key: str, place: int) -> Split:
+        if self.config.split not in self._cells:
             return Split.drawn(key, val=self.config.val, test=self.config.test)
-        word = row.get(self.config.split, "").lower()
+        word = self._cells[self.config.split][place].lower()
         split = Split.called(word)
         if split is None:
-            raise DataError(f"{self.file}: row {number}: {self.config.split} is {word!r}; train, val or test is right")
+            raise DataError(
+                f"{self.file}: row {place + 1}: {self.config.split} is {word!r}; train, val or test is right"
+            )
         return split
-
-    @property
-    def _says_split(self) -> bool:
-        return any(self.config.split in row for row in self._rows)
 
     @cached_property
     def _columns(self) -> list[str]:
         """The columns that are attributes."""
-        there = list(dict.fromkeys(name for row in self._rows for name in row))
+        there = list(self._cells)
         for setting, names in {"path": (self.config.path,), "ignore": self.config.ignore}.items():
             for name in names:
                 if name not in there:
@@ -93,7 +91,7 @@ class Table(Dataset):
         raise DataError(f"{self.file}: has no column besides {', '.join(there)}, so nothing is labelled")
 
     def _attribute(self, name: str) -> Attribute:
-        cells = sorted({row[name] for row in self._rows if row.get(name)})
+        cells = sorted({*self._cells[name]} - {""})
         if yes_no(cells):
             return Attribute(name)
         if not 2 <= len(cells) <= MOST_VALUES:
@@ -104,21 +102,38 @@ class Table(Dataset):
         return Attribute(name, tuple(cells))
 
     @cached_property
-    def _rows(self) -> list[Row]:
-        """The rows as texts; what is empty is left out of a row, or is ''."""
+    def _cells(self) -> Columns:
+        """The cells of each column as texts, '' where nothing is known.
+
+        As columns: a million rows as dicts would take gigabytes.
+        """
         readers = {".csv": _csv, ".tsv": _csv, ".jsonl": _json_lines, ".ndjson": _json_lines, ".parquet": _parquet}
         reader = readers.get(self.file.suffix.lower())
         if reader is None:
             raise RecipeError(f"{self.file}: {self.file.suffix or 'no suffix'} is none of {', '.join(readers)}")
         try:
-            rows = list(reader(self.file, frozenset(self.config.ignore)))
+            cells = _in_columns(reader(self.file, frozenset(self.config.ignore)))
         except OSError as error:
             raise DataError(f"{self.file}: cannot be read: {error.strerror or error}") from None
         except UnicodeDecodeError:
             raise DataError(f"{self.file}: is not UTF-8") from None
-        if not rows:
+        if not cells:
             raise DataError(f"{self.file}: has no rows")
-        return rows
+        return cells
+
+
+def _in_columns(rows: Iterable[Row]) -> Columns:
+    """Rows as columns, in the order in which those first come."""
+    columns, alike, count = Columns(), dict[str, str](), 0
+    for row in rows:
+        for name, cell in row.items():
+            column = columns.setdefault(name, [])
+            column += [""] * (count - len(column))  # Of the rows that lacked it.
+            column.append(alike.setdefault(cell, cell))  # One text for all cells that hold it.
+        count += 1
+    for column in columns.values():
+        column += [""] * (count - len(column))
+    return columns
 
 
 def _value(attribute: Attribute, cell: str) -> Value:

@@ -14,6 +14,7 @@ from mdtranslate import Attribute, Crop, Dataset, Record, Split, Value
 from mdtranslate.errors import DataError, RecipeError, nearest
 
 WIDTH: Final = 178  # Of the aligned pictures, in pixels; their height is 218.
+MEANING: Final = {"1": True, "-1": False}
 PARTITION: Final = {"0": Split.TRAIN, "1": Split.VAL, "2": Split.TEST}
 STARGAN_TEST, STARGAN_SEED = 1_999, 1234
 ATTGAN_TRAIN, ATTGAN_VAL = 182_000, 637
@@ -147,13 +148,16 @@ class CelebA(Dataset):
         for _ in range(1 if csv else 2):
             next(lines)
         for number, (file, *values) in lines:
-            if len(values) != len(names) or not {*values} <= {"1", "-1"}:
-                raise DataError(f"{self._list}:{number}: needs a file name and {len(names)} times 1 or -1")
+            try:
+                known = dict(zip(names, map(MEANING.__getitem__, values), strict=True))
+            except (KeyError, ValueError):
+                what = f"needs a file name and {len(names)} times 1 or -1"
+                raise DataError(f"{self._list}:{number}: {what}") from None
             if file in seen:
                 raise DataError(f"{self._list}:{number}: {file} is there twice")
             seen.add(file)
             count += 1
-            yield number, file, {name: value == "1" for name, value in zip(names, values, strict=True)}
+            yield number, file, known
         if not csv and count != self._count:
             raise DataError(f"{self._list}:1: says {self._count} pictures, but {count} follow; is the file whole?")
 
@@ -178,12 +182,13 @@ class CelebA(Dataset):
 
 def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
     """The words of every line that is not blank, with its number. Raises `DataError` where there is none."""
-    comma = "," if path.suffix == ".csv" else None
+    csv = path.suffix == ".csv"
     empty = True
     try:
         with path.open(encoding="utf-8-sig") as file:
             for number, line in enumerate(file, start=1):
-                if words := [word.strip() for word in line.strip().split(comma)] if line.strip() else []:
+                words = [word.strip() for word in line.split(",")] if csv and line.strip() else line.split()
+                if words:
                     empty = False
                     yield number, words
     except OSError as error:

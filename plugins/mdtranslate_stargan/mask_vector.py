@@ -94,7 +94,7 @@ class MaskVector(LabelEncoder):
         return list(dict.fromkeys(slots))
 
     def encode(self, attributes: Mapping[str, Value], dataset: int) -> Tensor:
-        own = [attribute.name for attribute in self.attributes[dataset]]
+        own = {attribute.name: attribute for attribute in self.attributes[dataset]}
         if strange := [name for name in attributes if name not in own]:
             raise ValueError(f"{self.datasets[dataset]} does not label {strange[0]!r}; it labels {', '.join(own)}")
         codes = [

@@ -72,6 +72,10 @@ class Twins:
     def labelled(self, record: Record) -> dict:
         return dict(record.attributes)
 
+    def labels(self, records, encoder) -> torch.Tensor:
+        rows = [encoder.encode(self.labelled(each), self.number) for each in records]
+        return torch.stack(rows) if rows else torch.empty(0, 3)
+
     def pack(self, records, size, what, progress) -> SimpleNamespace:
         left_out = {2} if what == "train, edited" else set()  # One true picture cannot be read.
 

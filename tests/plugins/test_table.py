@@ -97,6 +97,21 @@ def test_columns_that_are_ignored_may_hold_anything_and_twins_are_refused(tmp_pa
             list(table(tmp_path / "y.csv").attributes)
 
 
+def test_rows_may_lack_columns(tmp_path: Path) -> None:
+    file = tmp_path / "x.jsonl"
+    rows = [{"path": "0.png"}, {"path": "1.png", "a": "x", "split": "val"}, {"a": "y", "path": "2.png"}]
+    file.write_text("\n".join(map(json.dumps, [*rows, {"path": "3.png", "b": "no"}])))
+    with pytest.raises(DataError, match="row 1: split is ''"):
+        list(table(file).records(Split.TRAIN))
+    known = [
+        each.attributes for each in table(file, ignore=["split"], split="fold", val=0, test=0).records(Split.TRAIN)
+    ]
+    assert known == [{}, {"a": "x"}, {"a": "y"}, {"b": False}]
+    file.write_text("\n".join(map(json.dumps, [*rows, {}])))
+    with pytest.raises(DataError, match="row 4 has no path"):
+        list(table(file, split="fold", ignore=["split"]).records(Split.TRAIN))
+
+
 def test_settings_name_the_columns_and_the_folder(tmp_path: Path) -> None:
     file = tmp_path / "x.csv"
     file.write_text("id,image,mood,who\n7,1.png,sad,ann\n8,2.png,glad,bob\n")
