@@ -156,7 +156,7 @@ def main() -> None:
         print(f"  busy {row['busy']:.0%} of the time, in {row['launches per cycle']:.0f} launches a cycle")
         print(
             f"  {row['operations per cycle'] / 1e12:.2f} TFLOP a cycle: {row['share of the matrix rate']:.0%} of the "
-            f"{row['matrix rate'] / 1e12:.1f} TFLOP/s of a matrix product"
+            f"{row['matrix rate'] / 1e12:.3g} TFLOP/s of a matrix product"
         )
         for name, share in row["top"].items():
             print(f"  {share:6.1%}  {name[:100]}")

@@ -32,16 +32,18 @@ part() { # NAME SECONDS COMMAND...: its output goes into the log, too; what fail
     ((seconds > limit - SECONDS)) && seconds=$((limit - SECONDS))
     printf '\n== %s\n' "$name"
     if ((seconds > 0)); then timeout -k 5 "$seconds" "$@"; code=$?; else code=124; fi
-    ((code)) && failed=1
-    summary+=$(printf '%-20s %4d s  %s' "$name" $((SECONDS - began)) "$( ((code)) && echo "FAILED ($code)" || echo ok)")$'\n'
+    local said=ok
+    ((code)) && failed=1 said="FAILED ($code)"
+    summary+=$(printf '%-20s %4d s  %s' "$name" $((SECONDS - began)) "$said")$'\n'
 }
-takes() { "$python" "$1" --help | grep -q -- "$2"; } # Whether a script has an option.
+takes() { "$python" "$1" --help | grep -- "$2" >/dev/null; } # Whether a script has an option.
 
 measure() {
-    local sizes=("64 8" "128 16" "128 128") steps=(--rounds 7) data=(--rounds 5 --seconds 0.6) busy=() each size batch
+    local sizes=("64 8" "128 16" "128 128") steps=(--rounds 7) data=(--rounds 5 --seconds 0.6) busy=()
+    local translate=() each size batch
     if [ "$device" = cpu ]; then
         sizes=("64 2" "64 4") steps=(--rounds 1) data=(--pictures 64 --rounds 1 --seconds 0.1)
-        busy=(--size 64 --batch 2 --cycles 1)
+        busy=(--size 64 --batch 2 --cycles 1) translate=(--size 64 --pictures 2 --rounds 1 --no-compile)
     fi
     # The picture of what the device does comes first: should the time run out, the rest is known in part.
     part busy 90 "$python" "$speed/busy.py" --device "$device" "${busy[@]}" --out "$out/busy.json"
@@ -50,6 +52,11 @@ measure() {
         part "step $size/$batch" 110 "$python" "$speed/step.py" --device "$device" --sizes "$size" --batches "$batch" \
             "${steps[@]}" --out "$out/step-$size-$batch.json"
     done
+    if [ -f "$speed/translate.py" ]; then
+        part translate 120 "$python" "$speed/translate.py" --device "$device" "${translate[@]}" \
+            --out "$out/translate.json"
+    fi
+    part datapath 80 "$python" "$root/benchmarks/datapath.py" "${data[@]}" --json "$out/datapath.json"
     if takes "$speed/step.py" --compile; then
         for each in "${sizes[@]}"; do
             read -r size batch <<<"$each"
@@ -57,10 +64,6 @@ measure() {
                 --batches "$batch" "${steps[@]}" --compile --out "$out/step-$size-$batch-compiled.json"
         done
     fi
-    if [ -f "$speed/translate.py" ]; then
-        part translate 90 "$python" "$speed/translate.py" --device "$device" --out "$out/translate.json"
-    fi
-    part datapath 80 "$python" "$root/benchmarks/datapath.py" "${data[@]}" --json "$out/datapath.json"
     if [ -d "$root/tests/gpu" ]; then # Tests that need a GPU.
         part tests 60 "$python" -m pytest -q "$root/tests/gpu"
     fi

@@ -63,7 +63,7 @@ class Batches:
         Raises `RecipeError` for settings that the data do not allow.
         """
         self.augment, self.truths, self.part = augment, truths, part
-        self.pictures, self.labels = Pictures(pixels), torch.cat(list(labels))
+        self.pictures, self.labels = Pictures(pixels), torch.cat(list(labels)) if len(labels) > 1 else labels[0]
         self.encoder, self.settings, self.seed, self.device = encoder, settings, seed, device
         self._pairs = Pairs(self.labels, encoder, seed) if settings.targets == "pairs" else None
         self._targets = Targets(self.labels, self.pictures.starts, encoder, settings)

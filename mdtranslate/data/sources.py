@@ -32,7 +32,7 @@ class Source:
     """Processes that fill the cache, as `data.workers`."""
     most: float = 0.0
     """The share of a split's pictures that may be left out since they cannot be read."""
-    _listed: dict[Split, Records] = field(default_factory=dict, repr=False, compare=False)
+    _listed: dict[Split, Records] = field(default_factory=dict, init=False, repr=False, compare=False)
     """Splits that were asked for: a run asks several times, and a list of a million takes seconds to read."""
 
     def records(self, split: Split) -> Records:
@@ -68,13 +68,12 @@ class Source:
     def encoded(
         self, records: Sequence[Record], attributes: Sequence[Attribute], encode: Callable[[dict[str, Value]], Tensor]
     ) -> Tensor:
-        """What `encode` makes of what each record knows of `attributes`, [N, ...]; asked once for many that know alike.
+        """What `encode` makes of what each record knows of `attributes`, [N, L]; asked once for many that know alike.
 
         Raises `DataError` where it raises `ValueError`.
         """
-        if not records:
-            return encode({})[None][:0]
-        parts, kept = [], Records.of(records)
+        kept, done = Records.of(records), 0
+        found = encode({}).repeat(len(kept), 1)  # Filled in place: a million labels are not to be there twice.
         for kinds, firsts, which in kept.alike([each.name for each in attributes]):
             rows = []
             for known, first in zip(kinds, firsts, strict=True):
@@ -82,8 +81,9 @@ class Source:
                     rows.append(encode(known))
                 except ValueError as error:
                     raise DataError(f"dataset {self.name}, picture {kept[first].key}: {error}") from None
-            parts.append(torch.stack(rows)[torch.from_numpy(which)])
-        return torch.cat(parts)
+            found[done : done + len(which)] = torch.stack(rows)[torch.from_numpy(which)]
+            done += len(which)
+        return found
 
     def shown(self, size: int, progress: Progress) -> tuple[Sequence[Record], Packed]:
         """Pictures to show and try while training: the val split, or, without one, the first of those trained on.

@@ -89,7 +89,7 @@ def test_other_labels_are_another_judge(squares: Source, monkeypatch) -> None:
     monkeypatch.setattr(squares.dataset, "records", relabelled)
     monkeypatch.setattr(judges, "train_classifier", no_training)
     with pytest.raises(AssertionError, match="was trained"):
-        obtain(squares, short)
+        obtain(replace(squares), short)  # As another run has it: each lists a split once.
 
 
 def test_accuracy_leaves_unknown_labels_out() -> None:
