@@ -26,6 +26,7 @@ from step import ATTRIBUTES, CRITIC, ours
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
+from mdtranslate.data.ahead import Ahead
 from mdtranslate.data.batches import Batches
 from mdtranslate.device import arithmetic, describe, hardware, pick_device
 from mdtranslate.engine import Trainer
@@ -105,7 +106,9 @@ def matrix_rate(device: torch.device, precision: Any) -> float:
 def measure(size: int, batch: int, cycles: int, device: torch.device, precision: str, *settings: str) -> dict[str, Any]:
     """The figures of one precision."""
     trainer = ours(size, batch, device, f"train.precision={precision}", *settings)
-    batches = feed(trainer, max(256, 4 * batch))
+    trainer.say = print
+    own = feed(trainer, max(256, 4 * batch))
+    batches = Ahead(own, (WARM + 2 * cycles + 1) * CRITIC) if device.type == "cuda" else own  # As a run has it.
     step = 0
 
     def train(cycles: int) -> None:

@@ -36,7 +36,6 @@ part() { # NAME SECONDS COMMAND...: its output goes into the log, too; what fail
     ((code)) && failed=1 said="FAILED ($code)"
     summary+=$(printf '%-20s %4d s  %s' "$name" $((SECONDS - began)) "$said")$'\n'
 }
-takes() { "$python" "$1" --help | grep -- "$2" >/dev/null; } # Whether a script has an option.
 
 measure() {
     local sizes=("64 8" "128 16" "128 128") steps=(--rounds 7) data=(--rounds 5 --seconds 0.6) busy=()
@@ -52,21 +51,15 @@ measure() {
         part "step $size/$batch" 110 "$python" "$speed/step.py" --device "$device" --sizes "$size" --batches "$batch" \
             "${steps[@]}" --out "$out/step-$size-$batch.json"
     done
-    if [ -f "$speed/translate.py" ]; then
-        part translate 120 "$python" "$speed/translate.py" --device "$device" "${translate[@]}" \
-            --out "$out/translate.json"
-    fi
+    part translate 120 "$python" "$speed/translate.py" --device "$device" "${translate[@]}" --out "$out/translate.json"
     part datapath 80 "$python" "$root/benchmarks/datapath.py" "${data[@]}" --json "$out/datapath.json"
-    if takes "$speed/step.py" --compile; then
-        for each in "${sizes[@]}"; do
-            read -r size batch <<<"$each"
-            part "step $size/$batch comp." 110 "$python" "$speed/step.py" --device "$device" --sizes "$size" \
-                --batches "$batch" "${steps[@]}" --compile --out "$out/step-$size-$batch-compiled.json"
-        done
-    fi
-    if [ -d "$root/tests/gpu" ]; then # Tests that need a GPU.
-        part tests 60 "$python" -m pytest -q "$root/tests/gpu"
-    fi
+    [ "$device" = cpu ] && sizes=() # A compiler takes minutes there.
+    for each in "${sizes[@]}"; do
+        read -r size batch <<<"$each"
+        part "compiled $size/$batch" 110 "$python" "$speed/step.py" --device "$device" --sizes "$size" --batches "$batch" \
+            "${steps[@]}" --precisions bf16 --try train.compile=true --try train.compile=graphs \
+            --out "$out/step-$size-$batch-compiled.json"
+    done
     # One file, as the machine brings few back.
     "$python" - "$out" <<'END' || failed=1
 import json, pathlib, sys
