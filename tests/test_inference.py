@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from tiny import BOTH, tiny_model, tiny_translator
 from torch._dynamo.utils import counters
+from torch._inductor import config as inductor_config
 from torch.nn import functional as F
 from translators import SOURCE, Probe, labels, picture, real, with_parts
 
@@ -194,10 +195,9 @@ def test_compiled_makes_the_same_pictures_and_no_graph_for_a_smaller_batch(lines
     assert fast.inference.compiled and not lines()
 
 
-def test_without_a_compiler_one_line_says_why(monkeypatch, lines):
+@inductor_config.patch({"cpp.cxx": ("no-such-compiler",), "force_disable_caches": True})
+def test_without_a_compiler_one_line_says_why(lines):
     torch._dynamo.reset()
-    monkeypatch.setattr("torch._inductor.config.cpp.cxx", ("no-such-compiler",))
-    monkeypatch.setattr("torch._inductor.config.force_disable_caches", True)
     generator = Small()
     plain, fast = with_parts(generator=generator), compiled(generator)
     for _ in range(2):
