@@ -202,7 +202,7 @@ def mistakes(
         key, union, given = _place(tree, each["loc"], missing)
         hidden = missing or (isinstance(given, Mapping) and not each["type"].endswith("_type"))
         shown = "" if hidden else f"={toml_value(given)}"
-        said = PLAINLY.get(each["type"], each["msg"])
+        said = PLAINLY.get(each["type"], each["msg"].removeprefix("Value error, "))
         found.setdefault(number if union is None else union, []).append((key, shown, said))
     for branches in found.values():
         key, shown, _ = max(branches, key=lambda branch: branch[0].count("."))
