@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveInt, field_validator, model_validator
+from pydantic import Field, PositiveInt, ValidationInfo, field_validator, model_validator
 
 from mdtranslate.choice import Choice
 from mdtranslate.errors import nearest
@@ -256,14 +256,13 @@ class Recipe(Settings):
             raise ValueError(f"data.across={self.data.across}: there is no other dataset to take targets from")
         return self
 
-    @model_validator(mode="after")
-    def _equal_parts(self) -> Recipe:
-        if self.data.batch_size % self.train.accumulate:
-            raise ValueError(
-                f"data.batch_size={self.data.batch_size}: cannot be cut into train.accumulate={self.train.accumulate} "
-                "equal parts"
-            )
-        return self
+    @field_validator("train", mode="after")
+    @classmethod
+    def _equal_parts(cls, train: Train, info: ValidationInfo) -> Train:
+        data = info.data.get("data")  # Not there where it is wrong itself.
+        if data is not None and data.batch_size % train.accumulate:
+            raise ValueError(f"accumulate {train.accumulate} does not cut data.batch_size={data.batch_size} evenly")
+        return train
 
     @field_validator("losses", mode="after")
     @classmethod

@@ -34,6 +34,7 @@ MISTAKES = {
     "train={steps = 0}": "train.steps=0: Input should be greater than 0",
     "train=5": "train=5: Input should be",
     "train.critic_steps=3000": "train: critic_steps 3000 is more than steps 2000: no generator update",
+    "train.accumulate=3": "train: accumulate 3 does not cut data.batch_size=8 evenly",
     "train.seed=9223372036854775808": "train.seed=9223372036854775808: Input should be less than",
     "data.batch_size=1_000_000": "data.batch_size=1000000: Input should be less than or equal to 65536",
     "losses={wgan-gp = {weight = 0}}": "losses: every weight is 0, so nothing would be learned",
