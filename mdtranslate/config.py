@@ -129,8 +129,8 @@ class Train(Settings):
 
     compile: bool | Literal["graphs"] = Field(
         False,
-        description="make each update a graph first (torch.compile); graphs: replay them as CUDA graphs, too, which "
-        "small batches on NVIDIA's GPUs gain from",
+        description="make each update a graph first (torch.compile); graphs: replay them as CUDA graphs, too, "
+        "meant for small batches on NVIDIA's GPUs",
     )
 
     @model_validator(mode="after")

@@ -106,10 +106,14 @@ class World:
     def one_first(self) -> Iterator[None]:
         """A block that one process of each machine goes through before the others: it fills the cache."""
         if self.local:
-            with _mortal():
-                self.barrier()
+            self._meet()
         yield
         if not self.local:
+            self._meet()
+
+    def _meet(self) -> None:
+        """Waits for all before anything is on disk that a signal could leave half-written."""
+        if self.size > 1:
             with _mortal():
                 self.barrier()
 

@@ -120,7 +120,7 @@ def test_cuda_graphs_are_of_nvidias_gpus() -> None:
         trainer("train.compile=graphs")
 
 
-@pytest.mark.skipif(shutil.which("c++") is None, reason="no C++ compiler")
+@pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
 def test_compiled_by_inductor() -> None:
     torch._dynamo.reset()
     plain, compiled, said = pair("generator.blocks=0", "discriminator.layers=1")

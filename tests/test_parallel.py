@@ -166,6 +166,17 @@ def test_one_that_is_alone_says_so(home: Path) -> None:
     assert len(said.strip().splitlines()) == 1
 
 
+def test_a_signal_to_one_that_waits_for_pictures_ends_all(home: Path) -> None:
+    first, second = begin(home, *STARGAN, "datasets.avatars.train=50000", "--out", "packing")
+    assert first.stderr is not None
+    while "preparing" not in (line := first.stderr.readline()):
+        assert line, "it ended before it packed"
+    second.send_signal(signal.SIGTERM)
+    assert second.wait(timeout=30) == -signal.SIGTERM
+    said = first.communicate(timeout=60)[1]
+    assert first.returncode == 76 and "process 1 of 2 is gone" in said and not (home / "packing").exists()
+
+
 def test_processes_that_would_not_train_the_same_are_refused(home: Path) -> None:
     words = ["-m", "mdtranslate", "run", *STARGAN, "--out", "apart", "--device", "cpu"]
     processes = spawn(home, *words, size=2, own=("train.seed=0", "train.seed=1"))

@@ -48,7 +48,8 @@ def command(
     from mdtranslate.export import export
     from mdtranslate.translator import Translator
 
-    file = out or Path(f"{run.resolve().name or 'model'}{ {'onnx': '.onnx', 'torch': '.pt2'}[to] }")
+    suffix = {"onnx": ".onnx", "torch": ".pt2"}[to]
+    file = out or Path(f"{run.resolve().name or 'model'}{suffix}")
     if file.exists() and not overwrite:
         raise RecipeError(f"{file}: is there already; choose another --out, or replace it with --overwrite")
     translator = Translator.load(run)

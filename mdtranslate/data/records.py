@@ -6,7 +6,7 @@ import os
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 import numpy as np
 
@@ -21,15 +21,19 @@ CHUNK = 1 << 13
 UNKNOWN = -1
 
 
-class _Numbers(dict[tuple[str, Value], int]):
-    """Numbers pairs as they come."""
+PLAIN = {bool, str, type(None)}
+"""Types of which different values are not equal. A plugin may bring others: 1 equals yes, and is none of its values."""
+
+
+class _Numbers(dict[tuple[Any, ...], int]):
+    """Numbers (name, value) as they come; the type comes third where it is not a plain one."""
 
     def __init__(self) -> None:
         self.pairs: list[tuple[str, Value]] = []
 
-    def __missing__(self, pair: tuple[str, Value]) -> int:
-        number = self[pair] = len(self.pairs)
-        self.pairs.append(pair)
+    def __missing__(self, key: tuple[Any, ...]) -> int:
+        number = self[key] = len(self.pairs)
+        self.pairs.append((key[0], key[1]))
         return number
 
 
@@ -66,8 +70,11 @@ class Records(Sequence[Record]):
 
     def append(self, record: Record) -> None:
         """Raises `ValueError` for an attribute's value that no attribute can have, such as a list."""
+        keys: Iterable[tuple[Any, ...]] = record.attributes.items()
+        if not PLAIN.issuperset(map(type, record.attributes.values())):
+            keys = [(name, value, type(value)) for name, value in keys]
         try:
-            self._cells.extend(map(self._numbers.__getitem__, record.attributes.items()))
+            self._cells.extend(map(self._numbers.__getitem__, keys))
         except TypeError:  # It has no hash.
             raise ValueError(f"picture {record.key}: no attribute can be {[*record.attributes.values()]}") from None
         self._keys.append(record.key)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -55,6 +56,16 @@ def test_records_come_back_as_they_were_given() -> None:
     assert Records.of(kept) is kept and not Records()
     with pytest.raises(IndexError):
         kept[7]
+
+
+@pytest.mark.parametrize("values", [(True, 1), (1, True), (False, 0.0)])
+def test_a_value_that_only_equals_a_right_one_is_kept_and_named(values: tuple[Any, Any]) -> None:
+    own, places = source(), [place for place, value in enumerate(values) if not isinstance(value, bool)]
+    own.dataset.given = [Record(f"r{place}", None, {"Male": value}) for place, value in enumerate(values)]  # type: ignore[attr-defined]
+    kept = own.records(Split.TRAIN)
+    assert [type(each.attributes["Male"]) for each in kept] == [*map(type, values)]
+    with pytest.raises(DataError, match=f"picture r{places[0]}: {values[places[0]]} is no value of Male"):
+        own.labels(kept, encoder())
 
 
 @pytest.mark.parametrize("chunk", [1, 3, 100])
