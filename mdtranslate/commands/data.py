@@ -41,7 +41,7 @@ def list_(as_json: bool) -> None:
 
 @command.command("verify")
 def verify_() -> None:
-    """Compare every cached picture with the hash that it had when it was packed."""
+    """Compare every cached picture, and the list of those left out, with the hash of when it was packed."""
     from mdtranslate.data.cache import list_packed, verify
     from mdtranslate.errors import DataError
 
@@ -50,7 +50,7 @@ def verify_() -> None:
         wrong = verify(each)
         if wrong:
             damaged.append(each.path.name[:12])
-        said = f"{len(wrong)} damaged" if wrong and wrong != [-1] else "cannot be read" if wrong else "sound"
+        said = f"{len(wrong)} damaged" if wrong and wrong != [-1] else "not whole" if wrong else "sound"
         click.echo(f"{each.path.name[:12]}  {each.instance:<14} {each.what:<16} {each.count:>8} pictures  {said}")
     if damaged:
         rid = f"mdtranslate data clear {' '.join(damaged)}"

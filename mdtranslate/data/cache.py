@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mdtranslate.data.entry import listed
 from mdtranslate.data.fill import HASH
 from mdtranslate.data.pack import cache_root, lock, sweep
 from mdtranslate.errors import StorageError
@@ -72,13 +73,14 @@ def clear(selected: Iterable[PackedInfo]) -> int:
 
 
 def verify(info: PackedInfo) -> list[int]:
-    """The places of the pictures that are no longer those that were packed; [-1] where the entry cannot be read."""
+    """The places of the pictures that are no longer those that were packed; [-1] where the entry is no longer whole."""
     try:
         pixels = np.load(info.path / "pixels.npy", mmap_mode="r" if info.count else None)
         hashes = np.load(info.path / "hashes.npy")
-    except (OSError, ValueError, EOFError):
+        same = listed(info.path) == json.loads((info.path / "meta.json").read_text("utf-8")).get("left_out")
+    except (OSError, ValueError, EOFError, AttributeError):
         return [-1]
-    if len(pixels) != info.count or hashes.shape != (info.count, HASH):
+    if not same or len(pixels) != info.count or hashes.shape != (info.count, HASH):
         return [-1]
     return [
         place

@@ -146,6 +146,12 @@ def close_ranks(part: Path, left_out: Mapping[int, str], count: int) -> None:
     (part / "left_out.json").write_text(json.dumps(listed, indent=2) + "\n", encoding="utf-8")
 
 
+def listed(entry: Path) -> str | None:
+    """The hash of the list of what was left out, on which hangs whose picture each place holds; None without one."""
+    file = entry / "left_out.json"
+    return blake2b(file.read_bytes(), digest_size=HASH).hexdigest() if file.exists() else None
+
+
 def describe(part: Path, dataset: Dataset, instance: str, what: str, count: int, size: int) -> None:
     """Writes meta.json."""
     meta = {
@@ -158,6 +164,7 @@ def describe(part: Path, dataset: Dataset, instance: str, what: str, count: int,
         "count": count,
         "size": size,
         "bytes": count * (size * size * 3 + HASH),
+        "left_out": listed(part),
         "created": datetime.now(UTC).isoformat(),
     }
     (part / "meta.json").write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")

@@ -131,7 +131,7 @@ def pack(
                 describe(part, dataset, instance, what, len(records), size)
                 if left_out := write(part, dataset, records, size, workers, most, progress):
                     close_ranks(part, left_out, len(records))
-                    describe(part, dataset, instance, what, len(records) - len(left_out), size)
+                describe(part, dataset, instance, what, len(records) - len(left_out), size)
                 for each in (*part.iterdir(), part):
                     _sync(each)
                 if path.exists():  # damaged, or it would have been opened
