@@ -116,6 +116,15 @@ def test_what_varies_per_picture_is_new_in_each_step_and_noise_is_normal():
     assert least.noise.isfinite().all()
 
 
+def test_no_number_of_a_step_tells_those_of_another():
+    made, steps = batches([toys(3)]), 8192
+    drawn = np.array([made._random(step).random(16) for step in range(steps)])
+    drawn = (drawn - drawn.mean(0)) / drawn.std(0)
+    for lag in (1, 2, 4, 16, 64, 256, 1024):
+        correlation = (drawn[:-lag] * drawn[lag:]).mean(0)
+        assert np.abs(correlation).max() * np.sqrt(steps - lag) < 5, lag  # In standard deviations; chance gives 3.
+
+
 def test_half_are_mirrored_or_none_and_crops_move_only_where_there_is_room():
     free = [
         where(made, each) for made in [batches([toys(12)], load_size=10)] for s in range(6) for each in made(s).real
