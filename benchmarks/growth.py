@@ -8,8 +8,9 @@ process each, sizes taking turns:
 
 - the index: `Feed.batches`, which lists records, looks every picture up to find the cache, encodes labels, and lays
   out the order; in seconds of the processor, and the peak of resident memory above what was there before (Linux)
-- batches: what a step draws, with its pictures gathered, and whole, from pages that are in memory already (the same
-  number of them at each size); and what a new epoch costs, by picture of that epoch
+- batches: what a step draws, with its pictures gathered, and whole, from pages that are in memory already (as many
+  steps at each size, in which a thousand pictures come round more than once); and what a new epoch costs, by picture
+  of that epoch
 
 Medians over rounds; seconds are those of this process on a processor, whatever else the machine does.
 """

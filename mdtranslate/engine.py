@@ -69,8 +69,9 @@ class Trainer:
         if recipe.train.compile:
             replay = recipe.train.compile == "graphs"
             if replay and device.type != "cuda":
-                raise RecipeError(
-                    f"train.compile=graphs: is of NVIDIA's GPUs, and this is {device.type}; true is right"
+                replay = False
+                self.say(
+                    f"train.compile: CUDA graphs are of NVIDIA's GPUs, and this is {device.type}: compiled without"
                 )
             self.graphs = Graphs(model, self.losses, replay=replay, **self.passes)
 
@@ -142,7 +143,8 @@ class Trainer:
     def _compile(self, part: Batch, step: int, *, both: bool) -> None:
         """Makes the graphs that this step is the first to need, by a trial that changes nothing.
 
-        Where one cannot be made, the run goes on without any, and says why.
+        Where one cannot be made, the run goes on without any, and says why. "Nothing" is what the contract knows of:
+        weights, buffers, gradients.
         """
         if self.graphs is None:
             return
@@ -150,20 +152,27 @@ class Trainer:
             key = role, *self._weights(step)
             if key in self.graphs.tried:
                 continue
-            began = time.perf_counter()
+            began, why = time.perf_counter(), None
+            self.graphs.begin()
             try:
-                with kept(*self.networks.values(), *self.losses.values()):
-                    self._backward(role, [self._translation(part, learns=role)], step)
-            except (MdtranslateError, torch.OutOfMemoryError):
+                self._trial(role, part, step)
+            except MdtranslateError:
                 raise
-            except Exception as error:  # Compilers fail in as many ways as there are; eager torch says what is wrong.
-                self.graphs = None
+            except Exception as error:  # Compilers fail in as many ways as there are, of too little memory, too.
                 why = first_line(error)
+            if why is not None:
+                self.graphs = None
+                self._trial(role, part, step)  # A mistake of a loss is raised here, and is not the compiler's.
                 self.say(f"train.compile: the {role}'s update cannot be compiled, so the run goes on without: {why}")
                 return
             self.graphs.tried.add(key)
             self.say(f"compiled the {role}'s update in {time.perf_counter() - began:.0f} s")
         self.graphs.begin()
+
+    def _trial(self, role: Role, part: Batch, step: int) -> None:
+        """The passes of an update, forward and back, of which nothing stays."""
+        with kept(*self.networks.values(), *self.losses.values()):
+            self._backward(role, [self._translation(part, learns=role)], step)
 
     @torch.no_grad()
     def _record(self, role: str, terms: Mapping[str, Tensor], gradients: list[Tensor]) -> None:

@@ -66,7 +66,8 @@ class Inference:
         for place, row in enumerate(rows):
             sizes[row.shown.shape].append(place)
         for (height, width, _), places in sizes.items():
-            batches = -(-len(places) // max(1, self.room // (height * width)))
+            area = (height + self._missing(height)) * (width + self._missing(width))
+            batches = -(-len(places) // max(1, self.room // area))
             step = -(-len(places) // batches)
             for start in range(0, len(places), step):
                 some = places[start : start + step]
@@ -106,7 +107,7 @@ class Inference:
         discriminator, logits = self.model.discriminator, None
         if discriminator is not None:
             # One that must be told what it judges refuses a picture of which nothing is known: it tells nothing, too.
-            with _evaluating(discriminator), suppress(RecipeError):
+            with _evaluating(discriminator), arithmetic("fp32"), suppress(RecipeError):
                 logits = discriminator(real, label).logits
         if logits is None:
             why = "no network tells"
@@ -133,8 +134,9 @@ class Inference:
         if not self.compiled or real.shape[2:] != (self.image_size, self.image_size):
             return self._plain(*given)
         count = len(real)
-        # Compiling takes a minute, so a smaller batch is filled up to the next size that is compiled already.
-        size = min((each for each in self._sizes if each >= count), default=count)
+        # Compiling takes a minute, so a batch is filled up to a size that is compiled already, or else to the next
+        # power of two: a compiler gives up after eight sizes.
+        size = min((each for each in self._sizes if each >= count), default=1 << (count - 1).bit_length())
         try:
             if self._graph is None:
                 self._graph = torch.compile(self.model.generator, fullgraph=True, dynamic=False)

@@ -47,7 +47,7 @@ class Graphs:
 
     def __init__(self, model: Model, losses: Mapping[str, Loss], *, replay: bool, **settings: Any) -> None:
         """`replay`: as CUDA graphs. `settings`: of every `Translation`."""
-        self.losses, self.replay, self.tried = losses, replay, set[tuple[str, ...]]()
+        self.replay, self.tried = replay, set[tuple[str, ...]]()
         self._values = dict[tuple[float, ...], Tensor]()
         # Whole graphs: what breaks into several gains nothing, and is better said.
         how: dict[str, Any] = {"fullgraph": True, "dynamic": False, "mode": "reduce-overhead" if replay else None}

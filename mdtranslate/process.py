@@ -55,7 +55,9 @@ def peak_memory(device: torch.device) -> dict[str, int]:
         import torch
 
         return {"peak_bytes": torch.cuda.max_memory_allocated(device)}
-    with suppress(OSError):  # Linux: of this program alone. What getrusage gives begins with that which started it.
+    with suppress(
+        OSError, ValueError, IndexError
+    ):  # Linux: of this program alone. What getrusage gives begins with that which started it.
         status = Path("/proc/self/status").read_text("ascii")
         return {"peak_bytes": int(status.partition("VmHWM:")[2].split()[0]) * 1024}
     try:

@@ -43,6 +43,7 @@ FREE = (
     "train.keep",
     "train.tensorboard",
     "train.precision",
+    "train.compile",
     "train.accumulate",
     "train.checkpointing",
     "data.workers",

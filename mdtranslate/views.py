@@ -48,6 +48,8 @@ def view(image: Picture, crops: Mapping[str, Crop], image_size: int, size: Size)
     if size not in (None, "native"):
         raise RecipeError(f"size={size!r}: is 'native', or left out for the size of training")
     if isinstance(image, View):
+        if image.squares.keys() != crops.keys():
+            raise RecipeError(f"a view for {', '.join(image.squares)}, and this translator has {', '.join(crops)}")
         return image
     pixels = _pixels(image)
     cut = {crop: Preparation(crop, image_size)(pixels) for crop in set(crops.values())}
@@ -55,16 +57,20 @@ def view(image: Picture, crops: Mapping[str, Crop], image_size: int, size: Size)
 
 
 def grouped(named: Iterable[tuple[T, View]], most: int) -> Iterator[dict[T, View]]:
-    """Views by their names, in groups of at most `most` pixels that are translated; of one view at least."""
+    """Views by their names, in groups of one at least, and of at most `most` pixels.
+
+    Those are of the whole pictures, or of the squares by which labels are inferred, whichever are more.
+    """
     group: dict[T, View] = {}
     pixels = 0
     for name, each in named:
-        height, width = next(iter(each.squares.values())).shape[:2] if each.whole is None else each.whole.shape[:2]
-        if group and pixels + height * width > most:
+        shown = (next(iter(each.squares.values())), *(() if each.whole is None else (each.whole,)))
+        own = max(height * width for height, width, _ in (picture.shape for picture in shown))
+        if group and pixels + own > most:
             yield group
             group, pixels = {}, 0
         group[name] = each
-        pixels += height * width
+        pixels += own
     if group:
         yield group
 

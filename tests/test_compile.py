@@ -11,7 +11,8 @@ from test_engine import batch, gradients, trainer
 from torch import Tensor
 
 from mdtranslate.engine import ROLES, Trainer
-from mdtranslate.errors import PluginError, RecipeError
+from mdtranslate.errors import PluginError
+from mdtranslate.translation import Translation
 
 REAL = torch.compile
 
@@ -107,17 +108,46 @@ def test_what_cannot_be_compiled_is_said_in_one_line_and_trains_as_it_is() -> No
 
 @pytest.mark.usefixtures("traced")
 def test_a_mistake_of_a_loss_is_its_own_and_not_the_compilers(monkeypatch: pytest.MonkeyPatch) -> None:
-    compiled = pair()[1]
+    _, compiled, said = pair()
     monkeypatch.setattr(compiled.losses["wgan-gp"], "generator", lambda t: t.real)
     with pytest.raises(
         PluginError, match=r"loss 'wgan-gp' returned a term of shape \[4, 3, 16, 16\] for the generator"
     ):
         compiled.step(0, batch(compiled))
+    assert not [line for line in said if "cannot be compiled" in line]
+
+
+@pytest.mark.usefixtures("traced")
+def test_a_loss_that_fails_in_its_own_way_is_not_blamed_on_the_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, compiled, said = pair()
+
+    def broken(t: Translation) -> Tensor:
+        raise KeyError("no such thing")
+
+    monkeypatch.setattr(compiled.losses["wgan-gp"], "discriminator", broken)
+    with pytest.raises(KeyError, match="no such thing"):
+        compiled.step(0, batch(compiled))
+    assert said == []
+
+
+@pytest.mark.usefixtures("traced")
+def test_each_pass_of_graphs_begins_with_their_mark(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without it CUDA graphs take two calls for two steps, and the second writes over what the first gave."""
+    compiled, order = pair()[1], list[str]()
+    assert compiled.graphs is not None
+    passes = compiled._backward
+    monkeypatch.setattr(compiled.graphs, "begin", lambda: order.append("begin"))
+    monkeypatch.setattr(compiled, "_backward", lambda *given: order.append("pass") or passes(*given))
+    compiled.step(0, batch(compiled))
+    # Each trial has a mark of its own, and the two updates of the step, which share a picture, have one.
+    assert order == ["begin", "pass", "begin", "pass", "begin", "pass", "pass"]
 
 
 def test_cuda_graphs_are_of_nvidias_gpus() -> None:
-    with pytest.raises(RecipeError, match=r"^train.compile=graphs: .*cpu"):
-        trainer("train.compile=graphs")
+    said: list[str] = []
+    made = trainer("train.compile=graphs", said=said)
+    assert made.graphs is not None and not made.graphs.replay
+    assert said == ["train.compile: CUDA graphs are of NVIDIA's GPUs, and this is cpu: compiled without"]
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")

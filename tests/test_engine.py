@@ -18,11 +18,12 @@ SMALL = ["generator.channels=4", "generator.blocks=1", "discriminator.channels=4
 ATTRIBUTES = {"toys": (Attribute("colour", ("red", "green")), Attribute("Round"))}
 
 
-def trainer(*overrides: str) -> Trainer:
+def trainer(*overrides: str, said: list[str] | None = None) -> Trainer:
     recipe: Recipe = resolve("stargan", ["data.image_size=16", *SMALL, *overrides]).recipe
     model = Model.build(recipe.encoder, recipe.generator, recipe.discriminator, attributes=ATTRIBUTES, image_size=16)
     losses = {name: each.build(encoder=model.encoder, image_size=16) for name, each in recipe.losses.items()}
-    return Trainer(recipe, model, losses, torch.device("cpu"))
+    say = [].append if said is None else said.append
+    return Trainer(recipe, model, losses, torch.device("cpu"), say=say)
 
 
 def batch(made: Trainer) -> Batch:

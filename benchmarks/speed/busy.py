@@ -120,8 +120,10 @@ def measure(size: int, batch: int, cycles: int, device: torch.device, precision:
     train(WARM)
     cycle = seconds(lambda: train(cycles), device) / cycles
     found = profiled(lambda: train(cycles), device)
+    plain = ours(size, batch, device, f"train.precision={precision}")  # Compiled functions cannot be looked into.
     with FlopCounterMode(display=False) as counted:
-        train(1)
+        for number in range(CRITIC):
+            plain.step(number, own(number))
     operations, rate = counted.get_total_flops(), matrix_rate(device, precision)
     return {
         "cycle": cycle,

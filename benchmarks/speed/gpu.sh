@@ -25,7 +25,8 @@ if [ "$device" = cuda ] && ! "$python" -c 'import sys, torch; sys.exit(not torch
     exit 2
 fi
 
-summary="" failed=0
+summary="" failed=0 parts=$(mktemp -d)
+trap 'rm -rf "$parts"' EXIT
 part() { # NAME SECONDS COMMAND...: its output goes into the log, too; what fails does not stop the rest
     local name=$1 seconds=$(($2 * slow)) began=$SECONDS code
     shift 2
@@ -37,6 +38,13 @@ part() { # NAME SECONDS COMMAND...: its output goes into the log, too; what fail
     summary+=$(printf '%-20s %4d s  %s' "$name" $((SECONDS - began)) "$said")$'\n'
 }
 
+compiled() { # SIZE BATCH SECONDS
+    [ "$device" = cpu ] && return # A compiler takes minutes there.
+    part "compiled $1/$2" "$3" "$python" "$speed/step.py" --device "$device" --sizes "$1" --batches "$2" --rounds 7 \
+        --precisions bf16 --try train.compile=true --try train.compile=graphs --no-memory \
+        --out "$parts/step-$1-$2-compiled.json"
+}
+
 measure() {
     local sizes=("64 8" "128 16" "128 128") steps=(--rounds 7) data=(--rounds 5 --seconds 0.6) busy=()
     local translate=() each size batch
@@ -45,29 +53,23 @@ measure() {
         busy=(--size 64 --batch 2 --cycles 1) translate=(--size 64 --pictures 2 --rounds 1 --no-compile)
     fi
     # The picture of what the device does comes first: should the time run out, the rest is known in part.
-    part busy 90 "$python" "$speed/busy.py" --device "$device" "${busy[@]}" --out "$out/busy.json"
+    part busy 90 "$python" "$speed/busy.py" --device "$device" "${busy[@]}" --out "$parts/busy.json"
     for each in "${sizes[@]}"; do
         read -r size batch <<<"$each"
-        part "step $size/$batch" 110 "$python" "$speed/step.py" --device "$device" --sizes "$size" --batches "$batch" \
-            "${steps[@]}" --out "$out/step-$size-$batch.json"
+        part "step $size/$batch" 80 "$python" "$speed/step.py" --device "$device" --sizes "$size" --batches "$batch" \
+            "${steps[@]}" --out "$parts/step-$size-$batch.json"
     done
-    part translate 120 "$python" "$speed/translate.py" --device "$device" "${translate[@]}" --out "$out/translate.json"
-    part datapath 80 "$python" "$root/benchmarks/datapath.py" "${data[@]}" --json "$out/datapath.json"
-    [ "$device" = cpu ] && sizes=() # A compiler takes minutes there.
-    for each in "${sizes[@]}"; do
-        read -r size batch <<<"$each"
-        part "compiled $size/$batch" 110 "$python" "$speed/step.py" --device "$device" --sizes "$size" --batches "$batch" \
-            "${steps[@]}" --precisions bf16 --try train.compile=true --try train.compile=graphs \
-            --out "$out/step-$size-$batch-compiled.json"
-    done
+    compiled 128 16 200
+    part translate 120 "$python" "$speed/translate.py" --device "$device" "${translate[@]}" --out "$parts/translate.json"
+    part datapath 60 "$python" "$root/benchmarks/datapath.py" "${data[@]}" --json "$parts/datapath.json"
+    compiled 64 8 200 # As far as there is time for it.
     # One file, as the machine brings few back.
-    "$python" - "$out" <<'END' || failed=1
+    "$python" - "$parts" "$out/gpu.json" <<'END' || failed=1
 import json, pathlib, sys
-folder = pathlib.Path(sys.argv[1])
-parts = sorted(set(folder.glob("*.json")) - {folder / "gpu.json"})
-(folder / "gpu.json").write_text(json.dumps({each.stem: json.loads(each.read_text()) for each in parts}, indent=2))
-for each in parts:
-    each.unlink()
+parts, out = map(pathlib.Path, sys.argv[1:])
+found = {each.stem: json.loads(each.read_text()) for each in sorted(parts.glob("*.json"))}
+if found:
+    out.write_text(json.dumps(found, indent=2))
 END
     printf '\n%s%s\n' "$summary" "in all $SECONDS s, figures in $out/gpu.json"
     return $failed

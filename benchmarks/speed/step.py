@@ -41,6 +41,8 @@ LABELS = 5
 ATTRIBUTES = {"celeba": tuple(Attribute(f"a{number}") for number in range(LABELS))}
 CRITIC = 5
 PUBLISHED = "published"
+SAME = 1e-4
+"""Relative difference of gradients up to which two steps are the same one."""
 
 
 def ours(size: int, batch: int, device: torch.device, *settings: str) -> Trainer:
@@ -90,6 +92,10 @@ def batches(size: int, count: int, device: torch.device, model: Model) -> list[t
         batch = Batch(normalise(pixels.to(device)), *labels, uniform)
         found.append((batch, source.float().to(device), target.float().to(device)))
     return found
+
+
+class NotCompiled(Exception):
+    """What was to be compiled went on without: its figures would be those of something else."""
 
 
 def as_double(batch: Batch) -> Batch:
@@ -157,18 +163,26 @@ def cycles(
     def mine(one: Trainer) -> None:
         for step, (batch, _, _) in enumerate(given):
             one.step(step, batch)
+        wanted = one.recipe.train.compile
+        if wanted and (one.graphs is None or one.graphs.replay != (wanted == "graphs")):
+            raise NotCompiled
 
     work: dict[str, Callable[[], None]] = {name: partial(theirs, one) for name, one in plain.items()}
     return work | {name: partial(mine, one) for name, one in trainers.items()}
 
 
 def measure(work: Mapping[str, Callable[[], None]], device: torch.device, rounds: int) -> dict[str, list[float]]:
-    """Seconds of each cycle, the first of which warms up."""
+    """Seconds of each cycle, the first of which warms up; none of those that were to be compiled and were not."""
     took: dict[str, list[float]] = {name: [] for name in work}
     for _ in range(rounds + 1):
-        for name, each in work.items():
+        for name in list(took):
             began = time.perf_counter()
-            each()
+            try:
+                work[name]()
+            except NotCompiled:
+                print(f"{name}: left out, it was not compiled")
+                del took[name]
+                continue
             if device.type == "cuda":
                 torch.cuda.synchronize(device)
             took[name].append(time.perf_counter() - began)
@@ -204,6 +218,7 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--precisions", nargs="+", help="fp32, tf32, bf16; those of the device if left out")
     parser.add_argument("--try", action="append", default=[], dest="tried", metavar="SETTING", help="ours with it, too")
+    parser.add_argument("--no-memory", action="store_true", help="leave out the column of memory, a process for each")
     parser.add_argument("--published", type=Path, help="a checkout of the released code, whose networks are timed too")
     parser.add_argument("--out", type=Path, help="a JSON file")
     given = parser.parse_args()
@@ -219,8 +234,10 @@ def main() -> None:
     for size, count in zip(given.sizes, given.batches, strict=True):
         apart = found["differences"][size] = differences(size, device, "train.precision=fp32")
         print(f"\n{size} pixels: gradients differ by", ", ".join(f"{n} {each:.1e}" for n, each in apart.items()))
+        if max(apart.values()) > SAME:
+            raise SystemExit(f"that is more than {SAME:.0e}: the two are not the same step, so no ratio is one")
         rows = ratios(measure(cycles(size, count, device, given.published, variants), device, given.rounds))
-        for name in (PUBLISHED, *variants):
+        for name in () if given.no_memory else (name for name in (PUBLISHED, *variants) if name in rows):
             own = {name: variants[name]} if name in variants else {}
             with ProcessPoolExecutor(1, get_context("spawn")) as alone:
                 rows[name]["bytes"] = alone.submit(memory, size, count, given.device, name, own).result()

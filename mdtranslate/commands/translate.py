@@ -69,6 +69,8 @@ def command(
     from mdtranslate.files import disk
     from mdtranslate.translator import Translator
 
+    if compiled and size is not None:
+        raise RecipeError("--compile is for pictures of the training's size, and --size native keeps their own")
     if changes and everything:
         raise RecipeError("--set makes one edit and --all makes every one; give one of them")
     translator = Translator.load(run, pick_device(device), precision=precision, compiled=compiled)

@@ -26,7 +26,7 @@ class Ahead:
         """`last`: the step before which it ends."""
         self.batches, self.last, self.device = batches, last, batches.device
         self.pool = ThreadPoolExecutor(1, thread_name_prefix="ahead")
-        self.coming: dict[int, Future[Batch]] = {}
+        self.coming: dict[int, Future[tuple[Batch, Any]]] = {}
         self.stream: Any = torch.cuda.Stream(self.device) if self.device.type == "cuda" else None  # type: ignore[no-untyped-call]
 
     def __enter__(self) -> Ahead:
@@ -40,16 +40,18 @@ class Ahead:
         for each in range(step, min(step + DEPTH + 1, self.last)):
             if each not in self.coming:
                 self.coming[each] = self.pool.submit(self._made, each)
-        batch = self.coming.pop(step).result()
+        batch, made = self.coming.pop(step).result()
         if self.stream is not None:
             here = torch.cuda.current_stream(self.device)
-            here.wait_stream(self.stream)
+            here.wait_event(made)  # Not for the stream, where the next batches are on their way already.
             for field in fields(batch):
                 value = getattr(batch, field.name)
                 if value is not None:
                     value.record_stream(here)  # Else its memory would be given away while it is still read here.
         return batch
 
-    def _made(self, step: int) -> Batch:
+    def _made(self, step: int) -> tuple[Batch, Any]:
+        """A batch, and the event after which it is there."""
         with torch.cuda.stream(self.stream):  # None: as it is.
-            return self.batches(step)
+            batch = self.batches(step)
+            return batch, None if self.stream is None else self.stream.record_event()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 import numpy as np
 
+from mdtranslate.errors import DataError
 from mdtranslate.interfaces.dataset import Record, Value
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class Records(Sequence[Record]):
     """
 
     def __init__(self, records: Iterable[Record] = ()) -> None:
-        """Raises `ValueError` as `append` does."""
+        """Raises `DataError` as `append` does."""
         self._keys: list[str] = []
         self._images: list[str | None] = []
         self._numbers, self._cells, self._ends = _Numbers(), array("I"), array("q", [0])
@@ -69,14 +70,15 @@ class Records(Sequence[Record]):
         return records if isinstance(records, Records) else cls(records)
 
     def append(self, record: Record) -> None:
-        """Raises `ValueError` for an attribute's value that no attribute can have, such as a list."""
+        """Raises `DataError` for an attribute's value that no attribute can have, such as a list."""
         keys: Iterable[tuple[Any, ...]] = record.attributes.items()
         if not PLAIN.issuperset(map(type, record.attributes.values())):
             keys = [(name, value, type(value)) for name, value in keys]
         try:
-            self._cells.extend(map(self._numbers.__getitem__, keys))
+            cells = [*map(self._numbers.__getitem__, keys)]
         except TypeError:  # It has no hash.
-            raise ValueError(f"picture {record.key}: no attribute can be {[*record.attributes.values()]}") from None
+            raise DataError(f"picture {record.key}: no attribute can be {[*record.attributes.values()]}") from None
+        self._cells.extend(cells)
         self._keys.append(record.key)
         self._images.append(None if record.image is None else os.fspath(record.image))
         self._ends.append(len(self._cells))
