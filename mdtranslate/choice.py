@@ -27,6 +27,13 @@ class Choice(Generic[C]):
         self.config = config
         self.kind = next(kind for kind in KINDS if issubclass(component, kind_class(kind)))
 
+    def __eq__(self, other: object) -> bool:
+        same = isinstance(other, Choice) and self.component is other.component
+        return same and self.config == other.config  # type: ignore[attr-defined]
+
+    def __hash__(self) -> int:
+        return hash(self.component)
+
     @property
     def name(self) -> str:
         return self.component.name

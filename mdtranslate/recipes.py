@@ -75,7 +75,7 @@ def resolve_tree(
     origins = dict.fromkeys([*dict(flat(tree)), *_implied_names(tree)], source)
     # A new name drops the old component's settings, so what picks a component goes before what is set in it,
     # whatever their places on the command line.
-    for key, value in sorted((_parse(each, giver) for each in overrides), key=lambda pair: _depth(pair[0])):
+    for key, value in sorted((parse(each, giver) for each in overrides), key=lambda pair: _depth(pair[0])):
         _override(tree, key, value, origins, giver)
     origins.update({key: giver for key in _implied_names(tree) if key not in origins})
     try:
@@ -125,7 +125,8 @@ def _toml_key(key: str) -> str:
     return tomli_w.dumps({key: 0}).rpartition(" = ")[0]
 
 
-def _parse(text: str, giver: str) -> tuple[str, Any]:
+def parse(text: str, giver: str = COMMAND_LINE) -> tuple[str, Any]:
+    """The key and the value of a `key=value`, the value as TOML has it. Raises `RecipeError`."""
     key, equals, value = text.partition("=")
     key = key.strip()
     if not equals or not all(key.split(".")):

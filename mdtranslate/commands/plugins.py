@@ -14,16 +14,28 @@ BOUNDS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<", "multiple_of": "multiple
 @click.command("plugins")
 @click.argument("kind", required=False)
 @click.argument("name", required=False)
+@click.argument("settings", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(kind: str | None, name: str | None, as_json: bool) -> None:
+def command(kind: str | None, name: str | None, settings: tuple[str, ...], as_json: bool) -> None:
     """List plugins and their components, or print the settings of one: `mdtranslate plugins loss wgan-gp`.
 
-    KIND is dataset, encoder, backbone, loss, metric, importer, features or recipe.
+    KIND is dataset, encoder, backbone, loss, metric, importer, features or recipe; or check:
+
+    mdtranslate plugins check NAME [KEY=VALUE]... checks a component, or all of a plugin, against the contract.
     """
     from mdtranslate.errors import RecipeError, nearest
     from mdtranslate.registry import KINDS, registry
 
     kinds = [*KINDS, "recipe"]
+    if kind == "check":
+        from mdtranslate.commands.check import check
+
+        if name is None:
+            raise RecipeError("plugins check: name a component or a plugin; `mdtranslate plugins` lists them")
+        check(name, settings, as_json)
+        return
+    if settings:
+        raise RecipeError(f"{settings[0]!r} is one word too many: settings are for `mdtranslate plugins check NAME`")
     if kind in ("generator", "discriminator"):  # What recipes call the two kinds of backbones.
         kind = "backbone"
     if kind is not None and kind not in kinds:

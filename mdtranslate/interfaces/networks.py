@@ -17,6 +17,8 @@ class Backbone(Component, nn.Module):
 
     note: str | None = None
     """A line that a run says about it before it trains: a bank says how many networks it holds."""
+    stochastic: bool = False
+    """Whether it draws at random while it trains, as dropout does. A trained one never does."""
 
     def __init__(self, config: Any, *, encoder: LabelEncoder, image_size: int) -> None:
         """`encoder` says what a label looks like to the network; pictures in training are `image_size` pixels square.
@@ -41,6 +43,8 @@ class Generator(Backbone):
     """Sides of a picture must be multiples of this many pixels (StarGAN: 4, for two halvings)."""
     reads: Literal["all", "changed", "none"] = "all"
     """What it has to know of a picture before an edit: every attribute, those that change, or nothing."""
+    conditional: bool = True
+    """Whether labels change what it makes. One that does not heed them is of use inside a bank alone."""
 
     @abstractmethod
     def forward(self, image: Tensor, source: Tensor, target: Tensor, code: Tensor | None = None) -> Tensor:

@@ -85,7 +85,7 @@ class Distribution(Metric):
 
     def _features(self, pictures: Tensor) -> Tensor:
         features: Tensor = self.network.to(pictures.device)(pictures)
-        return features.float().cpu()
+        return features.detach().float().cpu()
 
     def _sets(self) -> dict[tuple[str, Value], tuple[Tensor, Tensor]]:
         """Real and made features of every value that was given."""

@@ -24,6 +24,7 @@ class ResnetGenerator(Generator):
     """
 
     name = "resnet-generator"
+    conditional = False
     multiple = 4
 
     class Config(Settings):

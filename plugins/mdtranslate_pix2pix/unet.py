@@ -63,6 +63,8 @@ class UnetGenerator(Generator):
     """
 
     name = "unet-generator"
+    conditional = False
+    stochastic = True
 
     class Config(Settings):
         channels: int = Field(64, ge=1, le=512, description="channels of the first convolution, doubled up to 8 times")

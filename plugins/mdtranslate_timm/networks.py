@@ -99,18 +99,20 @@ class TimmDiscriminator(Discriminator):
 
     def __init__(self, config: Any, *, encoder: LabelEncoder, image_size: int) -> None:
         super().__init__(config, encoder=encoder, image_size=image_size)
-        self.trunk = timm_network(config.model, config.weights, None, image_size, features_only=True)
+        # Only those stages that are asked for: the rest would be kept, saved and never learn.
+        stages = {"features_only": True, "out_indices": tuple(range(config.stages))}
+        try:
+            self.trunk = timm_network(config.model, config.weights, None, image_size, **stages)
+        except IndexError:
+            raise ValueError(f"stages={config.stages}: {config.model} has not so many") from None
         self.normal = _Normal(self.trunk.default_cfg)
-        channels = self.trunk.feature_info.channels()
-        if len(channels) < config.stages:
-            raise ValueError(f"stages={config.stages}: {config.model} has {len(channels)}")
         _unchanged(self.trunk)
-        wide = channels[config.stages - 1]
+        wide = self.trunk.feature_info.channels()[-1]
         self.score = nn.Conv2d(wide, 1, 3, padding=1)
         self.logits = nn.Linear(wide, encoder.classes)
 
     def forward(self, image: Tensor, label: Tensor, made_from: Tensor | None = None) -> Verdict:
-        features = self.trunk(self.normal(image))[self.config.stages - 1]
+        features = self.trunk(self.normal(image))[-1]
         return Verdict(self.score(features), self.logits(features.mean((2, 3))))
 
 

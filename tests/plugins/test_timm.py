@@ -61,7 +61,8 @@ def test_a_discriminator_takes_weights_of_the_whole_network(tmp_path: Path, mode
     torch.manual_seed(7)
     whole = timm.create_model(model, num_classes=3)
     torch.save(whole.state_dict(), tmp_path / "w.pth")
-    settings = {"name": "timm-discriminator", "model": model, "weights": str(tmp_path / "w.pth"), "stages": 2}
+    stages = len(timm.create_model(model, features_only=True).feature_info.channels())
+    settings = {"name": "timm-discriminator", "model": model, "weights": str(tmp_path / "w.pth"), "stages": stages}
     trunk = component(Discriminator, settings, 64).trunk
     maps = whole.eval().forward_intermediates(pictures(2, 64), intermediates_only=True)
     own = trunk.eval()(pictures(2, 64))

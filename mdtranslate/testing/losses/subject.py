@@ -1,0 +1,68 @@
+"""What the checks of losses look at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from mdtranslate.interfaces import LabelEncoder, Loss
+from mdtranslate.testing import sample
+from mdtranslate.testing.checks import DoesNotApply, Suite
+from mdtranslate.testing.common import common
+from mdtranslate.translation import Batch
+
+Role = Literal["discriminator", "generator"]
+ROLES: tuple[Role, ...] = ("discriminator", "generator")
+Make = Callable[[LabelEncoder, int], Loss]
+COUNT, SIZE = 4, 16
+SAME = 1e-5
+
+
+class Given:
+    """A loss for small pictures of one dataset, and the smallest networks that it can look at."""
+
+    def __init__(self, given: type[Loss] | Make) -> None:
+        """`given`: a class, with its default settings; or a function of an encoder and an image size."""
+        cls: Any = given
+        if isinstance(given, type):
+            given = lambda encoder, size: cls(cls.Config(), encoder=encoder, image_size=size)  # noqa: E731
+        self.make: Make = given
+        self.encoder = sample.encoder()
+        self.loss = self.new()
+        self.component, self.config = type(self.loss), self.loss.config
+
+    def new(self) -> Loss:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            return self.make(self.encoder, SIZE)
+
+    def batch(self, count: int = COUNT, seed: int = 0) -> Batch:
+        return sample.batch(self.encoder, count, SIZE, truth=self.loss.needs_truth, seed=seed)
+
+    def terms(self, loss: Loss, role: Role, batch: Batch | None = None) -> dict[str, Tensor]:
+        """Its terms by name, none where it has nothing to say."""
+        return terms(loss, role, sample.Stage(self.encoder, SIZE), self.batch() if batch is None else batch)
+
+
+def terms(loss: Loss, role: Role, stage: sample.Stage, batch: Batch) -> dict[str, Tensor]:
+    """What a loss gives, by name."""
+    found = getattr(loss, role)(stage.translation(batch, role))
+    if found is None:
+        return {}
+    return dict(found) if isinstance(found, Mapping) else {"": found}
+
+
+def without_state(given: Given) -> None:
+    if list(given.loss.buffers()):
+        raise DoesNotApply("it keeps something in buffers")
+
+
+def called(role: Role, name: str) -> str:
+    return f"{role}{', ' if name else ''}{name}"
+
+
+LOSS: Suite[Given] = Suite(Given)
+common(LOSS)

@@ -1,0 +1,53 @@
+"""Each check of encoders, networks, losses and metrics fails on what was made to break it; the sound ones pass."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import bad_encoders
+import bad_losses
+import bad_metrics
+import bad_networks
+import pytest
+
+from mdtranslate.testing import suite
+
+KINDS = {
+    "encoder": (bad_encoders.Good, bad_encoders.BAD),
+    "generator": (bad_networks.GoodPainter, bad_networks.GENERATORS),
+    "discriminator": (bad_networks.GoodCritic, bad_networks.DISCRIMINATORS),
+    "loss": (bad_losses.Good, bad_losses.BAD),
+    "metric": (bad_metrics.Good, bad_metrics.BAD),
+}
+
+
+def maker(kind: str, given: Any) -> Any:
+    """What the checks take, of a class or of one with its settings."""
+    if not isinstance(given, SimpleNamespace):
+        return given
+    if kind == "encoder":
+        return lambda attributes: given.cls(given.config, attributes=attributes)
+    if kind == "metric":
+        return lambda attributes, judge: given.cls(given.config, attributes=attributes, judge=judge)
+    return lambda encoder, size: given.cls(given.config, encoder=encoder, image_size=size)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_there_is_one_for_each_check(kind: str) -> None:
+    assert KINDS[kind][1].keys() == suite(kind).checks.keys()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_keeps_the_contract_passes(kind: str) -> None:
+    found = list(suite(kind).results(KINDS[kind][0]))
+    assert [each.text() for each in found if each.state == "failed"] == []
+    assert sum(each.state == "left out" for each in found) <= 1
+
+
+@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, (_, bad) in KINDS.items() for name in bad])
+def test_each_check_fails_on_what_breaks_it(kind: str, name: str) -> None:
+    checks = suite(kind)
+    result = checks.checks[name].on(checks.prepare(maker(kind, KINDS[kind][1][name])))
+    assert result.state == "failed", result.text()
+    assert result.came and "\n" not in result.came
