@@ -48,6 +48,7 @@ FILES: Final = {
     "/": ("page.html", "text/html"),
     "/page.css": ("page.css", "text/css"),
     "/page.js": ("page.js", "text/javascript"),
+    "/ask.js": ("ask.js", "text/javascript"),
 }
 
 

@@ -14,9 +14,9 @@ from mdtranslate.translator import Translator
 def card(translator: Translator, run: Path) -> dict[str, Any]:
     """The card of a model, as JSON.
 
-    `facts`: pairs of a name and a text. `judged`: for each dataset what the judge of `mdtranslate evaluate` saw, rows of
-    an attribute, its share of real pictures that the judge gets right, and of edits that it sees as wanted (None: there
-    is no such figure). `note`: where nothing was measured, why, and what would measure it.
+    `facts`: pairs of a name and a text. `judged`: what the judge of `mdtranslate evaluate` saw of each dataset, in rows
+    of an attribute, the share of real pictures that the judge gets right, and that of edits that it sees as wanted
+    (None: there is no such figure). `note`: where nothing was measured, why, and what would measure it.
     """
     trained, networks = translator.trained, translator.model.networks
     weights = {role: sum(each.numel() for each in one.parameters()) for role, one in networks.items()}

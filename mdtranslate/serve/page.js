@@ -1,5 +1,7 @@
 // The page of `mdtranslate serve`. The server keeps nothing: a picture goes along with every question about it.
 
+import { answered, newest, pairs } from "./ask.js";
+
 const $ = (id) => document.getElementById(id);
 
 let model; // What there is to choose from, as /api/model says.
@@ -20,51 +22,23 @@ function fail(message) {
   $("error").hidden = !message;
 }
 
-async function answered(path, options) {
-  let answer;
-  try {
-    answer = await fetch(path, options);
-  } catch {
-    throw new Error("The server does not answer: start mdtranslate serve again.");
-  }
-  if (!answer.ok) throw new Error((await answer.json()).error);
-  return answer;
-}
-
 async function ask(what, words, blob) {
   const query = new URLSearchParams(words);
   if ($("dataset").value) query.append("dataset", $("dataset").value);
   return (await answered(`api/${what}?${query}`, { method: "POST", body: blob })).json();
 }
 
-const pairs = (word, values) => Object.entries(values).map(([name, value]) => [word, `${name}=${value}`]);
+let busy = 0; // Kinds of questions that wait for an answer.
 
-// Of questions of one kind one is asked at a time, and of those that come meanwhile only the newest. `stale` tells the
-// work that a newer question, or picture, has made its answer worthless.
-function newest(work) {
-  let running = false;
-  let again = false;
-  return async () => {
-    again = true;
-    if (running) return;
-    running = true;
-    while (again) {
-      again = false;
-      const own = picture;
-      const stale = () => again || own !== picture;
-      $("says").textContent = "working …";
-      try {
-        await work(stale);
-      } catch (error) {
-        if (!stale()) fail(error.message);
-      }
-    }
-    running = false;
-    $("says").textContent = "";
-  };
+function wait(more) {
+  busy += more;
+  $("says").textContent = busy ? "working …" : "";
 }
 
-const look = newest(async (stale) => {
+// What was asked of another picture is worthless.
+const asking = (work) => newest(() => picture, work, wait, (error) => fail(error.message));
+
+const look = asking(async (stale) => {
   let answer;
   try {
     answer = await ask("look", pairs("from", told), picture.blob);
@@ -77,18 +51,16 @@ const look = newest(async (stale) => {
   fail("");
   $("original").src = answer.original;
   $("work").hidden = $("every").hidden = false;
+  $("strip").ariaBusy = true; // What it shows was made of something else.
   refresh();
   translate();
   all();
 });
 
-const translate = newest(async (stale) => {
+const translate = asking(async (stale) => {
   const changes = changed();
-  const none = Object.keys(changes).length === 0;
-  if (none) {
-    $("translated").hidden = $("download").hidden = true;
-    $("nothing").hidden = false;
-    $("edit").textContent = "Translation";
+  if (Object.keys(changes).length === 0) {
+    showNothing();
     return;
   }
   const answer = await ask("translate", [...pairs("set", changes), ...pairs("from", source)], picture.blob);
@@ -101,10 +73,16 @@ const translate = newest(async (stale) => {
   $("translated").hidden = $("download").hidden = false;
   $("nothing").hidden = true;
   $("edit").textContent = edit;
-  save($("download"), answer.translated, edit.replaceAll(" ", ""));
+  save($("download"), answer.translated, edit.replaceAll(", ", ","));
 });
 
-const all = newest(async (stale) => {
+function showNothing() {
+  $("translated").hidden = $("download").hidden = true;
+  $("nothing").hidden = false;
+  $("edit").textContent = "Translation";
+}
+
+const all = asking(async (stale) => {
   $("later").hidden = asked.length === 0;
   if (asked.length) {
     $("later").textContent = "Every edit is shown here once it is said above what the picture has.";
@@ -114,10 +92,11 @@ const all = newest(async (stale) => {
   const answer = await ask("edits", pairs("from", source), picture.blob);
   if (stale()) return;
   const shown = Object.entries(answer.edits).map(([edit, made]) => {
-    const link = make("a", { title: `Download ${edit}` }, make("img", { src: made, alt: "" }), make("span", {}, edit));
-    return save(link, made, edit);
+    const caption = make("span", {}, ...edit.split(/(?<=[=_.,])/).flatMap((part) => [part, make("wbr")]));
+    return save(make("a", { title: `Download ${edit}` }, make("img", { src: made, alt: "" }), caption), made, edit);
   });
   $("strip").replaceChildren(...shown);
+  $("strip").ariaBusy = false;
 });
 
 function save(link, address, edit) {
@@ -131,7 +110,8 @@ function changed() {
   return Object.fromEntries(Object.entries(edits).filter(([name, value]) => value !== source[name]));
 }
 
-function use(blob, name, known = {}) {
+// `place`: of the test picture that it is.
+function use(blob, name, known = {}, place = -1) {
   if (blob.size > model.largest) {
     fail(`${name} has ${(blob.size / 1e6).toFixed(1)} MB; up to ${model.largest / 1e6} MB are taken.`);
     return;
@@ -141,23 +121,20 @@ function use(blob, name, known = {}) {
   source = {};
   asked = [];
   edits = {};
-  refresh();
+  for (const each of $("samples").children) each.ariaPressed = Number(each.value) === place;
+  showNothing();
   look();
 }
 
 async function useSample(place) {
+  const before = picture;
   const { key, known } = model.samples[place];
-  for (const each of $("samples").children) each.setAttribute("aria-pressed", Number(each.value) === place);
   try {
-    use(await (await answered(`api/samples/${place}`)).blob(), key, known);
+    const blob = await (await answered(`api/samples/${place}`)).blob();
+    if (picture === before) use(blob, key, known, place);
   } catch (error) {
     fail(error.message);
   }
-}
-
-function useFile(file) {
-  for (const each of $("samples").children) each.setAttribute("aria-pressed", false);
-  if (file) use(file, file.name);
 }
 
 // A control: what the picture has, which can be corrected, and what it becomes.
@@ -175,8 +152,7 @@ function control({ name, values, switch: yesNo, datasets }) {
     translate();
   };
   const state = make("span");
-  let inputs;
-  let shown;
+  let inputs, shown;
   if (yesNo) {
     inputs = [make("input", { type: "checkbox", role: "switch", ariaLabel: name })];
     inputs[0].addEventListener("change", () => set(inputs[0].checked ? "yes" : "no"));
@@ -249,7 +225,8 @@ function showSamples() {
   const several = model.datasets.length > 1;
   model.samples.forEach(({ key, dataset }, place) => {
     const title = several ? `${key} of ${dataset}` : key;
-    const button = make("button", { type: "button", value: place, title }, make("img", { src: `api/samples/${place}`, alt: title }));
+    const image = make("img", { src: `api/samples/${place}`, alt: title });
+    const button = make("button", { type: "button", value: place, title }, image);
     button.addEventListener("click", () => useSample(place));
     $("samples").append(button);
   });
@@ -258,7 +235,7 @@ function showSamples() {
 
 function listen() {
   $("file").addEventListener("change", () => {
-    useFile($("file").files[0]);
+    use($("file").files[0], $("file").files[0].name);
     $("file").value = ""; // So that the same file can be chosen again.
   });
   $("dataset").addEventListener("change", () => look());
@@ -277,7 +254,8 @@ function listen() {
   addEventListener("drop", (event) => {
     event.preventDefault();
     document.body.classList.remove("dropping");
-    useFile(event.dataTransfer.files[0]);
+    const file = event.dataTransfer.files[0];
+    if (file) use(file, file.name);
   });
 }
 

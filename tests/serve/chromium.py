@@ -44,6 +44,11 @@ class Page:
                     raise RuntimeError(f"{method}: {message['error']['message']}")
                 return message["result"]
 
+    def close(self) -> None:
+        """Ends the browser."""
+        self._session = None
+        self.send("Browser.close")
+
     def open(self, address: str) -> None:
         """Goes to an address."""
         self.send("Page.navigate", url=address)
@@ -131,7 +136,7 @@ def browsing(profile: Path) -> Iterator[Page]:
         # Whoever asks for another machine gets nothing.
         "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
         *(["--no-sandbox"] if os.geteuid() == 0 else []),  # Its sandbox is not for root, as in a container.
-        *(["--disable-dev-shm-usage"]),
+        "--disable-dev-shm-usage",  # In a container it is too small.
     ]
     to_browser, commands = os.pipe()
     answers, from_browser = os.pipe()
@@ -146,9 +151,10 @@ def browsing(profile: Path) -> Iterator[Page]:
     os.close(to_browser)
     os.close(from_browser)
     try:
-        yield Page(commands, answers)
+        page = Page(commands, answers)
+        yield page
+        page.close()
     finally:
-        os.close(commands)
-        process.kill()
+        os.close(commands)  # Which ends it, too.
         process.wait()
         os.close(answers)
