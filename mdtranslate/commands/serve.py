@@ -22,7 +22,7 @@ def command(run: Path, port: int, no_browser: bool, device: str) -> None:
     """Show what the trained RUN does, on a page that only this machine can open.
 
     A picture of one's own, or a test picture of the run, beside its translation; every edit; and how good the model is.
-    Nothing leaves the machine, and nothing is written. Ctrl-C ends it.
+    No picture leaves the machine, and none is written to its disk. Ctrl-C ends it.
     """
     from importlib.util import find_spec
 
@@ -39,9 +39,14 @@ def command(run: Path, port: int, no_browser: bool, device: str) -> None:
         from mdtranslate.translator import Translator
 
         demo = Demo(Translator.load(run, pick_device(device)), run)
-        # Of the outside it hears nothing but HTTP; of failures it says all, and of requests nothing.
+        # It says nothing of its own: not of requests, nor of those that Ctrl-C cuts off.
         config = uvicorn.Config(
-            make_app(demo), log_level="error", access_log=False, ws="none", lifespan="off", timeout_graceful_shutdown=2
+            make_app(demo),
+            log_level="critical",
+            access_log=False,
+            ws="none",
+            lifespan="off",
+            timeout_graceful_shutdown=2,
         )
         listener.listen()  # From here on a browser waits until it is answered.
         address = f"http://{ADDRESS}:{listener.getsockname()[1]}/"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -56,9 +57,10 @@ def make_app(demo: Demo) -> ASGIApp:
     """The application. Whatever is wrong with a question is answered by 4xx and `{"error": "one line"}`."""
     # No pages of FastAPI's own: they fetch their parts from elsewhere.
     app = FastAPI(title="mdtranslate", docs_url=None, redoc_url=None, openapi_url=None)
-    for kind, code in ((RecipeError, 400), (ClientDisconnect, 400), (DataError, 415), (Exception, 500)):
+    for kind, code in ((RecipeError, 400), (ClientDisconnect, 400), (DataError, 415)):
         app.add_exception_handler(kind, _failed(code))
     app.add_exception_handler(AnyHTTPException, _refused)
+    app.add_exception_handler(Exception, _bug)
     queue = Queue()
 
     for path, (name, kind_of_text) in FILES.items():
@@ -189,10 +191,15 @@ def _error(code: int, message: str, headers: Mapping[str, str] | None = None) ->
 
 def _failed(code: int) -> Callable[[Request, Exception], Response]:
     def answer(request: Request, error: Exception) -> Response:
-        # What nobody foresaw is shown with its traceback where the server was started.
-        return _error(code, str(error) if code < 500 else f"this failed in a way that it should not: {error}")
+        return _error(code, str(error))
 
     return answer
+
+
+def _bug(request: Request, error: Exception) -> Response:
+    """What nobody foresaw is shown whole where the server was started."""
+    traceback.print_exception(error)
+    return _error(500, f"this failed in a way that it should not: {error}")
 
 
 def _refused(request: Request, error: Exception) -> Response:

@@ -8,8 +8,9 @@ export async function answered(path, options) {
   } catch {
     throw new Error("The server does not answer: start mdtranslate serve again.");
   }
-  if (!answer.ok) throw new Error((await answer.json()).error);
-  return answer;
+  if (answer.ok) return answer;
+  const said = await answer.json().catch(() => ({})); // A server that is being ended says nothing.
+  throw new Error(said.error ?? `The server does not answer (${answer.status}).`);
 }
 
 export const pairs = (word, values) => Object.entries(values).map(([name, value]) => [word, `${name}=${value}`]);

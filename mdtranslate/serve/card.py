@@ -27,7 +27,7 @@ def card(translator: Translator, run: Path) -> dict[str, Any]:
         ("Trained for", f"{trained['step']:,} steps" if "step" in trained else ""),
         ("Datasets", ", ".join(translator.encoder.datasets)),
         ("Pictures", f"{side} × {side} pixels"),
-        ("Weights", ", ".join(f"{count / 1e6:.2f} M of the {role}" for role, count in weights.items())),
+        ("Weights", ", ".join(f"{count:,} of the {role}" for role, count in weights.items())),
         ("Credit", "; ".join(translator.credit)),
     ]
     judged, note = _judged(run)

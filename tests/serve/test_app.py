@@ -171,7 +171,9 @@ def test_few_wait_and_the_rest_is_told_so(served: Served, monkeypatch: pytest.Mo
     assert served.ask("/api/look", png()).code == 200
 
 
-def test_a_bug_is_one_line_too(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bug_is_one_line_too(
+    served: Served, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def fail(*_: Any) -> Any:
         raise ZeroDivisionError("by\nnought")
 
@@ -179,3 +181,4 @@ def test_a_bug_is_one_line_too(served: Served, monkeypatch: pytest.MonkeyPatch) 
     answer = served.ask("/api/look", png())
     assert refused(answer, 500) == "this failed in a way that it should not: by nought"
     assert "content-security-policy" in answer.headers
+    assert "ZeroDivisionError: by" in capsys.readouterr().err

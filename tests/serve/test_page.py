@@ -163,9 +163,12 @@ def test_what_no_network_tells_is_asked_for(page: Page, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_fits_a_narrow_window(page: Page, served: Served, tmp_path: Path, scheme: str) -> None:
-    page.show(400, 800, scheme)
+    page.show(400, 400, scheme)
     page.open(served.address)
     page.wait(STRIP)
     assert page.run("document.documentElement.scrollWidth <= innerWidth")
     ground = np.asarray(Image.open(page.shot(tmp_path / "page.png")).convert("L"))[:4].mean()
     assert ground > 200 if scheme == "light" else ground < 60
+    # The pictures stay in sight of the controls.
+    page.run("document.querySelector('fieldset:last-child').scrollIntoView({block: 'end'})")
+    assert page.run("scrollY > 100 && Math.abs(document.querySelector('#pictures').getBoundingClientRect().top) < 2")

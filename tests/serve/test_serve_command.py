@@ -46,7 +46,7 @@ def test_it_answers_until_it_is_ended(run: Path, number: int, code: int) -> None
             out, err = process.communicate(timeout=60)
         finally:
             process.kill()
-    assert (process.returncode, out, err.split()) == (code, "", "Ctrl-C ends it stopped".split())
+    assert (process.returncode, out, err.split()) == (code, "", ["Ctrl-C", "ends", "it", "stopped"])
 
 
 def test_a_port_that_is_taken_is_named(run: Path) -> None:
