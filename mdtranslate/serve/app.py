@@ -1,4 +1,4 @@
-"""The demo over HTTP: one page and three questions about a picture, for this machine only."""
+"""The demo over HTTP: one page and two questions about a picture, for this machine only."""
 
 from __future__ import annotations
 
@@ -86,11 +86,6 @@ def make_app(demo: Demo) -> ASGIApp:
     async def translate(request: Request, dataset: str | None = None) -> Response:
         source, changes = _told(request, "from", "set", "dataset")
         return await queue.answer(request, lambda picture: demo.translate(picture, changes, source, dataset))
-
-    @app.post("/api/edits")
-    async def edits(request: Request, dataset: str | None = None) -> Response:
-        source, _ = _told(request, "from", "dataset")
-        return await queue.answer(request, lambda picture: demo.edits(picture, source, dataset))
 
     return Guard(app)
 

@@ -44,14 +44,20 @@ class Demo:
         self._views: OrderedDict[bytes, View] = OrderedDict()
 
     def model(self) -> dict[str, Any]:
-        """What there is to choose from, and the model's card."""
+        """What there is to choose from, and the model's card. `edits`: values that are worth showing by themselves."""
         encoder, words = self.translator.encoder, self.translator.words
         controls: dict[str, dict[str, Any]] = {}
         for number, own in enumerate(encoder.attributes):
+            worth = words.single(number, {})
             for each in own:
                 name = words.name(number, each.name)
-                values = [spell(value) for value in each.allowed]
-                new = {"name": name, "values": values, "switch": not each.values, "datasets": []}
+                new = {
+                    "name": name,
+                    "values": [spell(value) for value in each.allowed],
+                    "edits": [spell(change[each.name]) for change in worth if each.name in change],
+                    "switch": not each.values,
+                    "datasets": [],
+                }
                 controls.setdefault(name, new)["datasets"].append(encoder.datasets[number])
         shown = [{"key": each.key, "dataset": each.dataset, "known": each.known} for each in self.samples]
         return {
@@ -89,11 +95,6 @@ class Demo:
         made = self.translator(view, dataset=dataset, source=source, edits=changes)
         like = dataset or self.translator.encoder.datasets[first]
         return {"original": _address(view.shown(like)), "translated": _address(np.asarray(made))}
-
-    def edits(self, picture: bytes, source: Mapping[str, str], dataset: str | None) -> dict[str, Any]:
-        """Every change of one attribute of a picture, by what it is: `hair=Blond_Hair`."""
-        made = self.translator.all_edits(self._view(picture), dataset=dataset, source=source)
-        return {"edits": {name: _address(np.asarray(each)) for name, each in made.items()}}
 
     def _shown(self, view: View, dataset: str | None) -> Pixels:
         return view.shown(dataset or self.translator.encoder.datasets[0])

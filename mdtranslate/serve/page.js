@@ -51,7 +51,6 @@ const look = asking(async (stale) => {
   fail("");
   $("original").src = answer.original;
   $("work").hidden = $("every").hidden = false;
-  $("strip").ariaBusy = true; // What it shows was made of something else.
   refresh();
   translate();
   all();
@@ -82,22 +81,34 @@ function showNothing() {
   $("edit").textContent = "Translation";
 }
 
+// One by one: what the visitor asks for meanwhile waits for one edit at most.
 const all = asking(async (stale) => {
   $("later").hidden = asked.length === 0;
-  if (asked.length) {
-    $("later").textContent = "Every edit is shown here once it is said above what the picture has.";
-    $("strip").replaceChildren();
-    return;
+  const slots = asked.length ? [] : singles().map(slot);
+  $("strip").replaceChildren(...slots.map(({ link }) => link));
+  for (const { edit, link, image } of slots) {
+    const answer = await ask("translate", [["set", edit], ...pairs("from", source)], picture.blob);
+    if (stale()) return;
+    image.src = answer.translated;
+    save(link, answer.translated, edit);
   }
-  const answer = await ask("edits", pairs("from", source), picture.blob);
-  if (stale()) return;
-  const shown = Object.entries(answer.edits).map(([edit, made]) => {
-    const caption = make("span", {}, ...edit.split(/(?<=[=_.,])/).flatMap((part) => [part, make("wbr")]));
-    return save(make("a", { title: `Download ${edit}` }, make("img", { src: made, alt: "" }), caption), made, edit);
-  });
-  $("strip").replaceChildren(...shown);
-  $("strip").ariaBusy = false;
 });
+
+// Every change of one attribute: each value, or the opposite of what is yes or no.
+function singles() {
+  const like = $("dataset").value;
+  return model.controls
+    .filter(({ datasets }) => !like || datasets.includes(like))
+    .flatMap(({ name, edits, switch: yesNo }) =>
+      edits.filter((value) => !yesNo || value !== source[name]).map((value) => `${name}=${value}`),
+    );
+}
+
+function slot(edit) {
+  const image = make("img", { alt: "" });
+  const caption = make("span", {}, ...edit.split(/(?<=[=_.])/).flatMap((part) => [part, make("wbr")]));
+  return { edit, image, link: make("a", { title: `Download ${edit}` }, image, caption) };
+}
 
 function save(link, address, edit) {
   link.href = address;
@@ -235,7 +246,8 @@ function showSamples() {
 
 function listen() {
   $("file").addEventListener("change", () => {
-    use($("file").files[0], $("file").files[0].name);
+    const [file] = $("file").files;
+    if (file) use(file, file.name);
     $("file").value = ""; // So that the same file can be chosen again.
   });
   $("dataset").addEventListener("change", () => look());
@@ -254,7 +266,7 @@ function listen() {
   addEventListener("drop", (event) => {
     event.preventDefault();
     document.body.classList.remove("dropping");
-    const file = event.dataTransfer.files[0];
+    const [file] = event.dataTransfer.files;
     if (file) use(file, file.name);
   });
 }

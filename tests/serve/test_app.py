@@ -49,7 +49,6 @@ def test_a_picture_is_translated(served: Served) -> None:
         words = "&".join(f"from={name}%3D{value}" for name, value in source.items())
         made = served.ask(f"/api/translate?set=hair%3DBlond_Hair&{words}", content).json
         assert {*made} == {"original", "translated"} and made["original"] != made["translated"]
-        assert "Eyeglasses=yes" in served.ask("/api/edits?from=Eyeglasses=no", content).json["edits"]
 
 
 @pytest.mark.parametrize(
@@ -64,7 +63,7 @@ def test_a_picture_is_translated(served: Served) -> None:
         ("/api/translate?set=hair=green", 400, "'green' is no value of hair"),
         ("/api/translate?ste=hair=green", 400, "'ste' is not asked for here: did you mean 'set'?"),
         ("/api/translate?set=a%0Ab=c", 400, "no attribute is called"),
-        ("/api/edits?from=Eyeglasses=maybe", 400, "'maybe' is no value of Eyeglasses"),
+        ("/api/look?from=Eyeglasses=maybe", 400, "'maybe' is no value of Eyeglasses"),
         ("/api/nothing", 404, "POST /api/nothing: nothing answers to that"),
         ("/api/model", 405, "POST /api/model: nothing answers to that"),
     ],
@@ -91,7 +90,7 @@ def test_what_is_not_there(served: Served) -> None:
 def test_only_pictures_are_taken(served: Served) -> None:
     bomb = b"P6 60000 60000 255 " + bytes(1000)
     for content in (b"words", png()[:300], b"%!PS-Adobe-3.0 EPSF-3.0\n", b"<svg/>", bomb, b"GIF89a" + bytes(100)):
-        for what in ("look", "translate?set=hair=Blond_Hair", "edits"):
+        for what in ("look", "translate?set=hair=Blond_Hair"):
             assert refused(served.ask(f"/api/{what}", content), 415).startswith("picture: ")
     assert "pixels" in refused(served.ask("/api/look", bomb), 415)
     assert "there is no picture" in refused(served.ask("/api/look", b""), 400)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +15,14 @@ from served import Served, mute, png, serving
 from tiny import BOTH, tiny_translator
 
 from mdtranslate import Translator
+from mdtranslate.data.images import decode
 from mdtranslate.serve.demo import Demo
 
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="chromium is not installed")
 
 QUIET = "!document.querySelector('#says').textContent"
 SHOWN = f"{QUIET} && !document.querySelector('#translated').hidden && document.querySelector('#translated').src"
-STRIP = f"{QUIET} && document.querySelectorAll('#strip a').length"
+STRIP = f"{QUIET} && document.querySelectorAll('#strip a[href]').length"
 
 
 @pytest.fixture(scope="module")
@@ -55,9 +58,14 @@ def text(page: Page, selector: str) -> str:
 
 def test_a_test_picture_is_there_at_once_and_changes_show(page: Page, served: Served, tmp_path: Path) -> None:
     page.open(served.address)
-    edits = page.wait(STRIP)
-    assert edits == 5  # Three colours of hair, and the opposite of two that are yes or no.
+    assert page.wait(STRIP) == 5  # Three colours of hair, and the opposite of two that are yes or no.
     known = served.demo.samples[0].known
+    every = served.demo.translator.all_edits(decode(BytesIO(served.demo.samples[0].picture)), source=known)
+    shown = page.run("[...document.querySelectorAll('#strip a')].map((each) => [each.innerText.trim(), each.href])")
+    assert [name for name, _ in shown] == [*every]
+    for name, address in shown:
+        made = np.asarray(Image.open(BytesIO(b64decode(address.partition(",")[2]))))
+        assert np.abs(made.astype(int) - np.asarray(every[name])).max() <= 1  # Of a batch of another size.
     other = next(each for each in ("Black_Hair", "Blond_Hair", "Brown_Hair") if each != known["hair"])
     page.run(f"document.querySelector('input[value={other}]').click()")
     first = page.wait(SHOWN)
@@ -140,7 +148,7 @@ def test_several_datasets(page: Page, tmp_path: Path) -> None:
             "(() => { const of = document.querySelector('#dataset'); of.value = 'rafd';"
             " of.dispatchEvent(new Event('change')); })()"
         )
-        assert page.wait(f"{QUIET} && document.querySelectorAll('#strip a').length < {everything} && {STRIP}") == 4
+        assert page.wait(f"document.querySelectorAll('#strip a').length < {everything} && {STRIP}") == 4
 
 
 def test_what_no_network_tells_is_asked_for(page: Page, tmp_path: Path) -> None:
