@@ -17,6 +17,9 @@ function make(tag, properties = {}, ...children) {
   return made;
 }
 
+// A name that can go on in the next line after each of its parts.
+const breakable = (text) => text.split(/(?<=[=_.,])/).flatMap((part) => [part, make("wbr")]);
+
 function fail(message) {
   $("error").textContent = message;
   $("error").hidden = !message;
@@ -71,7 +74,7 @@ const translate = asking(async (stale) => {
   $("translated").alt = `The picture with ${edit}`;
   $("translated").hidden = $("download").hidden = false;
   $("nothing").hidden = true;
-  $("edit").textContent = edit;
+  $("edit").replaceChildren(...breakable(edit));
   save($("download"), answer.translated, edit.replaceAll(", ", ","));
 });
 
@@ -106,7 +109,7 @@ function singles() {
 
 function slot(edit) {
   const image = make("img", { alt: "" });
-  const caption = make("span", {}, ...edit.split(/(?<=[=_.])/).flatMap((part) => [part, make("wbr")]));
+  const caption = make("span", {}, ...breakable(edit));
   return { edit, image, link: make("a", { title: `Download ${edit}` }, image, caption) };
 }
 
@@ -174,7 +177,9 @@ function control({ name, values, switch: yesNo, datasets }) {
     shown = inputs.map((each) => make("label", { className: "pill" }, each, each.value));
   }
   const label = make("label", { className: "is" }, "is", is);
-  const box = make("fieldset", {}, make("legend", {}, name), label, make("div", { className: "values" }, ...shown));
+  const become = make("div", { className: "values" }, ...shown);
+  const legend = make("legend", {}, ...breakable(name));
+  const box = make("fieldset", { className: yesNo ? "yes-no" : "" }, legend, label, become);
   const draw = () => {
     const value = edits[name] ?? source[name];
     is.value = source[name] ?? "";
