@@ -24,6 +24,7 @@ COMMANDS = {
     "run": "Train a recipe, or go on with a run.",
     "doctor": "Look at the data of a recipe before training.",
     "translate": "Translate pictures with a trained run.",
+    "serve": "Show a trained run on a page of this machine.",
     "evaluate": "Measure a trained run on its test pictures.",
     "bench": "Compare methods as a suite's file says.",
     "import": "Make a translator of a published checkpoint.",

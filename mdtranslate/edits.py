@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from mdtranslate.errors import RecipeError, nearest
 from mdtranslate.interfaces import Attribute, LabelEncoder, Value
@@ -125,3 +125,17 @@ class Edits:
             names = " and ".join(self.name(number, word) for number in owners)
             raise RecipeError(f"{word!r} can be {names}; name one, or the dataset")
         return owners[0], next(each for each in self.encoder.attributes[owners[0]] if each.name == word)
+
+
+def pairs(option: str, given: Iterable[str]) -> dict[str, Value]:
+    """The `NAME=VALUE` texts of an option as a mapping. Raises `RecipeError`."""
+    found: dict[str, Value] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        name = name.strip()
+        if not name or not equals:
+            raise RecipeError(f"{option} {text}: write {option} NAME=VALUE, such as {option} hair=Blond_Hair")
+        if name in found:
+            raise RecipeError(f"{option} {text}: {name} is given twice")
+        found[name] = value
+    return found

@@ -65,6 +65,7 @@ def command(
     from mdtranslate.commands.stages import Stages
     from mdtranslate.commands.translate_files import list_pictures, plan, safe
     from mdtranslate.device import pick_device
+    from mdtranslate.edits import pairs
     from mdtranslate.errors import DataError, RecipeError
     from mdtranslate.files import disk
     from mdtranslate.translator import Translator
@@ -76,8 +77,8 @@ def command(
     translator = Translator.load(run, pick_device(device), precision=precision, compiled=compiled)
     if not changes and not everything:
         raise RecipeError(f"--set NAME=VALUE or --all is missing; what can be set: {translator.words}")
-    known = _pairs("--from", source)
-    wanted = _pairs("--set", changes)
+    known = pairs("--from", source)
+    wanted = pairs("--set", changes)
     if everything:
         edits = [f"{name}={value}" for name, values in translator.edits().items() for value in values] + ["all"]
         translator.words.read(known, dataset)  # Mistakes show before any work.
@@ -122,22 +123,6 @@ def command(
     click.echo(f"{_count(written, 'picture')} written to {out}")
     if skipped:
         raise DataError(f"{skipped} of {_count(len(jobs), 'picture')} could not be read and {_were(skipped)} skipped")
-
-
-def _pairs(option: str, given: tuple[str, ...]) -> dict[str, str | bool | None]:
-    """`NAME=VALUE` texts as a mapping. Raises `RecipeError`."""
-    from mdtranslate.errors import RecipeError
-
-    pairs: dict[str, str | bool | None] = {}
-    for text in given:
-        name, equals, value = text.partition("=")
-        name = name.strip()
-        if not name or not equals:
-            raise RecipeError(f"{option} {text}: write {option} NAME=VALUE, such as {option} hair=Blond_Hair")
-        if name in pairs:
-            raise RecipeError(f"{option} {text}: {name} is given twice")
-        pairs[name] = value
-    return pairs
 
 
 def _grid(first: Pixels, results: Mapping[str, Image.Image], credit: Sequence[str]) -> Pixels:

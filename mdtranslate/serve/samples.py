@@ -1,0 +1,74 @@
+"""Test pictures of a run for its demo to begin with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Final
+
+from PIL import Image
+
+from mdtranslate.data.sources import Source, build_sources, choose
+from mdtranslate.errors import DataError, MdtranslateError
+from mdtranslate.interfaces import Record, Split
+from mdtranslate.interfaces.dataset import spell
+from mdtranslate.recipes import read_toml, resolve_tree
+from mdtranslate.runfolder import RunFolder, is_run
+from mdtranslate.translator import Translator
+
+SHOWN: Final = 8
+"""Pictures, of all datasets together where that is at least two of each."""
+
+SIDE: Final = 1024
+"""Pixels of the longer side of a sample at most: it comes back as an upload, which has a limit."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A test picture as a PNG, and what is known of it, as people write it: `hair`: `Blond_Hair`."""
+
+    key: str
+    dataset: str
+    picture: bytes
+    known: dict[str, str]
+
+
+def samples(translator: Translator, run: Path) -> tuple[list[Sample], list[str]]:
+    """Test pictures of the datasets of a run, and, for each dataset that has none to give, one line that says why."""
+    if not is_run(run):
+        return [], [f"{run} is a translator without its run: there are no test pictures to choose from"]
+    found: list[Sample] = []
+    missing: list[str] = []
+    try:
+        folder = RunFolder(run)
+        file = run / "recipe.toml"
+        sources = build_sources(resolve_tree(folder.name, read_toml(file), source=str(file)).recipe)
+    except MdtranslateError as error:
+        return [], [f"There are no test pictures to choose from: {error}"]
+    for source in sources:
+        try:
+            found += _of(source, translator, max(2, SHOWN // len(sources)))
+        except (MdtranslateError, OSError, ValueError) as error:  # As `Dataset.load` of a plugin may raise.
+            missing.append(f"There are no test pictures of {source.name} to choose from: {error}")
+    return found, missing
+
+
+def _of(source: Source, translator: Translator, count: int) -> list[Sample]:
+    records: Sequence[Record] = source.listed(Split.TEST)
+    if not records:
+        raise DataError("its test split is empty")
+    chosen = [records[place] for place in choose([source.labelled(each) for each in records], count)]
+    return [_sample(source, translator, each) for each in chosen]
+
+
+def _sample(source: Source, translator: Translator, record: Record) -> Sample:
+    image = Image.fromarray(source.dataset.load(record))
+    image.thumbnail((SIDE, SIDE))
+    file = BytesIO()
+    image.save(file, "PNG")
+    encoder, number = translator.encoder, translator.words.number(source.name)
+    known = encoder.decode(encoder.encode(source.labelled(record), number))
+    named = {translator.words.name(number, name): spell(value) for name, value in known.items()}
+    return Sample(record.key, source.name, file.getvalue(), named)
