@@ -13,7 +13,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from mdtranslate.choice import Choice
     from mdtranslate.errors import MdtranslateError
-    from mdtranslate.hookspecs import hookimpl
+    from mdtranslate.hookspecs import API_VERSION, hookimpl
     from mdtranslate.interfaces import (
         Attribute,
         Backbone,
@@ -45,10 +45,12 @@ _ELSEWHERE = {
     "MdtranslateError": "errors",
     "Translation": "translation",
     "Translator": "translator",
+    "API_VERSION": "hookspecs",
     "hookimpl": "hookspecs",
 }
 
 __all__ = [
+    "API_VERSION",
     "Attribute",
     "Backbone",
     "Choice",

@@ -10,7 +10,8 @@ from pydantic_core import InitErrorDetails, PydanticCustomError, core_schema
 
 from mdtranslate.errors import MdtranslateError, PluginError, RecipeError, nearest
 from mdtranslate.interfaces import Component, Settings
-from mdtranslate.registry import KINDS, UnknownName, kind_class, registry
+from mdtranslate.kinds import KINDS, kind_class
+from mdtranslate.registry import UnknownName, registry
 
 C = TypeVar("C", bound=Component)
 

@@ -14,6 +14,18 @@ import pluggy
 
 from mdtranslate.interfaces import Component
 
+API_VERSION = 1
+"""The version of the contract: of these hooks, and of all that `mdtranslate` itself names.
+
+A plugin may say which one it is made for, as `mdtranslate_api = 1` in the module of its entry point; one for another
+version is then refused in one line, instead of failing somewhere. Within a version hooks, arguments of hooks, methods
+and settings are only added, with defaults: pluggy gives a hook only those arguments that it names. What is taken away,
+or means something else, makes a new version, in a minor release (0.2.0), and the changelog says so.
+"""
+
+OLDEST_API = 1
+"""The oldest version whose plugins still work."""
+
 hookspec = pluggy.HookspecMarker("mdtranslate")
 hookimpl = pluggy.HookimplMarker("mdtranslate")
 

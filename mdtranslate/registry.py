@@ -7,11 +7,9 @@ stops at the first failure and does not say whose it was, so each one is loaded 
 from __future__ import annotations
 
 import importlib.util
-import inspect
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -22,18 +20,8 @@ import pluggy
 
 from mdtranslate import hookspecs
 from mdtranslate.errors import PluginError, RecipeError, nearest
-from mdtranslate.interfaces import Component, Settings
-
-KINDS = {
-    "dataset": "register_datasets",
-    "encoder": "register_label_encoders",
-    "backbone": "register_backbones",
-    "loss": "register_losses",
-    "metric": "register_metrics",
-    "importer": "register_importers",
-    "features": "register_features",
-}
-RECIPES = "register_recipes"
+from mdtranslate.interfaces import Component
+from mdtranslate.kinds import KINDS, RECIPES, misfit, misspelt, of_another_version, unfit
 
 
 class UnknownName(RecipeError):
@@ -98,7 +86,7 @@ class Registry:
         if isinstance(entry.target, str):
             module, _, attribute = entry.target.partition(":")
             loaded = _try(lambda: getattr(importlib.import_module(module), attribute))
-            problem = loaded if isinstance(loaded, str) else _try(lambda: _misfit(loaded, kind, name))
+            problem = loaded if isinstance(loaded, str) else _try(lambda: misfit(loaded, kind, name))
             if problem:
                 raise PluginError(f"{kind} {name!r} of {entry.plugin} cannot be loaded: {problem}")
             entry = self._entries[kind, name] = _Entry(entry.plugin, loaded)
@@ -141,13 +129,16 @@ class Registry:
         if isinstance(module, str):
             plugin.errors.append(module)
             return
+        if refusal := _try(lambda: of_another_version(module)):
+            plugin.errors.append(refusal)
+            return
         registered = _try(lambda: self._manager.register(module, f"{plugin.name} from {plugin.distribution}"))
         if registered != f"{plugin.name} from {plugin.distribution}":
             plugin.errors.append(f"cannot be registered: {registered or 'its name is taken'}")
             return
         callers = {caller.name: caller for caller in self._manager.get_hookcallers(module) or ()}
-        misspelt = _try(lambda: _misspelt(module, callers))
-        plugin.errors += [misspelt] if isinstance(misspelt, str) else misspelt
+        wrong = _try(lambda: misspelt(module, callers))
+        plugin.errors += [wrong] if isinstance(wrong, str) else wrong
         for kind, hook in {**KINDS, "recipe": RECIPES}.items():
             own = [each for each in callers[hook].get_hookimpls() if each.plugin is module] if hook in callers else []
             for implementation in own:
@@ -159,7 +150,7 @@ class Registry:
                     self._add(plugin, kind, name, target)
 
     def _add(self, plugin: Plugin, kind: str, name: Any, target: Any) -> None:
-        problem = _try(lambda: _unfit(target, kind, name))
+        problem = _try(lambda: unfit(target, kind, name))
         if problem:
             plugin.errors.append(f"{kind} {name!r}: {problem}")
         elif (kind, name) in self._entries:
@@ -183,15 +174,6 @@ def use_files(files: tuple[Path, ...]) -> None:
     global _files
     _files = tuple(dict.fromkeys(file.resolve() for file in files))
     registry.cache_clear()
-
-
-def kind_class(kind: str) -> type[Component]:
-    """The interface that a kind's components implement."""
-    from mdtranslate import interfaces
-
-    name = {"encoder": "LabelEncoder"}.get(kind, kind.capitalize())
-    cls: type[Component] = getattr(interfaces, name)
-    return cls
 
 
 def _entry_points() -> list[EntryPoint]:
@@ -230,49 +212,6 @@ def _targets(given: Any) -> Iterator[tuple[Any, Any]]:
         if isinstance(each, str):
             raise TypeError(f'{each!r} lacks the name that it goes by: return {{"name": {each!r}}}')
         yield (each.stem, each) if isinstance(each, Path) else (getattr(each, "name", repr(each)), each)
-
-
-def _unfit(target: Any, kind: str, name: Any) -> str | None:
-    """Why `target` cannot be registered; None where it can. A class that is only named is looked at when it is used."""
-    if not (isinstance(name, str) and name):
-        return "the name is no word"
-    if kind == "recipe":
-        if not isinstance(target, Path):
-            return f"{target!r} is no pathlib.Path"
-        return None if target.is_file() else f"there is no file {target}"
-    if isinstance(target, str):
-        return None if all(target.partition(":")) else f"{target!r} is not written as module:Class"
-    return _misfit(target, kind, name)
-
-
-def _misfit(target: Any, kind: str, name: str) -> str | None:
-    """Why `target` cannot be the component it was registered as; None where it can."""
-    base = kind_class(kind)
-    if not (isinstance(target, type) and issubclass(target, base)):
-        return f"{target!r} is no subclass of mdtranslate.{base.__name__}"
-    if getattr(target, "name", None) != name:
-        return f"the class calls itself {getattr(target, 'name', None)!r}"
-    config = base.Config if "Config" in vars(base) else Settings
-    if not (isinstance(target.Config, type) and issubclass(target.Config, config)):
-        return f"its Config is no subclass of mdtranslate.{config.__qualname__}"
-    return None
-
-
-def _misspelt(module: object, callers: Mapping[str, pluggy.HookCaller]) -> list[str]:
-    """Functions that are meant as hooks and are none: pluggy would pass over them in silence.
-
-    `register_dataset` is one even without the marker: what is spelt so like a hook means to be one.
-    """
-    hooks = {*KINDS.values(), RECIPES}
-    found = [f"{name} is no hook: {nearest(name, hooks)}" for name, caller in callers.items() if not caller.has_spec()]
-    for name in dir(module):
-        if not inspect.isroutine(getattr(module, name)) or name in callers:
-            continue
-        if name in hooks:
-            found.append(f"{name} lacks @mdtranslate.hookimpl, so it is not called")
-        elif name.startswith("register_") and get_close_matches(name, hooks, 1, 0.8):
-            found.append(f"{name} is no hook: {nearest(name, hooks)}")
-    return found
 
 
 def _module_name(file: Path) -> str:

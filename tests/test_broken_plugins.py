@@ -33,6 +33,13 @@ GOOD = """
 """
 
 # By name: the source of a plugin that is broken, and what its error says.
+
+
+def made_for(version: str, name: str) -> str:
+    """A good plugin that says which version of the contract it is made for."""
+    return GOOD.format(name=name).replace("    from", f"    mdtranslate_api = {version}\n    from", 1)
+
+
 BROKEN = {
     "raising": ("raise RuntimeError('two\\nlines')", "RuntimeError: two lines"),
     "lacking": (
@@ -97,6 +104,15 @@ BROKEN = {
         "from mdtranslate import hookimpl\n@hookimpl\ndef register_recipes(): return {'x': 'x.toml'}",
         "'x.toml' is no pathlib.Path",
     ),
+    "ahead": (
+        made_for("99", "ahead-data"),
+        "is made for version 99 of the contract, and mdtranslate 0.1.0 has version 1: update mdtranslate",
+    ),
+    "behind": (
+        made_for("0", "behind-data"),
+        "is made for version 0 of the contract, and mdtranslate 0.1.0 has version 1: update the plugin",
+    ),
+    "versionless": (made_for("'1'", "versionless-data"), "is made for version '1' of"),
     "hostile": (
         "import sys\nclass M:\n  def __dir__(self): return ['a']\n  def __getattr__(self, name): raise OSError('no')\n"
         "sys.modules[__name__] = M()",
@@ -108,7 +124,7 @@ BROKEN = {
 def test_every_broken_plugin_is_listed_and_harms_no_other(install: Install, command: Command) -> None:
     for name, (source, _) in BROKEN.items():
         install(name, source)
-    install("good", GOOD.format(name="good-data"))
+    install("good", made_for("1", "good-data"))
     install("absent", "", value="absent_module")
     install("nonsense", "", value="!!")
     done = command("plugins", "--json")

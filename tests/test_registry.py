@@ -11,7 +11,8 @@ from test_broken_plugins import BROKEN, GOOD, Command, Install
 
 from mdtranslate import Dataset, Loss, Metric, hookimpl
 from mdtranslate.errors import PluginError
-from mdtranslate.registry import KINDS, Plugin, Registry, UnknownName
+from mdtranslate.kinds import KINDS
+from mdtranslate.registry import Plugin, Registry, UnknownName
 
 
 def test_our_own_names_are_ours_whatever_is_installed(install: Install) -> None:

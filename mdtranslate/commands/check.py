@@ -101,8 +101,9 @@ def _given(kind: str, name: str, settings: tuple[str, ...]) -> Any:
     from pydantic import TypeAdapter, ValidationError
 
     from mdtranslate.choice import Choice
+    from mdtranslate.kinds import kind_class
     from mdtranslate.recipes import parse
-    from mdtranslate.registry import kind_class, registry
+    from mdtranslate.registry import registry
 
     registry().component(kind, name)
     table: dict[str, Any] = {"name": name}

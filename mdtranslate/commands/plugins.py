@@ -24,7 +24,8 @@ def command(kind: str | None, name: str | None, settings: tuple[str, ...], as_js
     mdtranslate plugins check NAME [KEY=VALUE]... checks a component, or all of a plugin, against the contract.
     """
     from mdtranslate.errors import RecipeError, nearest
-    from mdtranslate.registry import KINDS, registry
+    from mdtranslate.kinds import KINDS
+    from mdtranslate.registry import registry
 
     kinds = [*KINDS, "recipe"]
     if kind == "check":

@@ -82,7 +82,8 @@ def register() -> Iterator[Callable[..., Any]]:
     """
     from mdtranslate.hookspecs import hookimpl
     from mdtranslate.interfaces import Component
-    from mdtranslate.registry import KINDS, kind_class, registry
+    from mdtranslate.kinds import KINDS, kind_class
+    from mdtranslate.registry import registry
 
     def add(*given: Any) -> Any:
         components = [each for each in given if isinstance(each, type) and issubclass(each, Component)]

@@ -1,0 +1,89 @@
+"""The kinds of components, and whether what a plugin gives can be one."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import pluggy
+
+from mdtranslate import __version__
+from mdtranslate.errors import nearest
+from mdtranslate.hookspecs import API_VERSION, OLDEST_API
+from mdtranslate.interfaces import Component, Settings
+
+KINDS = {
+    "dataset": "register_datasets",
+    "encoder": "register_label_encoders",
+    "backbone": "register_backbones",
+    "loss": "register_losses",
+    "metric": "register_metrics",
+    "importer": "register_importers",
+    "features": "register_features",
+}
+RECIPES = "register_recipes"
+
+
+def kind_class(kind: str) -> type[Component]:
+    """The interface that a kind's components implement."""
+    from mdtranslate import interfaces
+
+    name = {"encoder": "LabelEncoder"}.get(kind, kind.capitalize())
+    cls: type[Component] = getattr(interfaces, name)
+    return cls
+
+
+def of_another_version(module: object) -> str | None:
+    """Why a plugin that is made for another version of the contract is refused; None where it is not."""
+    made_for = getattr(module, "mdtranslate_api", None)
+    if made_for is None or (type(made_for) is int and OLDEST_API <= made_for <= API_VERSION):
+        return None
+    update = "update mdtranslate" if type(made_for) is int and made_for > API_VERSION else "update the plugin"
+    ours = f"mdtranslate {__version__} has version {API_VERSION}"
+    return f"is made for version {made_for!r} of the contract, and {ours}: {update}"
+
+
+def unfit(target: Any, kind: str, name: Any) -> str | None:
+    """Why `target` cannot be registered; None where it can. A class that is only named is looked at when it is used."""
+    if not (isinstance(name, str) and name):
+        return "the name is no word"
+    if kind == "recipe":
+        if not isinstance(target, Path):
+            return f"{target!r} is no pathlib.Path"
+        return None if target.is_file() else f"there is no file {target}"
+    if isinstance(target, str):
+        return None if all(target.partition(":")) else f"{target!r} is not written as module:Class"
+    return misfit(target, kind, name)
+
+
+def misfit(target: Any, kind: str, name: str) -> str | None:
+    """Why `target` cannot be the component it was registered as; None where it can."""
+    base = kind_class(kind)
+    if not (isinstance(target, type) and issubclass(target, base)):
+        return f"{target!r} is no subclass of mdtranslate.{base.__name__}"
+    if getattr(target, "name", None) != name:
+        return f"the class calls itself {getattr(target, 'name', None)!r}"
+    config = base.Config if "Config" in vars(base) else Settings
+    if not (isinstance(target.Config, type) and issubclass(target.Config, config)):
+        return f"its Config is no subclass of mdtranslate.{config.__qualname__}"
+    return None
+
+
+def misspelt(module: object, callers: Mapping[str, pluggy.HookCaller]) -> list[str]:
+    """Functions that are meant as hooks and are none: pluggy would pass over them in silence.
+
+    `register_dataset` is one even without the marker: what is spelt so like a hook means to be one.
+    """
+    hooks = {*KINDS.values(), RECIPES}
+    found = [f"{name} is no hook: {nearest(name, hooks)}" for name, caller in callers.items() if not caller.has_spec()]
+    for name in dir(module):
+        if not inspect.isroutine(getattr(module, name)) or name in callers:
+            continue
+        if name in hooks:
+            found.append(f"{name} lacks @mdtranslate.hookimpl, so it is not called")
+        elif name.startswith("register_") and get_close_matches(name, hooks, 1, 0.8):
+            found.append(f"{name} is no hook: {nearest(name, hooks)}")
+    return found
