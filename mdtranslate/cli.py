@@ -28,6 +28,8 @@ COMMANDS = {
     "bench": "Compare methods as a suite's file says.",
     "import": "Make a translator of a published checkpoint.",
     "export": "Write a trained generator as a file for other programs.",
+    "push": "Share a trained model.",
+    "pull": "Take a model that somebody shared.",
     "plugins": "List plugins, or print one component's settings.",
     "data": "List, verify or clear the cache of packed pictures.",
 }
