@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -269,6 +271,38 @@ def test_what_is_beside_a_model_stays_there(shared: Path, capsys: Capture) -> No
     assert typed(capsys, "pull", "shared/model")[0] == 0
     assert Path("model/README.md").read_text() == "Its owner wrote another card."
     assert not Path("model/LICENSE").exists() and not Path("model/.git").exists()
+
+
+@pytest.mark.parametrize("gone", [True, False])
+def test_a_translator_that_a_training_replaces_meanwhile_is_not_half_of_each(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch, gone: bool
+) -> None:
+    run, copy = make_run(tmp_path / "one"), shutil.copyfile
+
+    def late(source: Path, target: Path, **more: Any) -> Any:
+        if source.parent == Path("one/translator"):
+            source.unlink()
+            if not gone:
+                source.write_bytes(b"those of a later step")
+        return copy(source, target, **more)
+
+    monkeypatch.setattr(shutil, "copyfile", late)
+    before = sorted(set(run.parent.iterdir()))
+    code, out, err = typed(capsys, "push", "one", "shared")
+    assert (code, out) == (65, "") and sorted(set(run.parent.iterdir())) == before
+    assert err == "error: one/translator: was replaced while it was read, as a run that trains does; push again\n"
+
+
+def test_a_folder_that_is_no_model_is_not_walked_through(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    below = Path("much/below")
+    below.mkdir(parents=True)
+    (below / "link").symlink_to("/")
+    seen: list[Any] = []
+    watched = SimpleNamespace(scandir=lambda at: seen.append(Path(at)) or os.scandir(at))
+    monkeypatch.setattr("mdtranslate.sharing.pull.os", watched)
+    code, line = refused(capsys, "pull", "much", "--out", "own")
+    assert (code, line) == (65, "much: holds no mdtranslate.json, so it is no model that `mdtranslate push` wrote")
+    assert seen == [Path("much")]
 
 
 def test_a_run_is_no_shared_model_and_says_so(tmp_path: Path, capsys: Capture) -> None:

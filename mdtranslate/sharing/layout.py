@@ -77,7 +77,7 @@ def check_names(sizes: Mapping[str, int], where: str) -> list[str]:
     that nobody knows.
     """
     if MANIFEST not in sizes:
-        here = f"; {where} is read as it is" if {"recipe.toml", TRANSLATOR, "translator.json"} & sizes.keys() else ""
+        here = f"; {where} is read as it is" if {"recipe.toml", "translator.json"} & sizes.keys() else ""
         raise CheckpointError(f"{where}: holds no {MANIFEST}, so it is no model that `mdtranslate push` wrote{here}")
     found = []
     for name, size in sorted(sizes.items()):

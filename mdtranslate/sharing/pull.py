@@ -11,7 +11,7 @@ from mdtranslate.errors import CheckpointError, RecipeError, StorageError
 from mdtranslate.files import new_folder
 from mdtranslate.runfolder import refuse_taken
 from mdtranslate.sharing import hub
-from mdtranslate.sharing.layout import check_names, verify
+from mdtranslate.sharing.layout import MANIFEST, check_names, verify
 
 
 def pull(source: str, out: Path | None) -> Path:
@@ -50,6 +50,7 @@ def _sizes(folder: Path) -> dict[str, int]:
         raise CheckpointError(f"{folder}: there is no such folder")
     found = {}
     left = [Path()]
+    whole = (folder / MANIFEST).is_file()  # Somebody's home is not walked through to say that it is no model.
     while left:
         inside = left.pop()
         for entry in os.scandir(folder / inside):
@@ -57,10 +58,10 @@ def _sizes(folder: Path) -> dict[str, int]:
             if entry.name.startswith(".") and inside == Path():
                 continue
             if entry.is_dir(follow_symlinks=False):
-                left.append(name)
+                left += [name] if whole else []
             elif entry.is_file(follow_symlinks=False):
                 found[name.as_posix()] = entry.stat().st_size
-            else:  # A link may lead anywhere, and a pipe is waited for without end.
+            elif whole:  # A link may lead anywhere, and a pipe is waited for without end.
                 raise CheckpointError(
                     f"{folder / name}: is {'a link' if entry.is_symlink() else 'no file'}, and no "
                     "part of a shared model"

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from mdtranslate import __version__, checkpoint, shipping
 from mdtranslate.data.images import decode
 from mdtranslate.errors import CheckpointError, DataError, RecipeError
-from mdtranslate.files import disk, new_folder, read_json, write_bytes, write_json, write_text
+from mdtranslate.files import disk, new_folder, read_json, sha256, write_bytes, write_json, write_text
 from mdtranslate.recipes import read_toml
 from mdtranslate.runfolder import RunFolder, is_run, refuse_taken
 from mdtranslate.sharing import hub
@@ -70,8 +70,16 @@ def _fill(
     own = RunFolder(run)
     with disk(side):
         (side / "translator").mkdir()
-        for file in facts["files"]:
-            shutil.copyfile(folder / file, side / "translator" / file)
+        for file, expected in facts["files"].items():
+            copy = side / "translator" / file
+            try:
+                shutil.copyfile(folder / file, copy)
+            except FileNotFoundError:
+                expected = "of a file that was there a moment ago"
+            if not copy.exists() or sha256(copy) != expected:
+                raise CheckpointError(
+                    f"{folder}: was replaced while it was read, as a run that trains does; push again"
+                )
     facts |= {
         role: {"name": part.name, **without_origins(part.config)}
         for role, part in {"encoder": translator.encoder, **translator.model.networks}.items()
