@@ -11,9 +11,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pytest
 import tomli_w
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
+from test_cli import run as typed
 from tiny import tiny_translator
 
 SECRET = "/home/ann-smith/private"
@@ -93,6 +95,15 @@ def relist(folder: Path) -> None:
         if name not in ("README.md", "mdtranslate.json")
     }
     reseal(folder, files=files)
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
+    """The exit code and the line of a command that must fail and change nothing on the disk."""
+    before = sorted(Path().rglob("*"))
+    code, out, err = typed(capsys, *arguments)
+    assert out == "" and len(err.splitlines()) == 1 and err.startswith("error: "), err
+    assert sorted(Path().rglob("*")) == before
+    return code, err.removeprefix("error: ").strip()
 
 
 class Hub:

@@ -14,9 +14,8 @@ import huggingface_hub
 import pytest
 from huggingface_hub import errors
 from huggingface_hub.hf_api import HfApi
-from sharing import Hub, everything, make_run
+from sharing import Hub, everything, make_run, refused
 from test_cli import run as typed
-from test_sharing import refused
 from tiny import register
 
 Capture = pytest.CaptureFixture[str]
