@@ -30,8 +30,7 @@ def save(folder: Path, name: str, tensors: Mapping[str, Mapping[str, Tensor]], f
         for each, state in tensors.items():
             _write(state, side / f"{each}.safetensors")
         files = {file.name: sha256(file) for file in sorted(side.iterdir())}
-        body = {"format": FORMAT, **facts, "files": files}
-        write_json(side / f"{name}.json", {**body, "digest": _digest(body)})
+        save_facts(side, name, {**facts, "files": files})
 
 
 def load(folder: Path, name: str) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
@@ -41,6 +40,8 @@ def load(folder: Path, name: str) -> tuple[dict[str, dict[str, Tensor]], dict[st
     does not give it.
     """
     facts = load_facts(folder, name)
+    if not isinstance(facts.get("files"), dict):
+        raise CheckpointError(f"{folder / name}.json: names no files of weights")
     tensors = {}
     for file, expected in facts["files"].items():
         path = folder / Path(file).name
@@ -56,8 +57,14 @@ def load(folder: Path, name: str) -> tuple[dict[str, dict[str, Tensor]], dict[st
     return tensors, facts
 
 
+def save_facts(folder: Path, name: str, facts: Mapping[str, Any]) -> None:
+    """Writes what `load_facts` reads."""
+    body = {"format": FORMAT, **facts}
+    write_json(folder / f"{name}.json", {**body, "digest": _digest(body)})
+
+
 def load_facts(folder: Path, name: str) -> dict[str, Any]:
-    """The JSON of a saved folder, verified."""
+    """The JSON of a saved folder, verified. Raises as `load` does."""
     path = folder / f"{name}.json"
     try:
         facts = json.loads(path.read_text("utf-8"))
@@ -65,7 +72,7 @@ def load_facts(folder: Path, name: str) -> dict[str, Any]:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from None
     except OSError as error:
         raise StorageError(f"{path}: cannot be read: {error.strerror}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # RecursionError: of a file that is made to be nested so deeply.
         raise CheckpointError(f"{path}: is damaged: {error}") from None
     body = {key: value for key, value in facts.items() if key != "digest"} if isinstance(facts, dict) else {}
     if not body or facts.get("digest") != _digest(body):

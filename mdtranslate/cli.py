@@ -29,8 +29,12 @@ COMMANDS = {
     "bench": "Compare methods as a suite's file says.",
     "import": "Make a translator of a published checkpoint.",
     "export": "Write a trained generator as a file for other programs.",
+    "push": "Share a trained model.",
+    "pull": "Take a model that somebody shared.",
     "plugins": "List plugins, or print one component's settings.",
     "data": "List, verify or clear the cache of packed pictures.",
+    "info": "Print versions, devices and plugins, for a bug report.",
+    "completion": "Print what makes a shell complete commands and recipes.",
 }
 
 
@@ -80,7 +84,7 @@ def main(arguments: list[str] | None = None) -> Any:
         signal.signal(each, _terminated)
     try:
         try:
-            cli.main(arguments, prog_name="mdtranslate", standalone_mode=False)
+            cli.main(arguments, prog_name="mdtranslate", standalone_mode=False, color=_colour())
         except SystemExit as error:  # Click's own, for a pipe that was closed; or a plugin's.
             sys.exit(_unexpected(error) if _blamed(error) else error.code)
         sys.exit(0)
@@ -136,13 +140,19 @@ def _unexpected(error: BaseException) -> int:
         _show(error, "out of memory; a smaller data.batch_size, data.image_size or, for translate, picture needs less")
         return 1
     traceback.print_exception(error)
-    click.echo("mdtranslate failed in a way that it should not: please report the lines above", err=True)
+    said = "please report the lines above, with what `mdtranslate info` prints"
+    click.echo(f"mdtranslate failed in a way that it should not: {said}", err=True)
     return 1
+
+
+def _colour() -> bool | None:
+    """False where NO_COLOR is set (https://no-color.org); None: as click finds, in colour on terminals alone."""
+    return False if os.environ.get("NO_COLOR") else None
 
 
 def _show(error: BaseException, message: str) -> None:
     if "--debug" in sys.argv:
         traceback.print_exception(error)
     for line in message.splitlines():
-        click.secho("error: ", fg="red", nl=False, err=True)
+        click.secho("error: ", fg="red", nl=False, err=True, color=_colour())
         click.echo(line, err=True)

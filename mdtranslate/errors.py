@@ -8,7 +8,7 @@
       CheckpointError            65    a run, checkpoint or translator that is damaged or does not fit
       PluginError                69    a plugin, or something it needs, is not there or is broken
       NonFiniteError             70    training stopped because a loss or gradient was not finite
-      StorageError               74    the disk is full, or a file cannot be written
+      StorageError               74    the disk is full, a file cannot be written, or Hugging Face cannot be reached
       InUseError                 75    another process works on the same folder
       PeerError                  76    of several processes that train together one is gone
       Stopped              130, 143    a signal stopped the run, after it had saved
@@ -59,7 +59,7 @@ class NonFiniteError(MdtranslateError):
 
 
 class StorageError(MdtranslateError):
-    """The disk is full, or a file cannot be written."""
+    """The disk is full, a file cannot be written, or Hugging Face cannot be reached or does not let us."""
 
     exit_code = 74
 

@@ -81,7 +81,7 @@ def new_folder(path: Path) -> Iterator[Path]:
             shutil.rmtree(side, ignore_errors=True)
             side.mkdir(parents=True)
             yield side
-            for file in side.iterdir():
+            for file in (each for each in side.rglob("*") if each.is_file()):
                 with file.open("rb") as handle:
                     os.fsync(handle.fileno())
             if path.exists():

@@ -42,9 +42,13 @@ class Resolved:
         """The whole recipe as a TOML document."""
         return tomli_w.dumps(self.tree)
 
+    def settings(self) -> Iterator[tuple[str, Any, str]]:
+        """Every setting: its dotted key, its value, and the place that the value came from."""
+        yield from ((key, value, self._origin(key)) for key, value in flat(self.tree))
+
     def explain(self) -> str:
         """A line per setting, each a valid override, with the place its value came from as a comment."""
-        lines = [(f"{key}={toml_value(value)}", self._origin(key)) for key, value in flat(self.tree)]
+        lines = [(f"{key}={toml_value(value)}", origin) for key, value, origin in self.settings()]
         width = min(max(len(line) for line, _ in lines), 72)
         return "\n".join(f"{line:<{width}}  # {origin}" for line, origin in lines)
 

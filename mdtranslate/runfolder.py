@@ -173,12 +173,12 @@ def is_run(path: Path) -> bool:
     return (path / "recipe.toml").is_file()
 
 
-def refuse_taken(out: Path) -> None:
-    """Raises `RecipeError` where a new run must not write to `out`."""
+def refuse_taken(out: Path, option: str = "--out ") -> None:
+    """Raises `RecipeError` where something is at `out` already, which `option` named."""
     with disk(out):
         taken = out.exists() and (not out.is_dir() or any(out.iterdir()))
     if taken:
-        raise RecipeError(f"--out {out}: is there already, and a run never writes over anything; choose another")
+        raise RecipeError(f"{option}{out}: is there already, and nothing is ever written over; choose another")
 
 
 def environment(hardware: Mapping[str, Any]) -> dict[str, Any]:

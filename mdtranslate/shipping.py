@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from mdtranslate import checkpoint
 from mdtranslate.choice import Choice
 from mdtranslate.errors import CheckpointError, PluginError
-from mdtranslate.interfaces import Attribute, Crop, Discriminator, Generator, LabelEncoder
+from mdtranslate.interfaces import Attribute, Crop, Discriminator, Generator, LabelEncoder, Settings
 from mdtranslate.model import Model
 from mdtranslate.recipes import read_toml
 from mdtranslate.registry import UnknownName, registry
@@ -43,9 +43,10 @@ def write(folder: Path, model: Model, facts: Mapping[str, Any]) -> None:
     weights: dict[str, torch.Tensor] = {}
     for role, network in model.networks.items():
         weights |= checkpoint.gather(role, network.state_dict())
+    owners = {owner for role, each in parts.items() for owner in _owners(KINDS[role], each.name, each.config)}
     body = {
         **{role: {"name": each.name, **each.config.model_dump(mode="json")} for role, each in parts.items()},
-        "plugins": sorted({_owner(KINDS[role], part.name) for role, part in parts.items()}),
+        "plugins": sorted(owners),
         "attributes": {
             name: [{"name": each.name, "values": each.values, "optional": each.optional} for each in own]
             for name, own in zip(model.encoder.datasets, model.encoder.attributes, strict=True)
@@ -114,8 +115,16 @@ def _plugins(saved: Mapping[str, Any]) -> str:
     return ", ".join(map(str, saved.get("plugins") or ["plugins that it does not name"]))
 
 
-def _owner(kind: str, name: str) -> str:
+def _owners(kind: str, name: str, config: Settings) -> Iterator[str]:
+    """The plugins of a component and of those inside it, with their distributions and versions."""
     try:
-        return str(registry().owner(kind, name))
+        plugin = registry().owner(kind, name)
     except UnknownName:
-        return f"{kind} {name!r} of no plugin"
+        yield f"{kind} {name!r} of no plugin"
+    else:
+        # Of a plugin that is a plain file, where it lies is nobody else's business.
+        alone = any(plugin.distribution == str(file) for file in registry().files)
+        yield f"plugin {plugin.name} ({Path(plugin.distribution).name})" if alone else str(plugin)
+    for _, inner in config:
+        if isinstance(inner, Choice):
+            yield from _owners(inner.kind, inner.name, inner.config)

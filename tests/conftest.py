@@ -54,7 +54,8 @@ def command(site: Path, tmp_path: Path) -> Command:
     home.mkdir()
     environment = {
         **os.environ,
-        "PYTHONPATH": str(site),
+        # What it is set to decides which checkout is tested, where several are.
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH")])),
         "XDG_CACHE_HOME": str(tmp_path / "cache"),
         "PYTHONDONTWRITEBYTECODE": "1",
     }

@@ -28,7 +28,9 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, 
 HEAVY = "print(sorted({'torch', 'torchvision', 'timm', 'torchmetrics', 'numpy', 'mdtranslate'} & set(sys.modules)))"
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["plugins"], ["plugins", "--json"], ["run", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["plugins"], ["plugins", "--json"], ["run", "--help"], ["completion", "bash"]]
+)
 def test_imports_neither_torch_nor_timm(command: Command, arguments: list[str]) -> None:
     code = (
         f"import sys, atexit\natexit.register(lambda: {HEAVY})\nfrom mdtranslate.cli import main\nmain({arguments!r})"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -24,24 +25,44 @@ from mdtranslate.interfaces import Attribute
 from mdtranslate.translator import Translator
 
 
-def plan(file: Path) -> tuple[list[str], bool]:
-    """The cells of a suite and their lengths, a line each; and whether all methods can be meant.
+@dataclass(frozen=True)
+class Plan:
+    """What a suite would do."""
 
-    Raises `RecipeError` for a file that cannot be.
-    """
+    cells: tuple[tuple[Cell, int, int | None], ...]
+    """Each cell, with the generators that it trains, and with its steps; None where the clock says how many."""
+    wrong: Mapping[str, str]
+    """Methods that cannot be meant, and why."""
+
+    def lines(self) -> Iterator[str]:
+        """For people."""
+        yield from (f"{name}: {reason}" for name, reason in self.wrong.items())
+        for cell, networks, count in self.cells:
+            length = "steps by the clock" if count is None else f"{count:,} steps"
+            of = "1 generator" if networks == 1 else f"{networks} generators"
+            yield f"{cell.budget} {cell.method} seed {cell.seed}: {of}, {length}"
+
+    def json(self) -> dict[str, Any]:
+        """For programs."""
+        cells = [
+            {"budget": cell.budget, "method": cell.method, "seed": cell.seed, "generators": networks, "steps": count}
+            for cell, networks, count in self.cells
+        ]
+        return {"cells": cells, "wrong": dict(self.wrong)}
+
+
+def plan(file: Path) -> Plan:
+    """The cells of a suite and their lengths. Raises `RecipeError` for a file that cannot be meant."""
     suite = load(file)
     found, wrong = methods(suite, file)
     check(suite, file, found, wrong)
-    lines = [f"{name}: {reason}" for name, reason in wrong.items()]
+    planned = []
     for cell in cells(suite, Path()):
-        if cell.method not in found:
-            continue
-        budget, meant = suite.budgets[cell.budget], found[cell.method]
-        count = None if budget.seconds else steps(meant.recipe, budget, meant.networks)
-        length = "steps by the clock" if count is None else f"{count:,} steps"
-        of = "1 generator" if meant.networks == 1 else f"{meant.networks} generators"
-        lines.append(f"{cell.budget} {cell.method} seed {cell.seed}: {of}, {length}")
-    return lines, not wrong
+        if cell.method in found:
+            budget, meant = suite.budgets[cell.budget], found[cell.method]
+            count = None if budget.seconds else steps(meant.recipe, budget, meant.networks)
+            planned.append((cell, meant.networks, count))
+    return Plan(tuple(planned), wrong)
 
 
 def compare(file: Path, out: Path, device: str, jobs: int, say: Say) -> Results:

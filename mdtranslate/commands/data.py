@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from mdtranslate.commands.output import print_json
+
+if TYPE_CHECKING:
+    from mdtranslate.data.cache import PackedInfo
 
 
 @click.group("data")
@@ -23,9 +28,7 @@ def list_(as_json: bool) -> None:
 
     found = list_packed()
     if as_json:
-        fields = ("dataset", "instance", "what", "count", "size", "bytes")
-        rows = [{"key": each.path.name, **{field: getattr(each, field) for field in fields}} for each in found]
-        click.echo(json.dumps(rows, indent=2))
+        print_json([_row(each) for each in found])
         return
     for each in found:
         mb = each.bytes / 1e6
@@ -40,18 +43,25 @@ def list_(as_json: bool) -> None:
 
 
 @command.command("verify")
-def verify_() -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def verify_(as_json: bool) -> None:
     """Compare every cached picture, and the list of those left out, with the hash of when it was packed."""
     from mdtranslate.data.cache import list_packed, verify
     from mdtranslate.errors import DataError
 
-    found, damaged = [each for each in list_packed() if each.finished], []
+    found, damaged, rows = [each for each in list_packed() if each.finished], [], []
     for each in found:
         wrong = verify(each)
         if wrong:
             damaged.append(each.path.name[:12])
-        said = f"{len(wrong)} damaged" if wrong and wrong != [-1] else "not whole" if wrong else "sound"
+        whole = wrong != [-1]
+        if as_json:
+            rows.append({**_row(each), "sound": not wrong, "whole": whole, "damaged": wrong if whole else []})
+            continue
+        said = f"{len(wrong)} damaged" if wrong and whole else "not whole" if wrong else "sound"
         click.echo(f"{each.path.name[:12]}  {each.instance:<14} {each.what:<16} {each.count:>8} pictures  {said}")
+    if as_json:
+        print_json(rows)
     if damaged:
         rid = f"mdtranslate data clear {' '.join(damaged)}"
         raise DataError(f"{len(damaged)} of {len(found)} entries are damaged; {rid} removes them")
@@ -81,6 +91,13 @@ def clear_(keys: tuple[str, ...], everything: bool) -> None:
         with disk(judge):
             shutil.rmtree(judge)
         click.echo(f"removed judge {judge.name[:12]}")
+
+
+def _row(entry: PackedInfo) -> dict[str, Any]:
+    """An entry for programs."""
+    fields = ("dataset", "instance", "what", "count", "size", "bytes", "finished")
+    when = {name: getattr(entry, name).isoformat(timespec="seconds") for name in ("created", "used")}
+    return {"key": entry.path.name, **{field: getattr(entry, field) for field in fields}, **when}
 
 
 def _judges() -> list[Path]:

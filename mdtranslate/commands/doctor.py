@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 
 import click
 
+from mdtranslate.commands.output import print_json
+from mdtranslate.commands.words import recipes
+
 
 @click.command("doctor")
-@click.argument("recipe")
+@click.argument("recipe", shell_complete=recipes)
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the contact sheets; doctor/RECIPE if left out.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps.")
@@ -35,7 +37,7 @@ def command(recipe: str, overrides: tuple[str, ...], out: Path | None, device: s
         job.take_over()
         report = examine(job, out or Path("doctor") / resolved.name)
     if as_json:
-        click.echo(json.dumps(report.json(), indent=2))
+        print_json(report.json())
     else:
         show(report, Console(highlight=False))
     if report.in_vain:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from mdtranslate.commands.output import print_json
+
 
 @click.command("evaluate")
 @click.argument("run", type=click.Path(path_type=Path))
@@ -25,8 +27,6 @@ def command(run: Path, overrides: tuple[str, ...], device: str, as_json: bool) -
     if not is_run(run):
         raise RecipeError(f"{run}: is no run (it holds no recipe.toml); mdtranslate run trains one")
 
-    import json
-
     from rich.console import Console
 
     from mdtranslate.device import pick_device
@@ -37,7 +37,7 @@ def command(run: Path, overrides: tuple[str, ...], device: str, as_json: bool) -
     with Watch() as watch:
         report = evaluate(RunFolder(run), pick_device(device), overrides, progress=watch.packing)
     if as_json:
-        click.echo(json.dumps(report.json(), indent=2, ensure_ascii=False))
+        print_json(report.json())
         return
     show(report, Console(highlight=False))
     click.echo(f"\n{run / 'evaluation'}: report.json, and the edits of the first test pictures")

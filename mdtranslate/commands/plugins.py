@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from mdtranslate.commands.output import print_json
+
 BOUNDS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<", "multiple_of": "multiple of"}
 
 
@@ -44,6 +46,10 @@ def command(kind: str | None, name: str | None, settings: tuple[str, ...], as_js
     if kind is None or name is None:
         shown = kinds if kind is None else [kind]
         _list(shown, as_json)
+    elif kind == "recipe" and as_json:
+        from mdtranslate.recipes import read_toml  # It imports torch, and listing does not.
+
+        print_json(read_toml(registry().recipe(name)))
     elif kind == "recipe":
         click.echo(registry().recipe(name).read_text("utf-8"), nl=False)
     else:
@@ -64,7 +70,7 @@ def _list(kinds: list[str], as_json: bool) -> None:
             }
             for plugin in plugins
         ]
-        click.echo(json.dumps(rows, indent=2))
+        print_json(rows)
         return
     for plugin in plugins:
         click.secho(plugin.name, bold=True, nl=False)
@@ -82,7 +88,7 @@ def _describe(kind: str, name: str, as_json: bool) -> None:
     component, owner = registry().component(kind, name), registry().owner(kind, name)
     settings = list(_settings(component.Config))
     if as_json:
-        click.echo(json.dumps({"kind": kind, "name": name, "plugin": owner.name, "settings": settings}, indent=2))
+        print_json({"kind": kind, "name": name, "plugin": owner.name, "settings": settings})
         return
     click.secho(f"{kind} {name}", bold=True, nl=False)
     click.echo(f"  of {owner}")

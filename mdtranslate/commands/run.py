@@ -6,16 +6,22 @@ from pathlib import Path
 
 import click
 
+from mdtranslate.commands.output import print_json
+from mdtranslate.commands.words import recipes
+
 
 @click.command("run")
-@click.argument("recipe")
+@click.argument("recipe", shell_complete=recipes)
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Folder of the run; the next number below runs/ if left out."
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps.")
 @click.option("--dry-run", is_flag=True, help="Print every setting and where its value came from; do nothing.")
-def command(recipe: str, overrides: tuple[str, ...], out: Path | None, device: str, dry_run: bool) -> None:
+@click.option("--json", "as_json", is_flag=True, help="With --dry-run: print JSON.")
+def command(
+    recipe: str, overrides: tuple[str, ...], out: Path | None, device: str, dry_run: bool, as_json: bool
+) -> None:
     """Train RECIPE: a recipe's name, a .toml file, or the folder of a run to go on with.
 
     KEY=VALUE changes a setting, such as train.steps=1000 or generator.channels=32. Of several GPUs:
@@ -26,6 +32,8 @@ def command(recipe: str, overrides: tuple[str, ...], out: Path | None, device: s
     from mdtranslate.registry import registry
     from mdtranslate.runfolder import RunFolder, is_run
 
+    if as_json and not dry_run:
+        raise RecipeError("--json goes with --dry-run; a run writes log.jsonl in its folder")
     folder = Path(recipe)
     named = recipe in registry().names("recipe")
     if named and is_run(folder):
@@ -40,6 +48,9 @@ def command(recipe: str, overrides: tuple[str, ...], out: Path | None, device: s
     else:
         run = None
         resolved = resolve(recipe, overrides)
+    if dry_run and as_json:
+        print_json([{"key": key, "value": value, "origin": origin} for key, value, origin in resolved.settings()])
+        return
     if dry_run:
         click.echo(resolved.explain())
         return

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mdtranslate import __version__
+from mdtranslate import __version__, checkpoint, shipping
 from mdtranslate.choice import Choice
 from mdtranslate.config import Recipe
 from mdtranslate.data.batches import to_pixels
@@ -94,6 +94,8 @@ class Report:
     results: tuple[Result, ...]
     cost: Mapping[str, Any]
     """Of the translator, as `cost.cost` has it."""
+    weights: Mapping[str, str]
+    """The files of the weights that were measured, with their hashes: a run that goes on has others."""
     made: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
     def json(self) -> dict[str, Any]:
@@ -105,6 +107,7 @@ class Report:
             "device": self.device,
             "made": self.made,
             "split": Split.TEST.value,
+            "weights": dict(self.weights),
             "cost": dict(self.cost),
             "datasets": {each.dataset: each.json() for each in self.results},
         }
@@ -120,6 +123,7 @@ def evaluate(run: RunFolder, device: torch.device, overrides: Sequence[str] = ()
     run that has no translator or a damaged one, `DataError` for a test split without pictures.
     """
     recipe = _recipe(run, overrides)
+    weights = checkpoint.load_facts(shipping.find(run.path), "translator")["files"]
     translator = Translator.load(run.path, device)
     sources = build_sources(recipe)
     try_metrics(recipe, sources)
@@ -136,7 +140,7 @@ def evaluate(run: RunFolder, device: torch.device, overrides: Sequence[str] = ()
             names = ["edits"] if len(sources) == 1 else ["edits", source.name]
             name = "-".join(names if owner is source else [*names, owner.name])
             encode_png(_picture(tested, owner, translator, device), run.path / "evaluation" / f"{name}.png")
-    report = Report(str(run.path), run.name, describe(device), tuple(results), cost(run, translator))
+    report = Report(str(run.path), run.name, describe(device), tuple(results), cost(run, translator), weights)
     write_json(run.path / "evaluation" / "report.json", report.json())
     return report
 

@@ -24,8 +24,9 @@ def test_every_method_of_the_suite_can_be_run(tmp_path: Path, name: str) -> None
     file = tmp_path / f"{name}.toml"
     file.write_text(text.replace('split="stargan"', 'split="official"'))  # That one takes 2,000 pictures.
     suite = load(file)
-    lines, whole = plan(file)
-    assert whole
+    planned = plan(file)
+    lines = list(planned.lines())
+    assert not planned.wrong
     assert len(lines) == len(cells(suite, tmp_path)), "a method that cannot be meant is a line of its own"
     assert {each.partition(" seed")[0] for each in lines} == {f"{b} {m}" for b in suite.budgets for m in suite.methods}
     assert all("generator" in each and ("steps" in each) for each in lines)
@@ -39,7 +40,6 @@ def test_the_documentation_has_every_key_and_a_suite_that_can_be_run(tmp_path: P
     (tmp_path / "suite.toml").write_text(re.findall(r"```toml\n(.*?)```", text, re.S)[0])
     (tmp_path / "our-recipe.toml").write_text(registry().recipe("stargan").read_text())
     monkeypatch.chdir(tmp_path)
-    lines, whole = plan(tmp_path / "suite.toml")
-    assert (
-        whole and len(lines) == 12 and all(each in load(tmp_path / "suite.toml").columns for each in ("l1", "accuracy"))
-    )
+    planned = plan(tmp_path / "suite.toml")
+    assert not planned.wrong and len(list(planned.lines())) == 12
+    assert all(each in load(tmp_path / "suite.toml").columns for each in ("l1", "accuracy"))

@@ -1,0 +1,158 @@
+"""Makes a shared model of a run, in a folder or on Hugging Face. Nothing else of the machine goes with it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from io import BytesIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+import numpy as np
+import tomli_w
+from PIL import Image
+from pydantic import ValidationError
+
+from mdtranslate import __version__, checkpoint, shipping
+from mdtranslate.data.images import decode
+from mdtranslate.errors import CheckpointError, DataError, RecipeError
+from mdtranslate.files import disk, new_folder, read_json, sha256, write_bytes, write_json, write_text
+from mdtranslate.recipes import read_toml
+from mdtranslate.runfolder import RunFolder, is_run, refuse_taken
+from mdtranslate.sharing import hub
+from mdtranslate.sharing.card import Card, Measured
+from mdtranslate.sharing.layout import CARD, is_part, verify, write_manifest
+from mdtranslate.sharing.private import without_origins, without_places
+from mdtranslate.translator import Translator
+
+MOST_PICTURE: Final = 8 * 2**20
+"""Bytes of a sample grid in a model card."""
+
+
+def push(run: Path, target: str, *, licence: str | None, picture: bool, private: bool, message: str | None) -> None:
+    """Shares the model of `run` at `target`, a new folder or `hf://owner/name`.
+
+    `licence`: as Hugging Face calls it. `picture`: with the newest sample grid, which shows pictures of the dataset.
+    `private` and `message` are for Hugging Face. Raises `RecipeError` where the target cannot be meant or is taken,
+    `CheckpointError` where the run has no translator or a damaged one, `StorageError` where a disk or Hugging Face
+    refuses.
+    """
+    place = hub.read_place(target)
+    if licence is not None and not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", licence):
+        raise RecipeError(f"--license {licence}: write it as Hugging Face does, such as mit, cc-by-nc-4.0 or other")
+    if isinstance(place, Path):
+        if private or message:
+            raise RecipeError(f"--private and --message are for hf://OWNER/NAME, and {target} is a folder")
+        if not place.absolute().name:
+            raise RecipeError(f"{target}: name a new folder")
+        refuse_taken(place, "")
+        translator = Translator.load(run)
+        with new_folder(place.absolute()) as side:
+            _fill(side, run, translator, str(place), place.absolute().name, licence, picture)
+        return
+    hub.require()
+    if place.revision is not None:
+        raise RecipeError(f"{target}: a push makes a commit of its own; write hf://{place.name}")
+    translator = Translator.load(run)
+    with TemporaryDirectory(prefix="mdtranslate-push-") as temporary:
+        folder = Path(temporary)
+        _fill(folder, run, translator, str(place), place.name.partition("/")[2], licence, picture)
+        hub.upload(folder, place, private=private, message=message or f"A model of mdtranslate {__version__}")
+
+
+def _fill(
+    side: Path, run: Path, translator: Translator, where: str, title: str, licence: str | None, picture: bool
+) -> None:
+    """Writes a shared model to the empty folder `side`, and holds it against what a pull accepts."""
+    folder = shipping.find(run)
+    facts = checkpoint.load_facts(folder, "translator")
+    own = RunFolder(run)
+    with disk(side):
+        (side / "translator").mkdir()
+        for file, expected in facts["files"].items():
+            copy = side / "translator" / file
+            try:
+                shutil.copyfile(folder / file, copy)
+            except FileNotFoundError:
+                expected = "of a file that was there a moment ago"
+            if not copy.exists() or sha256(copy) != expected:
+                raise CheckpointError(
+                    f"{folder}: was replaced while it was read, as a run that trains does; push again"
+                )
+    facts |= {
+        role: {"name": part.name, **without_origins(part.config)}
+        for role, part in {"encoder": translator.encoder, **translator.model.networks}.items()
+    }
+    facts = without_places(facts)
+    # What was saved by the first versions says where a plugin lies that is a plain file.
+    facts["plugins"] = [re.sub(r"\(.*[/\\]", "(", each) for each in facts["plugins"]]
+    checkpoint.save_facts(side / "translator", "translator", facts)
+    recipe = None
+    if is_run(run):
+        tree = without_places(read_toml(run / "recipe.toml"))
+        recipe = f"# {own.name}, every setting written out.\n{tomli_w.dumps(tree)}"
+        write_text(side / "recipe.toml", recipe)
+    report = _report(run / "evaluation" / "report.json")
+    measured = report.get("weights") == facts["files"]
+    if report and measured:
+        with disk(side):
+            (side / "evaluation").mkdir()
+        write_json(side / "evaluation" / "report.json", report)
+    card = Card(
+        title=title,
+        where=where,
+        licence=licence,
+        facts=facts,
+        words=translator.edits(),
+        usage=translator.usage,
+        sample=_sample(own, side) if picture else None,
+        recipe=recipe,
+        report=report if measured else {},
+        outdated=bool(report) and not measured,
+    )
+    write_text(side / CARD, card.text())
+    write_manifest(side)
+    verify(side, where)
+
+
+def _sample(run: RunFolder, side: Path) -> str | None:
+    """Puts the newest sample grid that can be read and is not too large into `side`; its name there.
+
+    It is drawn anew: what else a file may hold beside its pixels stays here.
+    """
+    for file in sorted(run.samples.glob("*.png"), reverse=True):
+        name = f"samples/{file.name}"
+        try:
+            pixels = decode(file)
+        except DataError:  # A kill may have left it; the one before it shows nearly the same.
+            continue
+        buffer = BytesIO()
+        Image.fromarray(np.asarray(pixels)).save(buffer, "PNG", optimize=True)
+        if is_part(name) and buffer.tell() <= MOST_PICTURE:
+            with disk(side):
+                (side / "samples").mkdir()
+            write_bytes(side / name, buffer.getbuffer())
+            return name
+    return None
+
+
+def _report(file: Path) -> dict[str, Any]:
+    """What an evaluation measured, without where and on what machine; empty where there is none."""
+    found = read_json(file)
+    if not found:
+        return {}
+    try:
+        Measured.model_validate(found)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = ".".join(map(str, first["loc"]))
+        raise CheckpointError(f"{file}: {key}: {first['msg']}; mdtranslate evaluate writes it anew") from None
+    kept = {
+        key: found[key] for key in (*Measured.model_fields, "recipe", "mdtranslate", "made", "split") if key in found
+    }
+    kept["cost"] = {key: found["cost"][key] for key in ("parameters", "translator_bytes")} if "cost" in found else {}
+    for each in kept["datasets"].values():  # These name files.
+        each["left_out"] = ["a picture that cannot be read"] * len(each["left_out"])
+    cleaned: dict[str, Any] = without_places(kept)
+    return cleaned

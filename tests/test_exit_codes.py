@@ -1,0 +1,71 @@
+"""The exit codes of the documentation are those that there are, and each is seen to come of a command."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+from test_cli import run as typed
+
+from mdtranslate import errors
+from mdtranslate.errors import MdtranslateError, Stopped
+from mdtranslate.registry import use_files
+
+Capture = pytest.CaptureFixture[str]
+ROOT = Path(__file__).parents[1]
+
+
+def documented() -> dict[int, str]:
+    """The exit codes of docs/commands.md, with what they mean."""
+    text = (ROOT / "docs" / "commands.md").read_text()
+    rows = re.findall(r"^\| ([\d, ]+) \| (.+?) \|", text.partition("## Exit codes")[2], re.M)
+    return {int(code): meaning for codes, meaning in rows for code in codes.split(",")}
+
+
+def test_the_documentation_has_the_exit_codes_that_there_are() -> None:
+    kinds = [each for _, each in inspect.getmembers(errors, inspect.isclass) if issubclass(each, MdtranslateError)]
+    assert len(kinds) > 8
+    named = {each.exit_code for each in kinds if each is not Stopped}
+    # Done, and what the signals that end us make.
+    assert set(documented()) == named | {0} | {128 + number for number in (1, 2, 15)}
+    tree = dict(re.findall(r"^ +(\w+) +(\d+(?:, \d+)?)", errors.__doc__ or "", re.M))
+    assert tree == {each.__name__: "130, 143" if each is Stopped else str(each.exit_code) for each in kinds}
+
+
+ELSEWHERE = {
+    1: "tests/doctor/test_doctor.py",
+    70: "tests/test_run.py",
+    75: "tests/test_run.py",
+    76: "tests/test_parallel.py",
+    130: "tests/bench/test_bench.py",
+    143: "tests/test_run_edges.py",
+}
+"""Where a real command is seen to end with a code that takes a training or a signal."""
+HERE: dict[int, list[str]] = {
+    0: ["--version"],
+    2: ["run", "stargan", "train.steps=0"],
+    65: ["translate", "nowhere", "a.png", "--all"],
+    69: ["--plugin", "nowhere.py", "plugins"],
+    74: ["evaluate", "x" * 300],
+}
+
+
+@pytest.mark.parametrize("code", HERE)
+def test_a_command_ends_with_the_code_that_is_documented(
+    capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    try:
+        assert typed(capsys, *HERE[code])[0] == code
+    finally:
+        use_files(())
+
+
+def test_every_documented_code_is_seen_somewhere() -> None:
+    # 128 + SIGHUP is tried beside SIGTERM, by its number.
+    assert {*HERE, *ELSEWHERE, 129} == set(documented())
+    assert "signal.SIGHUP" in (ROOT / "tests" / "test_run.py").read_text()
+    for code, file in ELSEWHERE.items():
+        assert re.search(rf"returncode == {code}\b", (ROOT / file).read_text()), code

@@ -1,0 +1,192 @@
+"""What is no sound shared model is refused in one line, and nothing is left of the attempt."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from sharing import make_run, refused, relist, reseal
+from test_cli import run as typed
+from tiny import register
+
+from mdtranslate.sharing import layout
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    register()
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def shared(tmp_path: Path, capsys: Capture) -> Path:
+    make_run(tmp_path / "one")
+    code, out, err = typed(capsys, "push", "one", "shared/model", "--license", "mit")
+    assert (code, err) == (0, "") and "others take it with: mdtranslate pull shared/model" in out
+    return tmp_path / "shared" / "model"
+
+
+def change(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+def link(file: Path) -> None:
+    file.rename(file.parents[3] / "elsewhere")
+    file.symlink_to(file.parents[3] / "elsewhere")
+
+
+def climb(folder: Path) -> None:
+    outside = folder.parent / "outside.safetensors"
+    outside.write_bytes(b"weights")
+    files = json.loads((folder / "mdtranslate.json").read_text())["files"]
+    files["translator/../../outside.safetensors"] = files["recipe.toml"]
+    reseal(folder, files=files)
+
+
+def climb_inside(folder: Path) -> None:
+    reseal(folder / "translator", "translator", files={"../../../outside.safetensors": "0"})
+    relist(folder)
+
+
+def sparse(folder: Path) -> None:
+    os.truncate(folder / "recipe.toml", layout.MOST + 1)
+
+
+def stranger(folder: Path) -> None:
+    (folder / "translator" / "more.safetensors").write_bytes(b"not listed")
+
+
+def nested(folder: Path) -> None:
+    (folder / "translator" / "translator.json").write_text("[" * 100_000)
+    relist(folder)
+
+
+def bomb(folder: Path) -> None:
+    facts = json.loads((folder / "translator" / "translator.json").read_text())
+    reseal(folder / "translator", "translator", image_size="large", crops=facts["crops"])
+    relist(folder)
+
+
+SABOTAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
+    "no list": (lambda at: (at / "mdtranslate.json").unlink(), "shared/model: holds no mdtranslate.json, so it is no"),
+    "a pickle": (lambda at: (at / "translator" / "weights.pt").write_bytes(b"x"), "'translator/weights.pt' is no part"),
+    "code": (lambda at: (at / "handler.py").write_text("import os"), "'handler.py' is no part of a shared model"),
+    "a file nobody listed": (stranger, "shared/model/translator/more.safetensors: is not listed in mdtranslate.json"),
+    "a link": (lambda at: link(at / "translator" / "weights.safetensors"), "weights.safetensors: is a link, and no"),
+    "a linked folder": (lambda at: (at / "more").symlink_to(at.parent), "shared/model/more: is a link, and no part"),
+    "a pipe": (lambda at: os.mkfifo(at / "evaluation" / "pipe"), "shared/model/evaluation/pipe: is no file, and no"),
+    "too large": (sparse, f"recipe.toml has {layout.MOST + 1:,} bytes; {layout.MOST:,} are allowed"),
+    "a way out in the list": (climb, "'translator/../../outside.safetensors' is no part of a shared model"),
+    "a way out in the translator": (climb_inside, "shared/model/translator/outside.safetensors: cannot be read"),
+    "a list of another shape": (lambda at: reseal(at, files=[1]), "shared/model/mdtranslate.json: is damaged: files: "),
+    "a missing file": (lambda at: (at / "recipe.toml").unlink(), "shared/model/recipe.toml: is missing"),
+    "a missing translator": (lambda at: (at / layout.TRANSLATOR).unlink(), "translator/translator.json: is missing"),
+    "nested without end": (nested, "shared/model/translator/translator.json: is damaged: "),
+    "an impossible translator": (bomb, "shared/model/translator/translator.json: image_size: Input should be"),
+    "no weights": (
+        lambda at: (reseal(at / "translator", "translator", files=None), relist(at)),
+        "shared/model/translator/translator.json: names no files of weights",
+    ),
+    **{
+        f"a bit of {name}": (lambda at, name=name: change(at / name), f"shared/model/{name}: is damaged: ")
+        for name in (
+            "mdtranslate.json",
+            "recipe.toml",
+            "evaluation/report.json",
+            "samples/000020.png",
+            "translator/translator.json",
+            "translator/weights.safetensors",
+        )
+    },
+}
+
+
+@pytest.mark.parametrize("what", SABOTAGE)
+def test_what_is_no_sound_model_is_refused_in_one_line(shared: Path, capsys: Capture, what: str) -> None:
+    sabotage, message = SABOTAGE[what]
+    sabotage(shared)
+    code, line = refused(capsys, "pull", "shared/model")
+    assert code == 65 and message in line, line
+    assert ".part" not in line, "a folder that is gone by now"
+
+
+def test_what_is_beside_a_model_stays_there(shared: Path, capsys: Capture) -> None:
+    (shared / "README.md").write_text("Its owner wrote another card.")
+    (shared / "LICENSE").write_text("MIT")
+    (shared / ".git").mkdir()
+    (shared / ".git" / "hooks.py").write_text("import os")
+    assert typed(capsys, "pull", "shared/model")[0] == 0
+    assert Path("model/README.md").read_text() == "Its owner wrote another card."
+    assert not Path("model/LICENSE").exists() and not Path("model/.git").exists()
+
+
+@pytest.mark.parametrize("gone", [True, False])
+def test_a_translator_that_a_training_replaces_meanwhile_is_not_half_of_each(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch, gone: bool
+) -> None:
+    run, copy = make_run(tmp_path / "one"), shutil.copyfile
+
+    def late(source: Path, target: Path, **more: Any) -> Any:
+        if source.parent == Path("one/translator"):
+            source.unlink()
+            if not gone:
+                source.write_bytes(b"those of a later step")
+        return copy(source, target, **more)
+
+    monkeypatch.setattr(shutil, "copyfile", late)
+    before = sorted(set(run.parent.iterdir()))
+    code, out, err = typed(capsys, "push", "one", "shared")
+    assert (code, out) == (65, "") and sorted(set(run.parent.iterdir())) == before
+    assert err == "error: one/translator: was replaced while it was read, as a run that trains does; push again\n"
+
+
+def test_a_folder_that_is_no_model_is_not_walked_through(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    below = Path("much/below")
+    below.mkdir(parents=True)
+    (below / "link").symlink_to("/")
+    seen: list[Any] = []
+    watched = SimpleNamespace(scandir=lambda at: seen.append(Path(at)) or os.scandir(at))
+    monkeypatch.setattr("mdtranslate.sharing.pull.os", watched)
+    code, line = refused(capsys, "pull", "much", "--out", "own")
+    assert (code, line) == (65, "much: holds no mdtranslate.json, so it is no model that `mdtranslate push` wrote")
+    assert seen == [Path("much")]
+
+
+def test_a_run_is_no_shared_model_and_says_so(tmp_path: Path, capsys: Capture) -> None:
+    make_run(tmp_path / "one")
+    code, line = refused(capsys, "pull", "one", "--out", "two")
+    assert code == 65 and line.endswith("no model that `mdtranslate push` wrote; one is read as it is")
+    code, line = refused(capsys, "pull", "nowhere")
+    assert (code, line) == (65, "nowhere: there is no such folder")
+    code, line = refused(capsys, "push", "nowhere", "somewhere")
+    assert (code, line) == (65, "nowhere: there is no such folder")
+
+
+def test_nothing_is_written_over(shared: Path, capsys: Capture) -> None:
+    code, line = refused(capsys, "push", "one", "shared/model")
+    assert code == 2 and line.startswith("shared/model: is there already, and nothing is ever written over")
+    code, line = refused(capsys, "pull", "shared/model", "--out", "one")
+    assert code == 2 and line.startswith("--out one: is there already")
+    code, line = refused(capsys, "push", "one", "two", "--private")
+    assert code == 2 and "--private and --message are for hf://OWNER/NAME" in line
+    code, line = refused(capsys, "push", "one", "two", "--license", "MIT License")
+    assert code == 2 and "--license MIT License: write it as Hugging Face does" in line
+
+
+def test_a_model_of_a_missing_plugin_names_it(shared: Path, capsys: Capture) -> None:
+    generator = {"name": "her-generator", "channels": 4}
+    reseal(shared / "translator", "translator", generator=generator, plugins=["plugin hers (hers-dist 1.2)"])
+    relist(shared)
+    code, line = refused(capsys, "pull", "shared/model")
+    assert code == 69 and "no backbone is called 'her-generator'" in line
+    assert "(trained with plugin hers (hers-dist 1.2))" in line and line.startswith("shared/model/translator/")
