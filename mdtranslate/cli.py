@@ -31,6 +31,7 @@ COMMANDS = {
     "export": "Write a trained generator as a file for other programs.",
     "push": "Share a trained model.",
     "pull": "Take a model that somebody shared.",
+    "new": "Write a package with a component of your own.",
     "plugins": "List plugins, or print one component's settings.",
     "data": "List, verify or clear the cache of packed pictures.",
     "info": "Print versions, devices and plugins, for a bug report.",

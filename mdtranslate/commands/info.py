@@ -14,6 +14,7 @@ import click
 
 from mdtranslate import __version__
 from mdtranslate.commands.output import print_json
+from mdtranslate.hookspecs import API_VERSION
 
 NEEDED: Final = (
     "torch", "torchvision", "timm", "albumentations", "pluggy", "pydantic", "numpy", "pillow", "safetensors", "click",
@@ -36,6 +37,7 @@ def command(as_json: bool) -> None:
             "settings": {name: os.environ[name] for name in SETTINGS if name in os.environ},
             "devices": _devices(),
             "cache": _cache(),
+            "plugin_api": API_VERSION,
             "hooks": _hooks(),
             "plugins": _plugins(),
         }
@@ -43,8 +45,8 @@ def command(as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
-    for name in ("mdtranslate", "python", "platform"):
-        click.echo(f"{name:<12} {found[name]}")
+    for name in ("mdtranslate", "python", "platform", "plugin_api"):
+        click.echo(f"{name.replace('_', ' '):<12} {found[name]}")
     there = {name: each for name, each in found["packages"].items() if each is not None}
     missing = [name for name in NEEDED if name not in there]
     click.echo(f"{'packages':<12} {', '.join(f'{name} {each}' for name, each in there.items())}")
@@ -109,7 +111,7 @@ def _cache() -> dict[str, Any]:
 
 def _hooks() -> list[str]:
     """The interface that plugins are written against."""
-    from mdtranslate.registry import KINDS, RECIPES
+    from mdtranslate.kinds import KINDS, RECIPES
 
     return [*KINDS.values(), RECIPES]
 

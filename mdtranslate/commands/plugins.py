@@ -86,7 +86,7 @@ def _describe(kind: str, name: str, as_json: bool) -> None:
     from mdtranslate.registry import registry
 
     component, owner = registry().component(kind, name), registry().owner(kind, name)
-    settings = list(_settings(component.Config))
+    settings = list(settings_of(component.Config))
     if as_json:
         print_json({"kind": kind, "name": name, "plugin": owner.name, "settings": settings})
         return
@@ -102,7 +102,7 @@ def _describe(kind: str, name: str, as_json: bool) -> None:
         click.echo(f"  {each['type']}, {default}{bounds}\n      {each['description']}")
 
 
-def _settings(config: Any) -> Iterator[dict[str, Any]]:
+def settings_of(config: Any) -> Iterator[dict[str, Any]]:
     """The fields of a component's pydantic model, in words."""
     from pydantic_core import to_jsonable_python
 

@@ -26,6 +26,7 @@ TINY = (
     "data.batch_size=4",
     "data.workers=0",
     "train.steps=4",
+    "train.critic_steps=2",
     "train.log_every=2",
     "train.check_every=4",
     "train.sample_every=4",

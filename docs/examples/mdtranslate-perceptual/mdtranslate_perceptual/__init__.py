@@ -1,0 +1,10 @@
+"""A perceptual loss for mdtranslate."""
+
+from mdtranslate import hookimpl
+
+mdtranslate_api = 1
+
+
+@hookimpl
+def register_losses():
+    return {"perceptual": "mdtranslate_perceptual.loss:Perceptual"}
