@@ -69,16 +69,16 @@ def _kind(kind: str) -> str:
 def _recipe() -> str:
     """The settings of recipes that are of no component."""
     lines = ["# The settings of a recipe", "", _prose(inspect.getdoc(Recipe) or ""), ""]
-    lines += _table(_nested(Recipe, ""))
+    lines += _table(nested(Recipe, ""))
     return "\n".join(lines) + "\n"
 
 
-def _nested(model: Any, prefix: str) -> Iterator[dict[str, Any]]:
+def nested(model: Any, prefix: str) -> Iterator[dict[str, Any]]:
     """The settings of a model, and those of the models that it holds, by their dotted keys."""
     for each, field in zip(settings_of(model), model.model_fields.values(), strict=True):
         inner = field.annotation
         if inspect.isclass(inner) and hasattr(inner, "model_fields"):
-            yield from _nested(inner, f"{prefix}{each['key']}.")
+            yield from nested(inner, f"{prefix}{each['key']}.")
         else:
             yield {**each, "key": f"{prefix}{each['key']}"}
 

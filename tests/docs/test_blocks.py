@@ -1,0 +1,192 @@
+"""Every code block and command of the docs is run; where it takes hours or a cluster, its parts are checked."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import pytest
+import torch
+from blocks import PAGES, ROOT, Block, blocks, commands, in_text
+from layouts import write_celeba, write_rafd
+from PIL import Image
+
+from mdtranslate import Settings
+from mdtranslate.cli import cli
+from mdtranslate.config import Recipe
+from mdtranslate.recipes import flat, resolve
+from mdtranslate.registry import registry
+from mdtranslate.testing.fixtures import TINY
+
+ALL = [each for page in PAGES for each in blocks(page)]
+TYPED = [(each, words) for each in ALL if each.kind == "commands" for words in commands(each.text)]
+SETUP = {"python3", "pip", "pytest", ".venv/bin/pip", ".venv/bin/pytest", ".venv/bin/ruff", ".venv/bin/mypy", "cd"}
+"""What an installation takes: `.ci/run` does it, from nothing."""
+MEANT = {
+    "PICTURE.png": "picture.png",
+    "PHOTO": "picture.png",
+    "PATH": "pets",
+    "RUN": "runs/stargan-001",
+    "FOLDER": "shared",
+}
+
+
+def test_there_are_blocks_of_every_kind() -> None:
+    kinds = [each.kind for each in ALL]
+    assert kinds.count("commands") > 15 and kinds.count("python") >= 3 and kinds.count("toml") >= 3
+
+
+@pytest.fixture(scope="module")
+def place(home: Path) -> Path:
+    """A folder with everything that the documentation's commands name."""
+    draw = np.random.default_rng(0)
+
+    def save(path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(draw.integers(0, 256, (48, 40, 3), np.uint8)).save(path)
+
+    for name in ("picture.png", "another.jpg"):
+        save(home / name)
+    for split in ("train", "val", "test"):
+        for kind in ("cat", "dog"):
+            for number in range(4):
+                save(home / "data" / "pets" / split / kind / f"{number}.jpg")
+                save(home / "pets" / split / kind / f"{split}-{number}.jpg")
+    rows = [
+        f"pets/{split}/{kind}/{split}-{n}.jpg,{split},{kind}"
+        for split in ("train", "val", "test")
+        for kind in ("cat", "dog")
+        for n in range(4)
+    ]
+    (home / "faces.csv").write_text("\n".join(["path,split,kind", *rows]) + "\n")
+    write_celeba(home / "data" / "celeba")
+    write_rafd(home / "data" / "rafd")
+    import datasets
+
+    files = [str(home / row.split(",")[0]) for row in rows]
+    made = datasets.Dataset.from_dict(
+        {"image": files, "species": [row.split(",")[2] for row in rows], "id": range(len(rows))}
+    )
+    made.cast_column("image", datasets.Image()).save_to_disk(str(home / "pets-saved"))
+    (home / "runs").mkdir()
+    (home / "whole").rename(home / "runs" / "stargan-001")
+    (home / "pets.py").write_text(next(each.text for each in ALL if "class Pets(Dataset)" in each.text))
+    return home
+
+
+def typed(place: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "mdtranslate", *words], cwd=place, capture_output=True, text=True, timeout=300
+    )
+
+
+def small(words: list[str]) -> list[str]:
+    """Settings that make a training, or a look at data, as it is typed a matter of seconds."""
+    given = [word for word in words if re.match(r"datasets[.=]", word)]
+    recipe = next(word for word in words if word in registry().names("recipe"))
+    found = {key for key, _ in flat(resolve(recipe, given).tree)} if "--plugin" not in words else set[str]()
+    wanted = ["generator.channels=4", "generator.blocks=1", "discriminator.channels=4", "discriminator.layers=3"]
+    wanted.append("datasets.celeba.split=official")  # Those of the recipes need thousands of pictures.
+    wanted += [each for each in TINY if not each.startswith(("generator.", "discriminator."))]
+    return [each for each in wanted if each.startswith(("data.", "train.")) or each.partition("=")[0] in found]
+
+
+@pytest.mark.parametrize(("block", "words"), TYPED, ids=[f"{block} {' '.join(words)[:60]}" for block, words in TYPED])
+def test_a_command_can_be_typed(block: Block, words: list[str], place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(place)
+    if words[0] in SETUP or words[:2] == ["python3", "-m"]:
+        return
+    known_options(words)
+    if words[0] == "python" or block.page.parent.parent.name == "examples" or "import" in words:
+        return  # Benchmarks take hours; examples are trained by their own tests, published files read by ours.
+    words = [MEANT.get(word, word) for word in words]
+    words = words[words.index("mdtranslate") + 1 :] if "mdtranslate" in words else words[1:]
+    if words[0] == "bench":
+        done = typed(place, *(str(ROOT / word) if word.endswith(".toml") else word for word in words), "--dry-run")
+    elif "torchrun" in block.text:
+        done = typed(place, *words, "datasets.celeba.root=data/celeba", "--dry-run")
+    elif {"run", "doctor"} & {*words}:
+        out = ["--out", f"out-{block.line}-{len(list(place.glob('out-*')))}"] if "run" in words else []
+        done = typed(place, *words, *small(words), *out)
+    else:
+        done = typed(place, *words)
+    # Pictures of noise have labels that nobody can predict, and the smallest dataset has one fault, as the text says.
+    right = {0, 1} if {"doctor", "check"} & {*words} else {0}
+    assert done.returncode in right, done.stderr[-2000:]
+
+
+@pytest.mark.parametrize("block", [each for each in ALL if each.kind == "script"], ids=str)
+def test_scripts_are_bash_and_their_commands_there(block: Block) -> None:
+    subprocess.run(["bash", "-n"], input=block.text, text=True, check=True)
+    lines = [each for each in commands(block.text) if "mdtranslate" in each]
+    assert lines
+    for words in lines:
+        known_options(words[words.index("mdtranslate") :])
+
+
+@pytest.mark.parametrize("block", [each for each in ALL if each.kind == "toml"], ids=str)
+def test_toml_can_be_read(block: Block) -> None:
+    tree = tomllib.loads(block.text)
+    known = {*registry().names("backbone"), *registry().names("loss"), *registry().names("encoder"), None}
+    for table in (each for each in tree.values() if isinstance(each, dict)):
+        assert table.get("name") in known
+
+
+@pytest.mark.parametrize("block", [each for each in ALL if each.kind == "python"], ids=str)
+def test_python_runs(block: Block, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(place)
+    if "mdtranslate_pets" in block.text:
+        compile(block.text, str(block), "exec")  # A test file of a package: `mdtranslate new` writes one that runs.
+        return
+    torch.manual_seed(0)
+    exec(compile(block.text, str(block), "exec"), {"__name__": "block"})
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_commands_in_the_text_are_those_that_there_are(page: Path) -> None:
+    for words in in_text(page):
+        known_options(words)
+
+
+def known_options(words: list[str]) -> None:
+    """That a command, its options and its settings are there."""
+    if words[0] == "python":
+        script = ROOT / words[1]
+        text = script.read_text("utf-8")
+        for option in (word for word in words if word.startswith("--")):
+            assert f'"{option.partition("=")[0]}"' in text, f"{words[1]} has no {option}"
+        return
+    words = words[words.index("mdtranslate") + 1 :] if "mdtranslate" in words else words[1:]
+    while words and words[0] in ("--plugin", "--debug"):
+        words = words[2 if words[0] == "--plugin" else 1 :]
+    if not words or words[0].startswith("--") or words[0] == "COMMAND":
+        return
+    command: Any = cli.get_command(click.Context(cli), words[0])
+    assert command is not None, f"there is no command {words[0]}"
+    if isinstance(command, click.Group) and len(words) > 1:
+        assert words[1] in command.commands, words
+        command = command.commands[words[1]]
+    options = {option for each in command.params for option in (*each.opts, *each.secondary_opts)} | {"--help", "-h"}
+    for word in words:
+        if word.startswith("--"):
+            assert word.partition("=")[0] in options, f"{words[0]} has no {word}"
+        elif re.fullmatch(r"(train|data|optimizers|evaluation)\.[\w.-]+=.*", word):
+            assert word.partition("=")[0] in SETTINGS, f"no recipe has a setting {word}"
+
+
+def every_setting(model: Any, prefix: str = "") -> Iterator[str]:
+    """The dotted keys of a model of settings, and of those that it holds."""
+    for key, field in model.model_fields.items():
+        yield f"{prefix}{key}"
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Settings):
+            yield from every_setting(field.annotation, f"{prefix}{key}.")
+
+
+SETTINGS = {*every_setting(Recipe)}
