@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -19,6 +20,8 @@ from mdtranslate.process import endings
 
 # When a process that trains along is gone, torch prints a page of its own; what matters is in the line that we give.
 os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+# What torch's compiler says of a machine without a GPU reads like an error, and is none.
+logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
 
 COMMANDS = {
     "run": "Train a recipe, or go on with a run.",

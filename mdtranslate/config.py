@@ -261,7 +261,9 @@ class Recipe(Settings):
     def _equal_parts(cls, train: Train, info: ValidationInfo) -> Train:
         data = info.data.get("data")  # Not there where it is wrong itself.
         if data is not None and data.batch_size % train.accumulate:
-            raise ValueError(f"accumulate {train.accumulate} does not cut data.batch_size={data.batch_size} evenly")
+            batch = f"data.batch_size={data.batch_size}"
+            cuts = ", ".join(f"{n}" for n in range(1, data.batch_size + 1) if data.batch_size % n == 0)
+            raise ValueError(f"accumulate {train.accumulate} does not cut {batch} evenly; {cuts} do")
         return train
 
     @field_validator("losses", mode="after")

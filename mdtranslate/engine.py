@@ -66,6 +66,7 @@ class Trainer:
         lower = torch.bfloat16 if self.precision == "bf16" else None
         self.passes: dict[str, Any] = {"lower": lower, "thrifty": recipe.train.checkpointing}
         self.graphs: Graphs | None = None
+        self._compiling = 0.0
         if recipe.train.compile:
             replay = recipe.train.compile == "graphs"
             if replay and device.type != "cuda":
@@ -153,6 +154,7 @@ class Trainer:
             if key in self.graphs.tried:
                 continue
             began, why = time.perf_counter(), None
+            self.say(f"compiling the {role}'s update: minutes on a processor; Ctrl-C waits for it, twice does not")
             self.graphs.begin()
             try:
                 self._trial(role, part, step)
@@ -160,19 +162,26 @@ class Trainer:
                 raise
             except Exception as error:  # Compilers fail in as many ways as there are, of too little memory, too.
                 why = first_line(error)
+            took = time.perf_counter() - began
+            self._compiling += took
             if why is not None:
                 self.graphs = None
                 self._trial(role, part, step)  # A mistake of a loss is raised here, and is not the compiler's.
                 self.say(f"train.compile: the {role}'s update cannot be compiled, so the run goes on without: {why}")
                 return
             self.graphs.tried.add(key)
-            self.say(f"compiled the {role}'s update in {time.perf_counter() - began:.0f} s")
+            self.say(f"compiled the {role}'s update in {took:.0f} s")
         self.graphs.begin()
 
     def _trial(self, role: Role, part: Batch, step: int) -> None:
         """The passes of an update, forward and back, of which nothing stays."""
         with kept(*self.networks.values(), *self.losses.values()):
             self._backward(role, [self._translation(part, learns=role)], step)
+
+    def compile_seconds(self) -> float:
+        """What went into compiling since this was last asked."""
+        spent, self._compiling = self._compiling, 0.0
+        return spent
 
     @torch.no_grad()
     def _record(self, role: str, terms: Mapping[str, Tensor], gradients: list[Tensor]) -> None:

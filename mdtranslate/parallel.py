@@ -70,9 +70,9 @@ class World:
         Raises `RecipeError` where they cannot be shared out evenly.
         """
         if count % (self.size * cuts):
-            cut = f" in train.accumulate={cuts} parts each" if cuts > 1 else ""
+            cut, each = f", {cuts} parts each" if cuts > 1 else "", self.size * cuts
             raise RecipeError(
-                f"data.batch_size={count}: {self.size} processes{cut} share a multiple of {self.size * cuts} evenly"
+                f"data.batch_size={count}: {self.size} processes share it{cut}; a multiple of {each} is right"
             )
         own = count // self.size
         return slice(self.rank * own, (self.rank + 1) * own)

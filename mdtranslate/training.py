@@ -74,8 +74,7 @@ def go_on(run: RunFolder, resolved: Resolved, world: World) -> None:
         if not world.leads:
             job.follow(step)
             return
-        run.write_recipe(resolved)
-        if step >= resolved.recipe.train.steps:
+        if step >= resolved.recipe.train.steps:  # Its recipe stays: nothing is trained with other settings.
             # A kill between the last checkpoint and the end leaves these behind; they follow from the checkpoint.
             job.finish(run, step)
             watch.say(
@@ -83,6 +82,7 @@ def go_on(run: RunFolder, resolved: Resolved, world: World) -> None:
                 f"To train longer: {typed('run', run.path, f'train.steps={2 * step}')}"
             )
             return
+        run.write_recipe(resolved)
         run.add_environment(job.machine)
         job.train(run, step)
 
@@ -143,9 +143,8 @@ class Job:
         steps = self.recipe.train.steps
         if listed := run.list_left_out(self.feed.left_out):
             self.watch.say(f"{len(self.feed.left_out)} pictures cannot be read and are left out; {listed} lists them")
-        how = self.trainer.precision
         on = describe(self.device) if self.world.size == 1 else f"{self.world.size} x {describe(self.device)}"
-        self.watch.say(f"training {self.name} in {run.path} on {on}, {how}, step {step} to {steps}")
+        self.watch.say(f"training {self.name} in {run.path} on {on}, {self.trainer.precision}, step {step} to {steps}")
         run.status("running", step, steps)
         try:
             with (
@@ -161,8 +160,9 @@ class Job:
                 with self._fed() as batches:
                     learn(self.trainer, batches, step, lambda done: self._keep(run, done, board))
         except BaseException as error:
-            state = "stopped" if isinstance(error, Stopped | KeyboardInterrupt) else "failed"
-            said = str(error) if isinstance(error, MdtranslateError) else repr(error)
+            at_once = not isinstance(error, Exception)  # A second signal, that did not wait for the end of a step.
+            state = "stopped" if at_once or isinstance(error, Stopped) else "failed"
+            said = "at once" if at_once else str(error) if isinstance(error, MdtranslateError) else repr(error)
             with suppress(StorageError):  # What stopped the run matters more than that it cannot be noted.
                 run.status(state, saved_step(run), steps, said)
             raise
@@ -197,7 +197,10 @@ class Job:
             losses = self.trainer.means()
             now = time.monotonic()
             run.append(run.log, {"step": done, **losses})
-            run.append(run.timing, {"step": done, "seconds": round(now - self._stamp, 4), **peak_memory(self.device)})
+            spent = self.trainer.compile_seconds()
+            row = {"step": done, "seconds": round(now - self._stamp - spent, 4)}
+            row |= {"compile_seconds": round(spent, 4)} if spent else {}
+            run.append(run.timing, row | peak_memory(self.device))
             self._stamp = now
             if board:
                 for name, value in losses.items():
@@ -210,9 +213,8 @@ class Job:
         if done % train.sample_every == 0 or last:
             self._draw(run, done, board)
         if ending and not last:
-            name = signal.Signals(self.world.signal).name
-            said = f"stopped by {name} and saved at step {done}. To go on: {typed('run', run.path)}"
-            raise Stopped(said, self.world.signal)
+            name, again = signal.Signals(self.world.signal).name, typed("run", run.path)
+            raise Stopped(f"stopped by {name} and saved at step {done}. To go on: {again}", self.world.signal)
 
     def _begin_looks(self, run: RunFolder, step: int) -> None:
         if step == 0:

@@ -81,7 +81,9 @@ def _pixels(image: str | Path | Image.Image | Pixels) -> Pixels:
     if isinstance(image, Image.Image):
         return to_rgb(image)
     if not isinstance(image, np.ndarray):
-        raise DataError(f"a {type(image).__name__} is no picture; a file, a Pillow image or uint8 [H, W, 3] is")
+        raise DataError(
+            f"a {type(image).__name__} is no picture; a file, a Pillow image or uint8 [H, W, 3] is, or a list"
+        )
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
         raise DataError(f"an array of {image.dtype} {list(image.shape)} is no picture; uint8 [H, W, 3] is")
     return image

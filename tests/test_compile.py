@@ -29,10 +29,10 @@ def traced(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def pair(*settings: str) -> tuple[Trainer, Trainer, list[str]]:
-    """One that is not compiled and one that is, with the same weights, and what the second says."""
+    """One that is not compiled and one that is, with the same weights, and what the second says afterwards."""
     said: list[str] = []
     plain, compiled = (trainer("train.critic_steps=1", *settings, *more) for more in ((), ("train.compile=true",)))
-    compiled.say = said.append
+    compiled.say = lambda line: None if line.startswith("compiling ") else said.append(line)
     return plain, compiled, said
 
 
@@ -70,6 +70,17 @@ def test_gradients_and_terms_are_those_of_eager_torch(settings: tuple[str, ...])
     assert [each.partition(" in ")[0] for each in said] == [f"compiled the {role}'s update" for role in ROLES]
     same_gradients(plain, compiled)
     assert compiled.means() == pytest.approx(plain.means(), rel=1e-4)
+
+
+@pytest.mark.usefixtures("traced")
+def test_what_takes_minutes_is_said_before_and_counted_apart() -> None:
+    said: list[str] = []
+    made = trainer("train.critic_steps=1", "train.compile=true", said=said)
+    made.step(0, batch(made))
+    assert [each.partition("'s")[0] for each in said] == [
+        f"{word} the {role}" for role in ROLES for word in ("compiling", "compiled")
+    ]
+    assert made.compile_seconds() > 0 and made.compile_seconds() == 0
 
 
 @pytest.mark.usefixtures("traced")

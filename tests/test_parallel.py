@@ -198,9 +198,11 @@ def test_what_cannot_be_shared_is_refused(home: Path) -> None:
     processes = begin(home, *STARGAN, "data.batch_size=5", "--out", "odd")
     said = [each.communicate(timeout=60)[1] for each in processes]
     assert processes[0].returncode == 2, said
-    assert "data.batch_size=5: 2 processes share a multiple of 2 evenly" in said[0] and not (home / "odd").exists()
+    assert (
+        "data.batch_size=5: 2 processes share it; a multiple of 2 is right" in said[0] and not (home / "odd").exists()
+    )
     assert World(torch.device("cpu"), 1, 4).part(8) == slice(2, 4)
-    with pytest.raises(RecipeError, match="share a multiple of 3"):
+    with pytest.raises(RecipeError, match="a multiple of 3 is right"):
         World(torch.device("cpu"), 0, 3).part(16)
 
 

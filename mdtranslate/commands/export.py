@@ -46,12 +46,15 @@ def command(
     """
     from mdtranslate.errors import RecipeError
     from mdtranslate.export import export
+    from mdtranslate.files import disk
     from mdtranslate.translator import Translator
 
     suffix = {"onnx": ".onnx", "torch": ".pt2"}[to]
     file = out or Path(f"{run.resolve().name or 'model'}{suffix}")
     if file.exists() and not overwrite:
         raise RecipeError(f"{file}: is there already; choose another --out, or replace it with --overwrite")
+    with disk(file.parent):
+        file.parent.mkdir(parents=True, exist_ok=True)
     translator = Translator.load(run)
     if ctx.get_parameter_source("size") is click.core.ParameterSource.DEFAULT:
         size = translator.image_size

@@ -26,7 +26,9 @@ def list_pictures(given: Iterable[Path]) -> list[Path]:
             except OSError as error:
                 raise DataError(f"{path}: cannot be read: {error.strerror}") from None
             # A folder called x.jpg is left out; what else cannot be read is named when its turn comes.
-            files = [each for each in inside if each.suffix.lower() in IMAGE_SUFFIXES and not os.path.isdir(each)]  # noqa: PTH112
+            # Hidden ones are what systems lay beside pictures (`._photo.jpg`).
+            shown = [each for each in inside if each.suffix.lower() in IMAGE_SUFFIXES and not each.name.startswith(".")]
+            files = [each for each in shown if not os.path.isdir(each)]  # noqa: PTH112
             if not files:
                 raise DataError(f"{path}: holds no picture ({', '.join(sorted(IMAGE_SUFFIXES))})")
         for file in files:
