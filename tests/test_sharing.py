@@ -138,7 +138,7 @@ def test_what_was_not_measured_is_not_claimed(tmp_path: Path, capsys: Capture) -
     (run / "evaluation" / "report.json").write_text(json.dumps(report({"weights.safetensors": "of an earlier step"})))
     assert typed(capsys, "push", "one", "second")[0] == 0
     card = Path("second/README.md").read_text()
-    assert "trained on after it was evaluated" in card and "87.6%" not in card
+    assert "is not of these weights" in card and "87.6%" not in card
     assert not Path("second/evaluation").exists()
     (run / "evaluation" / "report.json").write_text('{"datasets": {"celeba": {}}}')
     code, line = refused(capsys, "push", "one", "third")

@@ -121,7 +121,7 @@ class Card:
     def _figures(self) -> Iterator[str]:
         yield "## Figures"
         if self.outdated:
-            yield "It was trained on after it was evaluated; the figures of then are not those of this model."
+            yield "Its evaluation is not of these weights, or does not say of which: its figures are left out."
         if not self.report:
             yield "This model was not evaluated. `mdtranslate evaluate` measures it where its dataset is at hand."
             return
