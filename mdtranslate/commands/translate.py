@@ -60,20 +60,22 @@ def command(
 
     Writes a PNG per picture and edit, named by both. Pictures of any kind and size are taken.
     """
+    from mdtranslate.errors import DataError, RecipeError
+
+    if compiled and size is not None:
+        raise RecipeError("--compile is for pictures of the training's size, and --size native keeps their own")
+    if changes and everything:
+        raise RecipeError("--set makes one edit and --all makes every one; give one of them")
+
     import numpy as np
 
     from mdtranslate.commands.stages import Stages
     from mdtranslate.commands.translate_files import list_pictures, plan, safe
     from mdtranslate.device import pick_device
     from mdtranslate.edits import pairs
-    from mdtranslate.errors import DataError, RecipeError
     from mdtranslate.files import disk
     from mdtranslate.translator import Translator
 
-    if compiled and size is not None:
-        raise RecipeError("--compile is for pictures of the training's size, and --size native keeps their own")
-    if changes and everything:
-        raise RecipeError("--set makes one edit and --all makes every one; give one of them")
     translator = Translator.load(run, pick_device(device), precision=precision, compiled=compiled)
     if not changes and not everything:
         raise RecipeError(f"--set NAME=VALUE or --all is missing; what can be set: {translator.words}")
