@@ -52,6 +52,13 @@ def pick_precision(wanted: str, device: torch.device, *, of: str = "train.precis
     raise RecipeError(f"{of}={wanted}: is {', '.join(get_args(Precision))}, or auto")
 
 
+def slow(precision: Precision, device: torch.device) -> str | None:
+    """A line where a precision is slower than float32: bf16 on a processor without instructions for it."""
+    if precision != "bf16" or device.type != "cpu" or torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        return None
+    return "bf16 is many times slower than fp32 here: this processor has no instructions for it"
+
+
 @contextmanager
 def arithmetic(precision: Precision) -> Iterator[None]:
     """Products of float32 on NVIDIA's GPUs by TF32 or not, as `precision` says; afterwards as before."""

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from mdtranslate.config import Optimizer, Recipe
-from mdtranslate.device import arithmetic, pick_precision
+from mdtranslate.device import arithmetic, pick_precision, slow
 from mdtranslate.errors import MdtranslateError, NonFiniteError, RecipeError, first_line
 from mdtranslate.interfaces import Loss
 from mdtranslate.model import Model
@@ -46,6 +46,8 @@ class Trainer:
         self.discriminator = model.discriminator
         self.world, self.say = world or World(device), say
         self.precision = pick_precision(recipe.train.precision, device)
+        if line := slow(self.precision, device):
+            self.say(line)
         self.networks: dict[str, nn.Module] = {**model.networks}
         needing = ["discriminator"] if self.discriminator.needs_truth else []
         needing += [f"losses.{name}" for name, loss in losses.items() if loss.needs_truth and loss.config.weight != 0]

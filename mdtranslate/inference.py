@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mdtranslate.data.batches import normalise, to_device, to_pixels
-from mdtranslate.device import Precision, arithmetic, layout, pick_precision
+from mdtranslate.device import Precision, arithmetic, layout, pick_precision, slow
 from mdtranslate.errors import RecipeError, first_line
 from mdtranslate.model import Model
 from mdtranslate.translation import NOISE
@@ -44,6 +44,8 @@ class Inference:
         """
         self.model, self.image_size = model, image_size
         self.precision = pick_precision(precision, self.device, of="precision")
+        if line := slow(self.precision, self.device):
+            logging.getLogger("mdtranslate").warning(line)
         self.compiled = compiled
         self._graph: Callable[..., Tensor] | None = None
         self._sizes = set[int]()
