@@ -29,8 +29,7 @@ class Choice(Generic[C]):
         self.kind = next(kind for kind in KINDS if issubclass(component, kind_class(kind)))
 
     def __eq__(self, other: object) -> bool:
-        same = isinstance(other, Choice) and self.component is other.component
-        return same and self.config == other.config  # type: ignore[attr-defined]
+        return isinstance(other, Choice) and self.component is other.component and bool(self.config == other.config)
 
     def __hash__(self) -> int:
         return hash(self.component)

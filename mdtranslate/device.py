@@ -56,7 +56,7 @@ def slow(precision: Precision, device: torch.device) -> str | None:
     """A line where a precision is slower than float32: bf16 on a processor without instructions for it."""
     if precision != "bf16" or device.type != "cpu" or torch.ops.mkldnn._is_mkldnn_bf16_supported():
         return None
-    return "bf16 is many times slower than fp32 here: this processor has no instructions for it"
+    return "bf16 is slower than fp32 here: this processor has no instructions for it"
 
 
 @contextmanager

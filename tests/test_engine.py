@@ -26,17 +26,6 @@ def trainer(*overrides: str, said: list[str] | None = None) -> Trainer:
     return Trainer(recipe, model, losses, torch.device("cpu"), say=say)
 
 
-@pytest.mark.parametrize("there", [True, False])
-def test_a_precision_that_is_slower_here_is_said(there: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: there)
-    said: list[str] = []
-    trainer("train.precision=bf16", said=said)
-    expected = [] if there else ["bf16 is many times slower than fp32 here: this processor has no instructions for it"]
-    assert said == expected
-    trainer("train.precision=fp32", said=said)
-    assert said == expected
-
-
 def batch(made: Trainer) -> Batch:
     draw = torch.Generator().manual_seed(0)
     encode = made.model.encoder.encode

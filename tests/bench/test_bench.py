@@ -226,7 +226,7 @@ def test_ctrl_c_saves_the_cells_and_the_same_words_go_on(tmp_path: Path) -> None
                 break
             time.sleep(0.1)
         bench.send_signal(signal.SIGINT)
-        _, said = bench.communicate(timeout=300)
+        _, said = bench.communicate(timeout=60)
     assert bench.returncode == 130 and said.strip().endswith("stopped") and "failed" not in said
     assert "the same words go on with it" in said
     status = json.loads((log.parent / "status.json").read_text())

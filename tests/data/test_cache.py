@@ -25,6 +25,17 @@ def test_verify_finds_what_changed_on_the_disk(tmp_path, cache):
     assert verify(info) == [-1]
 
 
+def test_verify_finds_that_the_list_of_left_out_pictures_changed(tmp_path, cache):
+    records = pictures(tmp_path / "in", 40)
+    records[3].image.write_bytes(b"no picture")
+    entry = packed(Files(), records, most=0.05)
+    (info,) = list_packed()
+    assert verify(info) == []
+    listed = entry.path / "left_out.json"
+    listed.write_text(listed.read_text().replace('"3"', '"4"'))  # Each label from here on is of another picture.
+    assert verify(info) == [-1]
+
+
 def test_list_and_clear(tmp_path, cache):
     assert list_packed() == []
     records = pictures(tmp_path / "in", 5)
