@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import tomllib
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import tomli_w
@@ -14,6 +15,18 @@ from mdtranslate.interfaces import Component, Settings
 from mdtranslate.testing.checks import Suite
 
 WORD = re.compile(r"[A-Za-z0-9][\w-]*")
+
+
+def maker(given: Any, *names: str) -> Callable[..., Any]:
+    """A function that makes the component of what it is made of, in the order of `names`.
+
+    `given` is such a function already, or the component's class, which is then made with its default settings.
+    """
+    cls: Any = given
+    if isinstance(given, type):
+        return lambda *values: cls(cls.Config(), **dict(zip(names, values, strict=True)))
+    made: Callable[..., Any] = given
+    return made
 
 
 class Given(Protocol):

@@ -15,7 +15,7 @@ from torch import Tensor
 from mdtranslate.interfaces import Attribute, Edited, Features, Metric, Value
 from mdtranslate.testing import sample
 from mdtranslate.testing.checks import Suite
-from mdtranslate.testing.common import common
+from mdtranslate.testing.common import common, maker
 from mdtranslate.testing.watch import random_state
 
 Make = Callable[[Sequence[Attribute], Features], Metric]
@@ -42,10 +42,7 @@ class Given:
 
     def __init__(self, given: type[Metric] | Make) -> None:
         """`given`: a class, with its default settings; or a function of the attributes and the judge's features."""
-        cls: Any = given
-        if isinstance(given, type):
-            given = lambda attributes, judge: cls(cls.Config(), attributes=attributes, judge=judge)  # noqa: E731
-        self.make: Make = given
+        self.make: Make = maker(given, "attributes", "judge")
         metric = self.new()
         self.component, self.config = type(metric), metric.config
 

@@ -32,11 +32,11 @@ def encoder(attributes: Attributes = ONE) -> LabelEncoder:
 
 def known(own: Sequence[Attribute], *, whole: bool = False) -> list[dict[str, Value]]:
     """Everything that can be known of a picture; `whole`: only where nothing is unknown."""
-    unknown = object()
-    choices = [[*each.allowed] if whole else [*each.allowed, unknown] for each in own]
+    # Each value in a list of its own; an empty one stands for what is unknown.
+    choices = [[*([value] for value in each.allowed), *([] if whole else [[]])] for each in own]
     return [
-        {each.name: value for each, value in zip(own, values, strict=True) if value is not unknown}  # type: ignore[misc]
-        for values in product(*choices)
+        {each.name: value for each, some in zip(own, chosen, strict=True) for value in some}
+        for chosen in product(*choices)
     ]
 
 

@@ -1,22 +1,16 @@
-"""A dataset that keeps the contract, and for each check one that does not."""
+"""A dataset that keeps the contract, and for each check of what it declares and lists one that does not."""
 
 from __future__ import annotations
 
-import hashlib
-import multiprocessing
-import os
 import random
-import socket
-import time
 from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
 from pydantic import ConfigDict, Field, field_serializer
 
 from mdtranslate import Attribute, Crop, Dataset, Record, Settings, Split
 from mdtranslate.data.images import decode
-from mdtranslate.errors import DataError, PluginError
+from mdtranslate.errors import DataError
 
 
 class Good(Dataset):
@@ -49,15 +43,6 @@ def listing(change):
         return change(self, split, list(Good.records(self, split)))
 
     return variant(records=records)
-
-
-def loading(change):
-    """Good, with each loaded picture changed: `change(self, record, pixels)`."""
-
-    def load(self, record):
-        return change(self, record, Good.load(self, record))
-
-    return variant(load=load)
 
 
 def settings(base=Dataset.Config, **namespace):
@@ -111,111 +96,11 @@ class Cursor(Good):
         self._at = None
 
 
-class CropOfTheFirst(Good):
-    """Its crop is that of the first picture that was loaded."""
-
-    def load(self, record):
-        self.first = super().load(record)
-        return self.first
-
-    @property
-    def crop(self):
-        return Crop(side=self.first.shape[0] / self.first.shape[0])
-
-
-class Buffered(Good):
-    """Every picture lies in one buffer for a while."""
-
-    def load(self, record):
-        self.buffer = super().load(record)
-        time.sleep(0.01)
-        return self.buffer
-
-
-class InTheParentAlone(Good):
-    """Pictures are others in a process that was started by one."""
-
-    def load(self, record):
-        return 255 - super().load(record) if multiprocessing.parent_process() else super().load(record)
-
-
-HOME = os.getpid()
-
-
-class WhereItWasImported(Good):
-    """Pictures are others in a process that did not import it."""
-
-    def load(self, record):
-        return super().load(record) if os.getpid() == HOME else 255 - super().load(record)
-
-
 class HashOrder(Good):
     """The order of a set of texts."""
 
     def records(self, split):
         return sorted(super().records(split), key=lambda record: hash(record.key))
-
-
-class Hides(Good):
-    """What cannot be read is grey."""
-
-    def load(self, record):
-        try:
-            return super().load(record)
-        except DataError:
-            return np.full((8, 8, 3), 128, np.uint8)
-
-
-class GivesUp(Good):
-    """What cannot be read is somebody else's fault."""
-
-    def load(self, record):
-        try:
-            return super().load(record)
-        except DataError as error:
-            raise PluginError("the decoder is broken") from error
-
-
-class SecondBest(Good):
-    """The first picture is never loaded."""
-
-    asked = 0
-
-    def load(self, record):
-        self.asked += 1
-        if self.asked == 1:
-            raise RuntimeError("not yet")
-        return super().load(record)
-
-
-class Counting(Good):
-    """Each loading makes another picture, in all instances."""
-
-    loaded = 0
-
-    def load(self, record):
-        pixels = super().load(record)
-        type(self).loaded += 1
-        return pixels ^ np.uint8(type(self).loaded % 256)
-
-
-class Truths(Good):
-    """Knows the picture of the other species: the negative."""
-
-    def load(self, record):
-        return 255 - decode(record.image) if record.key.endswith("other") else super().load(record)
-
-    def counterfactual(self, record, attributes):
-        if record.attributes.get("species") == attributes.get("species", record.attributes["species"]):
-            return None
-        return self.after(record, {**record.attributes, **attributes})
-
-    def after(self, record, attributes):
-        return Record(f"{record.key}-other", record.image, attributes)
-
-
-def truths(**changes):
-    return type("Variant", (Truths,), {"__doc__": Truths.__doc__, **changes})
 
 
 def _burn(records):
@@ -261,70 +146,8 @@ def _reading(self, split, records):
     return records
 
 
-def _changed(record, **changes):
+def changed(record, **changes):
     return Record(**{"key": record.key, "image": record.image, "attributes": record.attributes, **changes})
-
-
-def _keep_pictures(self, record):
-    kept = self.__dict__.setdefault("kept", {})
-    if record.key not in kept:
-        kept[record.key] = Good.load(self, record)
-    return kept[record.key]
-
-
-def _only_after_listing(self, record, pixels):
-    if not hasattr(self, "listed"):
-        raise KeyError(record.key)
-    return pixels
-
-
-def _after_listing_records(self, split):
-    self.listed = True
-    return list(Good.records(self, split))
-
-
-def _the_last_one(self, record, pixels):
-    before, self.last = getattr(self, "last", None), record.key
-    return pixels if before in (None, record.key) else 255 - pixels
-
-
-def _noise(self, record, pixels):
-    return pixels ^ np.uint8(random.randrange(256))
-
-
-def _writes(self, record, pixels):
-    (self.config.root / "index.txt").write_text(record.key)
-    return pixels
-
-
-def _asks(self, record, pixels):
-    socket.getaddrinfo("127.0.0.1", 80)
-    return pixels
-
-
-def _leaks(self, record, pixels):
-    self.__dict__.setdefault("open", []).append(record.image.open("rb"))
-    return pixels
-
-
-def _prints(self, record, pixels):
-    print(record.key)
-    return pixels
-
-
-def _environment(self, record, pixels):
-    os.environ["CHECKED"] = hashlib.md5(record.key.encode()).hexdigest()
-    return pixels
-
-
-def _marks(self, record, pixels):
-    record.attributes["seen"] = True
-    return pixels
-
-
-def _draws(self, record, pixels):
-    np.random.rand()
-    return pixels
 
 
 def _no_folder(self, split):
@@ -362,26 +185,26 @@ BAD = {
     ),
     "has_pictures_to_train_on": listing(lambda self, split, records: [] if split == "train" else records),
     "answers_for_every_split": listing(lambda self, split, records: None if split == "val" else records),
-    "lists_records": listing(lambda self, split, records: [_changed(each, key="") for each in records]),
+    "lists_records": listing(lambda self, split, records: [changed(each, key="") for each in records]),
     "keys_are_unique": listing(lambda self, split, records: records + records),
     "splits_share_no_key": listing(
-        lambda self, s, records: [_changed(each, key=str(place)) for place, each in enumerate(records)]
+        lambda self, s, records: [changed(each, key=str(place)) for place, each in enumerate(records)]
     ),
     "splits_share_no_file": listing(
-        lambda self, s, records: [_changed(each, image=self.config.root / "train/cat/0.png") for each in records]
+        lambda self, s, records: [changed(each, image=self.config.root / "train/cat/0.png") for each in records]
     ),
-    "keys_name_no_place": listing(lambda self, s, records: [_changed(each, key=str(each.image)) for each in records]),
+    "keys_name_no_place": listing(lambda self, s, records: [changed(each, key=str(each.image)) for each in records]),
     "pictures_are_there": listing(
-        lambda self, s, records: [_changed(each, image=each.image.with_suffix(".jpg")) for each in records]
+        lambda self, s, records: [changed(each, image=each.image.with_suffix(".jpg")) for each in records]
     ),
     "says_only_what_it_declared": listing(
-        lambda self, s, records: [_changed(each, attributes={**each.attributes, "Old": True}) for each in records]
+        lambda self, s, records: [changed(each, attributes={**each.attributes, "Old": True}) for each in records]
     ),
     "values_are_those_of_their_attributes": listing(
-        lambda self, s, records: [_changed(each, attributes={**each.attributes, "Striped": 1}) for each in records]
+        lambda self, s, records: [changed(each, attributes={**each.attributes, "Striped": 1}) for each in records]
     ),
     "every_attribute_is_known_of_some_picture": listing(
-        lambda self, s, records: [_changed(each, attributes={"Striped": True}) for each in records]
+        lambda self, s, records: [changed(each, attributes={"Striped": True}) for each in records]
     ),
     "lists_the_same_twice": listing(_twice),
     "lists_the_same_in_another_instance": listing(_new_each_time),
@@ -395,47 +218,4 @@ BAD = {
     "listing_is_small": listing(lambda self, split, records: _keep(self, records)),
     "a_missing_folder_is_one_line": variant(records=_no_folder),
     "an_empty_folder_is_one_line": variant(records=_first_file),
-    "loads_pictures": loading(lambda self, record, pixels: pixels[:, :, 0]),
-    "loads_the_same_twice": Counting,
-    "loads_the_same_in_another_instance": variant(
-        records=_after_listing_records,
-        load=lambda self, record: _only_after_listing(self, record, decode(record.image)),
-    ),
-    "loads_in_any_order": loading(_the_last_one),
-    "loads_whatever_is_random": loading(_noise),
-    "pictures_are_the_callers_own": variant(load=_keep_pictures),
-    "loading_changes_no_record": loading(_marks),
-    "loads_in_threads": Buffered,
-    "pictures_can_be_prepared": loading(lambda self, record, pixels: np.dstack([pixels, pixels[:, :, :1]])),
-    "counterfactuals_are_records": truths(
-        after=lambda self, record, attributes: Truths.after(self, record, record.attributes)
-    ),
-    "counterfactuals_keep_the_rest": truths(
-        after=lambda self, record, attributes: Truths.after(
-            self, record, {**attributes, "Striped": not attributes["Striped"]}
-        )
-    ),
-    "counterfactuals_can_be_loaded": truths(
-        load=lambda self, record: Truths.load(self, record)[: 4 if record.key.endswith("other") else None]
-    ),
-    "counterfactuals_have_keys_of_their_own": truths(
-        after=lambda self, record, attributes: _changed(record, attributes=attributes)
-    ),
-    "packs_the_same_with_any_workers": Counting,
-    "loads_in_spawned_processes": InTheParentAlone,
-    "loads_in_a_forked_process": WhereItWasImported,
-    "nothing_can_be_packed": CropOfTheFirst,
-    "one_record_can_be_packed": SecondBest,
-    "a_damaged_picture_is_named": Hides,
-    "a_picture_cut_short_is_named": Hides,
-    "an_empty_picture_is_named": Hides,
-    "a_missing_picture_is_named": Hides,
-    "damaged_pictures_stop_where_that_is_asked": Hides,
-    "damaged_pictures_are_left_out_where_that_is_asked": GivesUp,
-    "loading_touches_no_random_state": loading(_draws),
-    "asks_no_network": loading(_asks),
-    "writes_no_file": loading(_writes),
-    "keeps_no_file_open": loading(_leaks),
-    "prints_nothing": loading(_prints),
-    "leaves_the_process_as_it_is": loading(_environment),
 }

@@ -5,15 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from types import SimpleNamespace
 
+import bad_datasets
+import bad_pictures
 import numpy as np
 import pytest
-from bad_datasets import BAD, Good, Truths
+from bad_datasets import Good
+from bad_pictures import Truths
 from PIL import Image
 
 from mdtranslate.testing import suite
 from mdtranslate.testing.shapes import Shapes
 
 DATASET = suite("dataset")
+BAD = {**bad_datasets.BAD, **bad_pictures.BAD}
 
 
 @pytest.fixture

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import subprocess
 import sys
+import tempfile
 import tracemalloc
 from itertools import islice
 from pathlib import Path
 
+from mdtranslate.errors import DataError, RecipeError
 from mdtranslate.interfaces import Split
 from mdtranslate.testing.checks import DoesNotApply
 from mdtranslate.testing.datasets.subject import DATASET, Given, first_difference
-from mdtranslate.testing.watch import counted, random_state, watched
+from mdtranslate.testing.watch import counted, random_state, seeded, watched
 
 CALLS = 1_000
 """Calls of functions for each record that are still cheap: 100,000 records take seconds then."""
@@ -84,8 +85,6 @@ def lists_the_same_whatever_is_random(given: Given) -> str | None:
 
     A split drawn by `random` has other pictures in every process, and test pictures are trained on.
     """
-    from mdtranslate.testing.watch import seeded
-
     lists: list[list[str]] = []
     for seed in (1, 2):
         with seeded(seed):
@@ -100,7 +99,6 @@ def listing_touches_no_random_state(given: Given) -> str | None:
 
     Whoever trains seeds them; a dataset that seeds or draws from them changes what comes after.
     """
-    random.random()
     before = random_state()
     for split in Split:
         list(given.again().records(split))
@@ -202,15 +200,11 @@ def an_empty_folder_is_one_line(given: Given) -> str | None:
 
     It is the second: a folder one level too high or too low.
     """
-    import tempfile
-
     with tempfile.TemporaryDirectory() as folder:
         return _refusal(given, Path(folder), folder, empty=True)
 
 
 def _refusal(given: Given, path: Path, names: str, empty: bool = False) -> str | None:
-    from mdtranslate.errors import DataError, RecipeError
-
     try:
         dataset = given.elsewhere(path)
         _ = list(dataset.attributes)

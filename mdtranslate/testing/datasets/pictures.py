@@ -8,9 +8,10 @@ from copy import deepcopy
 import numpy as np
 
 from mdtranslate.data.prepare import Preparation
-from mdtranslate.interfaces import Record
+from mdtranslate.interfaces import Dataset, Record
 from mdtranslate.testing.checks import DoesNotApply
 from mdtranslate.testing.datasets.subject import DATASET, Given
+from mdtranslate.testing.watch import seeded
 
 
 @DATASET.check
@@ -68,8 +69,6 @@ def loads_whatever_is_random(given: Given) -> str | None:
 
     The packed cache would hold whatever was drawn that day.
     """
-    from mdtranslate.testing.watch import seeded
-
     for record in given.some:
         loaded = []
         for seed in (1, 2):
@@ -208,8 +207,8 @@ def _counterfactuals(given: Given) -> list[tuple[Record, dict[str, object], Reco
     return found[:: max(1, len(found) // 8)]
 
 
-def _compared(given: Given, other: object, what: str) -> str | None:
+def _compared(given: Given, other: Dataset, what: str) -> str | None:
     for record in given.some:
-        if not np.array_equal(given.dataset.load(record), other.load(record)):  # type: ignore[attr-defined]
+        if not np.array_equal(given.dataset.load(record), other.load(record)):
             return f"{record.key!r} {what}"
     return None

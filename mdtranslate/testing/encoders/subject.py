@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,7 +11,7 @@ from torch import Tensor
 from mdtranslate.errors import RecipeError
 from mdtranslate.interfaces import Attribute, LabelEncoder
 from mdtranslate.testing.checks import DoesNotApply, Suite
-from mdtranslate.testing.common import common
+from mdtranslate.testing.common import common, maker
 from mdtranslate.testing.sample import ONE, TWO, Attributes
 
 Make = Callable[[Attributes], LabelEncoder]
@@ -23,10 +22,7 @@ class Given:
 
     def __init__(self, given: type[LabelEncoder] | Make) -> None:
         """`given`: a class, with its default settings; or a function that takes attributes and makes an encoder."""
-        cls: Any = given
-        if isinstance(given, type):
-            given = lambda attributes: cls(cls.Config(), attributes=attributes)  # noqa: E731
-        self.make: Make = given
+        self.make: Make = maker(given, "attributes")
         self.one = self.make(ONE)
         self.component, self.config = type(self.one), self.one.config
 

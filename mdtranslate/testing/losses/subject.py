@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -11,7 +11,7 @@ from torch import Tensor
 from mdtranslate.interfaces import LabelEncoder, Loss
 from mdtranslate.testing import sample
 from mdtranslate.testing.checks import DoesNotApply, Suite
-from mdtranslate.testing.common import common
+from mdtranslate.testing.common import common, maker
 from mdtranslate.translation import Batch
 
 Role = Literal["discriminator", "generator"]
@@ -26,10 +26,7 @@ class Given:
 
     def __init__(self, given: type[Loss] | Make) -> None:
         """`given`: a class, with its default settings; or a function of an encoder and an image size."""
-        cls: Any = given
-        if isinstance(given, type):
-            given = lambda encoder, size: cls(cls.Config(), encoder=encoder, image_size=size)  # noqa: E731
-        self.make: Make = given
+        self.make: Make = maker(given, "encoder", "image_size")
         self.encoder = sample.encoder()
         self.loss = self.new()
         self.component, self.config = type(self.loss), self.loss.config

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from mdtranslate.interfaces import Backbone, Discriminator, Generator, LabelEncoder
 from mdtranslate.testing import sample
 from mdtranslate.testing.checks import DoesNotApply, Suite
+from mdtranslate.testing.common import maker
 
 N = TypeVar("N", bound=Backbone)
 Make = Callable[[LabelEncoder, int], N]
@@ -26,10 +27,7 @@ class Given(Generic[N]):
 
         `size`: pixels of a side; of banks and networks that are large by default, smaller ones are made by a function.
         """
-        cls: Any = given
-        if isinstance(given, type):
-            given = lambda encoder, size: cls(cls.Config(), encoder=encoder, image_size=size)  # noqa: E731
-        self.make: Make[N] = given
+        self.make: Make[N] = maker(given, "encoder", "image_size")
         self.size = size
         self.encoder = sample.encoder()
         self.network = self.new()

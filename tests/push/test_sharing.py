@@ -15,7 +15,7 @@ from PIL import Image
 from pydantic import Field
 from sharing import RECIPE, SECRET, everything, make_run, refused, report
 from test_cli import run as typed
-from tiny import register, tiny_model, tiny_translator
+from tiny import tiny_model, tiny_translator
 from translators import picture
 
 import mdtranslate
@@ -27,20 +27,6 @@ from mdtranslate.registry import Registry
 from mdtranslate.sharing.private import without_places
 
 Capture = pytest.CaptureFixture[str]
-
-
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    register()
-    monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture
-def shared(tmp_path: Path, capsys: Capture) -> Path:
-    make_run(tmp_path / "one")
-    code, out, err = typed(capsys, "push", "one", "shared/model", "--license", "mit")
-    assert (code, err) == (0, "") and "others take it with: mdtranslate pull shared/model" in out
-    return tmp_path / "shared" / "model"
 
 
 def test_what_is_pulled_translates_as_the_run_does(shared: Path, capsys: Capture) -> None:
