@@ -28,6 +28,7 @@ OLDEST_API = 1
 
 hookspec = pluggy.HookspecMarker("mdtranslate")
 hookimpl = pluggy.HookimplMarker("mdtranslate")
+"""Marks a function of a plugin's module as one of the hooks below, which it must be named as."""
 
 Components = Iterable[type[Component]] | Mapping[str, str]
 

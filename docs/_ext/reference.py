@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import click
+import interface
+from interface import prose
 
 from mdtranslate import hookspecs
 from mdtranslate.cli import COMMANDS, cli
@@ -38,6 +40,7 @@ def write(folder: Path) -> None:
     """Every page, into a folder of its own; those that are as they were stay untouched, so that builds are quick."""
     folder.mkdir(exist_ok=True)
     pages = {"index": _index(), "hooks": _hooks(), "commands": _commands(), "recipe": _recipe(), "recipes": _recipes()}
+    pages |= {"python": interface.page()}
     pages |= {kind: _kind(kind) for kind in KINDS}
     for stale in folder.glob("*.md"):
         if stale.stem not in pages:
@@ -49,7 +52,7 @@ def write(folder: Path) -> None:
 
 
 def _index() -> str:
-    names = [*KINDS, "recipe", "recipes", "hooks", "commands"]
+    names = [*KINDS, "recipe", "recipes", "hooks", "python", "commands"]
     return "\n".join(
         ["# Reference", "", "Made from the code.", "", "```{toctree}", ":maxdepth: 1", "", *names, "```", ""]
     )
@@ -61,14 +64,14 @@ def _kind(kind: str) -> str:
         component, owner = registry().component(kind, name), registry().owner(kind, name)
         if not owner.distribution.startswith("mdtranslate "):
             continue  # Of whoever builds this, not ours.
-        lines += [f"## {name}", "", _prose(inspect.getdoc(component) or ""), "", f"Of the plugin `{owner.name}`.", ""]
+        lines += [f"## {name}", "", prose(inspect.getdoc(component) or ""), "", f"Of the plugin `{owner.name}`.", ""]
         lines += _table(settings_of(component.Config))
     return "\n".join(lines) + "\n"
 
 
 def _recipe() -> str:
     """The settings of recipes that are of no component."""
-    lines = ["# The settings of a recipe", "", _prose(inspect.getdoc(Recipe) or ""), ""]
+    lines = ["# The settings of a recipe", "", prose(inspect.getdoc(Recipe) or ""), ""]
     lines += _table(nested(Recipe, ""))
     return "\n".join(lines) + "\n"
 
@@ -98,9 +101,9 @@ def _recipes() -> str:
 
 
 def _hooks() -> str:
-    lines = ["# Hooks", "", _prose(inspect.getdoc(hookspecs) or ""), ""]
+    lines = ["# Hooks", "", prose(inspect.getdoc(hookspecs) or ""), ""]
     for name in (*KINDS.values(), "register_recipes"):
-        lines += [f"## {name}", "", _prose(inspect.getdoc(getattr(hookspecs, name)) or ""), ""]
+        lines += [f"## {name}", "", prose(inspect.getdoc(getattr(hookspecs, name)) or ""), ""]
     return "\n".join(lines) + "\n"
 
 
@@ -133,8 +136,3 @@ def _table(settings: Any) -> list[str]:
         cells = [f"`{each['key']}`", f"{each['type']}{bounds}", default, each["description"]]
         lines.append("| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |")
     return [*lines, ""]
-
-
-def _prose(text: str) -> str:
-    """A docstring as Markdown: `name::` before a block is of another markup."""
-    return text.replace("::\n", ":\n").replace("*", "\\*")

@@ -144,4 +144,5 @@ def _type(annotation: Any) -> str:
 def _text(component: type) -> str:
     import inspect
 
-    return inspect.getdoc(component) or "It has no description."
+    # Not `getdoc`, which says of a class without a docstring what its base is for.
+    return inspect.cleandoc(component.__doc__ or "It has no description.")

@@ -137,13 +137,13 @@ class Dataset(Component):
             name = "pets"
 
             class Config(Dataset.Config):
-                root: Path
+                root: Path = Field(description="folder with train/cat/*.jpg, train/dog/*.jpg, ...")
 
             attributes = (Attribute("species", ("cat", "dog")),)
 
             def records(self, split):
                 for file in sorted((self.config.root / split).glob("*/*.jpg")):
-                    yield Record(f"{split}/{file.name}", file, {"species": file.parent.name})
+                    yield Record(f"{split}/{file.parent.name}/{file.name}", file, {"species": file.parent.name})
     """
 
     class Config(Settings):

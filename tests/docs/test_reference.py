@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from blocks import ROOT
 
+import mdtranslate
 from mdtranslate import hookspecs
 from mdtranslate.cli import COMMANDS
 from mdtranslate.commands.plugins import settings_of
@@ -62,6 +63,13 @@ def test_every_hook_and_command_is_described(pages: dict[str, str]) -> None:
     for name in registry().names("recipe"):
         if registry().owner("recipe", name).distribution.startswith("mdtranslate "):
             assert f"## {name}\n" in pages["recipes"]
+
+
+def test_every_public_name_and_what_it_is_for(pages: dict[str, str]) -> None:
+    for name in {*mdtranslate.__all__} - {"__version__"}:
+        entry = pages["python"].partition(f"\n### {name}\n")[2].partition("\n##")[0]
+        words = entry.rpartition("```")[2]
+        assert len(words.split()) > 3, f"nothing is said of {name}"
 
 
 def test_it_is_built_without_a_warning(tmp_path: Path) -> None:
