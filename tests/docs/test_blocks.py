@@ -41,7 +41,7 @@ MEANT = {
 
 def test_there_are_blocks_of_every_kind() -> None:
     kinds = [each.kind for each in ALL]
-    assert kinds.count("commands") > 15 and kinds.count("python") >= 2 and kinds.count("toml") >= 3
+    assert kinds.count("commands") > 15 and kinds.count("python") >= 1 and kinds.count("toml") >= 3
 
 
 @pytest.fixture(scope="module")
@@ -95,18 +95,17 @@ def test_a_command_can_be_typed(
     words = [MEANT.get(word, word) for word in words]
     words = words[words.index("mdtranslate") + 1 :] if "mdtranslate" in words else words[1:]
     if words[0] == "bench":
-        done = typed(place, *(str(ROOT / word) if word.endswith(".toml") else word for word in words), "--dry-run")
+        done = typed(*(str(ROOT / word) if word.endswith(".toml") else word for word in words), "--dry-run")
     elif "torchrun" in block.text:
-        done = typed(place, *words, "datasets.celeba.root=data/celeba", "--dry-run")
+        done = typed(*words, "datasets.celeba.root=data/celeba", "--dry-run")
     elif {"run", "doctor"} & {*words}:
         out = ["--out", f"out-{block.line}-{len(list(place.glob('out-*')))}"] if "run" in words else []
-        done = typed(place, *words, *small(words), *out)
+        done = typed(*words, *small(words), *out)
     else:
         shutil.rmtree(place / "translated", ignore_errors=True)  # Of the command before: nothing is written over.
-        done = typed(place, *words)
-    # Pictures of noise have labels that nobody can predict, and the smallest dataset has one fault, as the text says.
-    right = {0, 1} if {"doctor", "check"} & {*words} else {0}
-    assert done.returncode in right, done.stderr[-2000:]
+        done = typed(*words)
+    right = {0, 1} if "doctor" in words else {0}  # Pictures of noise have labels that nobody can predict.
+    assert done.exit_code in right, f"{done.exception!r}\n{done.output[-2000:]}"
 
 
 @pytest.mark.parametrize("block", [each for each in ALL if each.kind == "script"], ids=str)

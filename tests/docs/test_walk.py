@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from blocks import ROOT, blocks, commands
 from PIL import Image
-from typing_in import small, typed
+from typing_in import small
 
 LEFT_TO_OTHERS = {"pip", "pytest"}
 """Of the generated package: `tests/test_new.py` installs one of each kind and runs its tests."""
@@ -55,10 +55,10 @@ def step(here: Path, words: list[str]) -> str:
     """What a command says."""
     if words[0] == "pytest":
         words = [sys.executable, "-m", *words, "-p", "no:cacheprovider"]
-        done = subprocess.run(words, cwd=here, capture_output=True, text=True, timeout=300)
     else:
-        words = words[1:]
-        done = typed(here, *words, *(small(words) if {"run", "doctor"} & {*words} else ()))
+        words = [*words[1:], *(small(words[1:]) if {"run", "doctor"} & {*words} else ())]
+        words = [sys.executable, "-m", "mdtranslate", *words]
+    done = subprocess.run(words, cwd=here, capture_output=True, text=True, timeout=300)
     # The first look at the smallest plugin finds two faults, and pictures of noise have labels that nobody can predict.
     right = {0, 1} if {"doctor", "check"} & {*words} else {0}
     assert done.returncode in right, f"{words}: {done.stdout[-2000:]}\n{done.stderr[-2000:]}"

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
-from pathlib import Path
 
+from click.testing import CliRunner, Result
+
+from mdtranslate.cli import cli
+from mdtranslate.errors import MdtranslateError
 from mdtranslate.recipes import flat, resolve
 from mdtranslate.registry import registry
 from mdtranslate.testing.fixtures import TINY
 
 
-def typed(place: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    """`mdtranslate` with these words, in that folder."""
-    return subprocess.run(
-        [sys.executable, "-m", "mdtranslate", *words], cwd=place, capture_output=True, text=True, timeout=300
-    )
+def typed(*words: str) -> Result:
+    """`mdtranslate` with these words, in this process: most of a short command is the import of torch."""
+    done = CliRunner().invoke(cli, words)
+    if isinstance(done.exception, MdtranslateError):
+        done.exit_code = done.exception.exit_code
+    elif done.exception and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return done
 
 
 def small(words: list[str]) -> list[str]:
