@@ -16,7 +16,6 @@ extensions = ["myst_parser", "reference"]
 source_suffix = {".md": "markdown"}
 exclude_patterns = ["_build", "examples"]
 myst_heading_anchors = 3
-myst_enable_extensions = ["deflist"]
 highlight_language = "none"
 
 html_theme = "furo"

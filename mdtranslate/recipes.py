@@ -77,10 +77,7 @@ def resolve_tree(
     except RecursionError:
         raise RecipeError(f"{source}: tables are nested too deeply") from None
     origins = dict.fromkeys([*dict(flat(tree)), *_implied_names(tree)], source)
-    # A new name drops the old component's settings, so what picks a component goes before what is set in it,
-    # whatever their places on the command line.
-    for key, value in sorted((parse(each, giver) for each in overrides), key=lambda pair: _depth(pair[0])):
-        _override(tree, key, value, origins, giver)
+    override(tree, overrides, origins, giver)
     origins.update({key: giver for key in _implied_names(tree) if key not in origins})
     try:
         recipe = Recipe.model_validate(tree)
@@ -91,7 +88,7 @@ def resolve_tree(
 
 def plain(recipe: Recipe) -> Tree:
     """A recipe as TOML has it: every setting written out, what is not set left out."""
-    tree: Tree = _without_none(recipe.model_dump(mode="json"))
+    tree: Tree = without_none(recipe.model_dump(mode="json"))
     return tree
 
 
@@ -163,6 +160,14 @@ def _implied_names(tree: Tree) -> Iterator[str]:
         for key, value in instances.items() if isinstance(instances, dict) else ():
             if isinstance(value, dict) and "name" not in value:
                 yield f"{group}.{key}.name"
+
+
+def override(tree: Tree, overrides: Iterable[str], origins: dict[str, str], giver: str = COMMAND_LINE) -> None:
+    """Sets `key=value` texts in a tree, and in `origins` that `giver` gave them. Raises `RecipeError`."""
+    # A new name drops the old component's settings, so what picks a component goes before what is set in it,
+    # whatever their places on the command line.
+    for key, value in sorted((parse(each, giver) for each in overrides), key=lambda pair: _depth(pair[0])):
+        _override(tree, key, value, origins, giver)
 
 
 def _override(tree: Tree, key: str, value: Any, origins: dict[str, str], giver: str) -> None:
@@ -237,9 +242,10 @@ def _place(tree: Tree, location: tuple[int | str, ...], missing: bool) -> tuple[
     return ".".join(key), union, node
 
 
-def _without_none(tree: Any) -> Any:
+def without_none(tree: Any) -> Any:
+    """Settings as recipes are written: TOML has no null, and what is None is left out."""
     if isinstance(tree, dict):
-        return {key: _without_none(value) for key, value in tree.items() if value is not None}
+        return {key: without_none(value) for key, value in tree.items() if value is not None}
     if isinstance(tree, list):
-        return [_without_none(value) for value in tree if value is not None]
+        return [without_none(value) for value in tree if value is not None]
     return tree

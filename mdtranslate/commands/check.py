@@ -2,88 +2,105 @@
 
 from __future__ import annotations
 
-import json
+import sys
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stdout
 from dataclasses import asdict
 from typing import Any
 
 import click
 
-from mdtranslate.errors import MdtranslateError, PluginError, RecipeError, nearest
-
-CHECKED = ("dataset", "encoder", "backbone", "loss", "metric")
+from mdtranslate.commands.output import print_json
+from mdtranslate.errors import MdtranslateError, PluginError, RecipeError, first_line, nearest
+from mdtranslate.kinds import KINDS
 
 
 class BrokenPlugin(MdtranslateError):
     """A component does not keep the contract; the report says how."""
 
 
-def check(name: str, settings: tuple[str, ...], as_json: bool) -> None:
+class _Unbuilt(Exception):
+    """A component that needs settings which only a user knows."""
+
+
+def check(name: str, settings: tuple[str, ...], size: int, as_json: bool) -> None:
     """Checks a component by its name, or every component of a plugin; prints what became of each check.
 
-    Raises `BrokenPlugin` where one failed, `RecipeError` for a name or setting that there is not.
+    `size`: pixels of the pictures that networks are shown. Raises `BrokenPlugin` where a check failed or a component
+    cannot be made, `RecipeError` for a name or setting that there is not, or that is missing.
     """
-    from mdtranslate.testing import suite
-
-    failed, reports = 0, []
-    for kind, component, owner, given in _chosen(name, settings):
+    wrong, reports = 0, []
+    chosen, whole = _chosen(name, settings)
+    for kind, component, owner in chosen:
         report: dict[str, Any] = {"kind": kind, "name": component, "plugin": owner, "checks": []}
         reports.append(report)
         if not as_json:
             click.secho(f"{kind} {component}", bold=True, nl=False)
             click.echo(f"  of {owner}")
-        if isinstance(given, str):
-            report["left out"] = given
-            if not as_json:
-                click.echo(f"  not checked: {given}")
-            continue
-        left_out = 0
         try:
-            for each in suite(kind).results(given):
-                report["checks"].append(asdict(each))
-                failed += each.state == "failed"
-                left_out += each.state == "left out"
-                if each.state == "failed" and not as_json:
-                    click.secho(f"  {each.name}", fg="red")
-                    for word, text in (("expected", each.expected), ("came", each.came), ("why", each.why)):
-                        click.echo(f"    {word:<9} {text}")
-        except MdtranslateError:
-            raise
-        except Exception as error:
-            raise PluginError(
-                f"{kind} {component!r} of {owner} cannot be made: {type(error).__name__}: {error}"
-            ) from error
-        if not as_json:
-            passed = sum(each["state"] == "passed" for each in report["checks"])
-            click.echo(f"  {passed} of {len(report['checks']) - left_out} passed, {left_out} do not apply")
+            wrong += _checked(kind, component, settings, size, report, as_json)
+        except _Unbuilt as needs:
+            if not whole:
+                raise RecipeError(f"{kind} {component!r} {needs}") from None
+            report["left out"] = str(needs)
+            if not as_json:
+                click.echo(f"  not checked: {needs}")
     if as_json:
-        click.echo(json.dumps(reports, indent=2))
-    if failed:
-        raise BrokenPlugin(f"{failed} check{'s' * (failed > 1)} failed")
+        print_json(reports)
+    if wrong:
+        raise BrokenPlugin(f"{wrong} check{'s' * (wrong > 1)} failed")
 
 
-def _chosen(name: str, settings: tuple[str, ...]) -> Iterator[tuple[str, str, str, Any]]:
-    """Kind, name, plugin, and what is checked: something for a `Suite`, or a line that says why it is not."""
+def _checked(kind: str, name: str, settings: tuple[str, ...], size: int, report: dict[str, Any], as_json: bool) -> int:
+    """Adds the checks of one component to its report, and prints those that fail; how many do."""
+    from mdtranslate.testing import suite
+
+    more: dict[str, Any] = {"size": size} if kind in ("generator", "discriminator") else {}
+    given = _given(kind, name, settings)
+    results = suite(kind).results(given, **more)
+    while True:
+        try:
+            with redirect_stdout(sys.stderr):  # Of components that print: standard output is the report's.
+                result = next(results, None)
+        except Exception as error:
+            said = str(error) if isinstance(error, MdtranslateError) else first_line(error)
+            report["cannot be made"] = said
+            if not as_json:
+                click.secho(f"  cannot be made: {said}", fg="red")
+            return 1
+        if result is None:
+            break
+        report["checks"].append(asdict(result))
+        if result.state == "failed" and not as_json:
+            click.secho(f"  {result.name}", fg="red")
+            for word, text in (("expected", result.expected), ("came", result.came), ("why", result.why)):
+                click.echo(f"    {word:<9} {text}")
+    states = [each["state"] for each in report["checks"]]
+    if not as_json:
+        left_out = states.count("left out")
+        click.echo(f"  {states.count('passed')} of {len(states) - left_out} passed, {left_out} do not apply")
+    return states.count("failed")
+
+
+def _chosen(name: str, settings: tuple[str, ...]) -> tuple[Iterator[tuple[str, str, str]], bool]:
+    """Kind, name and plugin of what is checked; and whether that is a plugin with all that it has."""
     from mdtranslate.registry import registry
 
     plugins = {plugin.name: plugin for plugin in registry().plugins}
-    found = [(kind, name) for kind in CHECKED if name in registry().names(kind)]
-    if not found and name not in plugins:
-        known = [*plugins, *(each for kind in CHECKED for each in registry().names(kind))]
+    found = [(kind, name) for kind in KINDS if name in registry().names(kind)]
+    own = [each for each in plugins[name].provides if each[0] in KINDS] if name in plugins else []
+    # A name can be both, as `stargan` is a plugin and one of its importers: settings are of a component.
+    whole = not found or (len(own) > len(found) and not settings)
+    if whole and name not in plugins:
+        known = [*plugins, *(each for kind in KINDS for each in registry().names(kind))]
         raise RecipeError(f"no component and no plugin is called {name!r}: {nearest(name, known)}")
-    if not found:
+    if whole:
         if settings:
             raise RecipeError(f"{name!r} is a plugin, and settings are of a component: name one of its")
         if plugins[name].errors:
             raise PluginError(f"{plugins[name]}: {plugins[name].errors[0]}")
-        found = [each for each in plugins[name].provides if each[0] in CHECKED]
-    for kind, component in found:
-        yield (
-            _kind(kind, component),
-            component,
-            str(registry().owner(kind, component)),
-            _given(kind, component, settings),
-        )
+        found = own
+    return ((_kind(*each), each[1], str(registry().owner(*each))) for each in found), whole
 
 
 def _kind(kind: str, name: str) -> str:
@@ -96,36 +113,34 @@ def _kind(kind: str, name: str) -> str:
     return "generator" if issubclass(registry().component(kind, name), Generator) else "discriminator"
 
 
-def _given(kind: str, name: str, settings: tuple[str, ...]) -> Any:
+def _given(kind: str, name: str, settings: tuple[str, ...]) -> Callable[..., Any]:
     """What the checks take: a function that builds the component with these settings."""
     from pydantic import TypeAdapter, ValidationError
 
     from mdtranslate.choice import Choice
     from mdtranslate.kinds import kind_class
-    from mdtranslate.recipes import parse
+    from mdtranslate.recipes import override
     from mdtranslate.registry import registry
 
-    registry().component(kind, name)
+    group = "backbone" if kind in ("generator", "discriminator") else kind
+    registry().component(group, name)
     table: dict[str, Any] = {"name": name}
-    for key, value in map(parse, settings):
-        inner = table
-        for part in key.split(".")[:-1]:
-            inner = inner.setdefault(part, {})
-        inner[key.split(".")[-1]] = value
+    override(table, settings, {})
     try:
         kept: Any = Choice
-        choice: Any = TypeAdapter(kept[kind_class(kind)]).validate_python(table)
+        choice: Any = TypeAdapter(kept[kind_class(group)]).validate_python(table)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "missing" and not settings:
-            return f"it needs settings: mdtranslate plugins check {name} {key}=..."
+        if first["type"] == "missing":
+            raise _Unbuilt(f"needs {key}: mdtranslate plugins check {name} {key}=...") from None
         raise RecipeError(f"{kind} {name!r}: {key}: {first['msg']}") from None
+    build: Callable[..., Any] = choice.build
     makers: dict[str, Callable[..., Any]] = {
-        "dataset": lambda: choice.build(),
-        "encoder": lambda attributes: choice.build(attributes=attributes),
-        "backbone": lambda encoder, size: choice.build(encoder=encoder, image_size=size),
-        "loss": lambda encoder, size: choice.build(encoder=encoder, image_size=size),
-        "metric": lambda attributes, judge: choice.build(attributes=attributes, judge=judge),
+        "encoder": lambda attributes: build(attributes=attributes),
+        "generator": lambda encoder, size: build(encoder=encoder, image_size=size),
+        "discriminator": lambda encoder, size: build(encoder=encoder, image_size=size),
+        "loss": lambda encoder, size: build(encoder=encoder, image_size=size),
+        "metric": lambda attributes, judge: build(attributes=attributes, judge=judge),
     }
-    return makers[kind]
+    return makers.get(kind, build)

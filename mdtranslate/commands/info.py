@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 from collections.abc import Mapping
 from contextlib import suppress
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,11 +17,8 @@ from mdtranslate import __version__
 from mdtranslate.commands.output import print_json
 from mdtranslate.hookspecs import API_VERSION
 
-NEEDED: Final = (
-    "torch", "torchvision", "timm", "albumentations", "pluggy", "pydantic", "numpy", "pillow", "safetensors", "click",
-    "rich", "torchmetrics",
-)  # fmt: skip
-OPTIONAL: Final = ("tensorboard", "pyarrow", "datasets", "onnx", "onnxscript", "onnxruntime", "huggingface_hub")
+TOOLS: Final = ("test", "docs")
+"""Extras of those who work on mdtranslate itself, which nothing that it does for others depends on."""
 SETTINGS: Final = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "CUDA_VISIBLE_DEVICES", "HF_HUB_OFFLINE", "NO_COLOR")
 
 
@@ -28,12 +26,13 @@ SETTINGS: Final = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "CUDA_VISIBLE_DEVICES",
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(as_json: bool) -> None:
     """Print versions, devices, the cache and plugins, for a bug report. No name of yours is in it: home is ~."""
+    needed, optional = _requirements()
     found = _short(
         {
             "mdtranslate": __version__,
             "python": platform.python_version(),
             "platform": platform.platform(),
-            "packages": {name: _version(name) for name in NEEDED + OPTIONAL},
+            "packages": {name: _version(name) for name in [*needed, *optional]},
             "settings": {name: os.environ[name] for name in SETTINGS if name in os.environ},
             "devices": _devices(),
             "cache": _cache(),
@@ -48,7 +47,7 @@ def command(as_json: bool) -> None:
     for name in ("mdtranslate", "python", "platform", "plugin_api"):
         click.echo(f"{name.replace('_', ' '):<12} {found[name]}")
     there = {name: each for name, each in found["packages"].items() if each is not None}
-    missing = [name for name in NEEDED if name not in there]
+    missing = [name for name in needed if name not in there]
     click.echo(f"{'packages':<12} {', '.join(f'{name} {each}' for name, each in there.items())}")
     if missing:
         click.secho(f"{'missing':<12} {', '.join(missing)}", fg="red")
@@ -65,6 +64,19 @@ def command(as_json: bool) -> None:
         click.echo(f"{'plugin':<12} {plugin['name']} ({plugin['distribution']}), registers {plugin['provides']}")
         for error in plugin["errors"]:
             click.secho(f"{'':<12} broken: {error}", fg="red")
+
+
+def _requirements() -> tuple[list[str], list[str]]:
+    """What it needs, and what its extras need, as its own metadata say."""
+    needed, optional = list[str](), list[str]()
+    for each in requires("mdtranslate") or ():
+        name = re.split(r"[^\w.-]", each, maxsplit=1)[0]
+        extra = re.search(r"extra == ['\"](\w+)", each)
+        if extra is None:
+            needed.append(name)
+        elif extra[1] not in TOOLS and name not in optional:
+            optional.append(name)
+    return needed, optional
 
 
 def _version(name: str) -> str | None:

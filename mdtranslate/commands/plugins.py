@@ -17,8 +17,15 @@ BOUNDS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<", "multiple_of": "multiple
 @click.argument("kind", required=False)
 @click.argument("name", required=False)
 @click.argument("settings", nargs=-1, metavar="[KEY=VALUE]...")
+@click.option(
+    "--size",
+    type=click.IntRange(8),
+    default=32,
+    show_default=True,
+    help="Pixels of the pictures that check shows networks; banks and deep networks want more, or settings.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(kind: str | None, name: str | None, settings: tuple[str, ...], as_json: bool) -> None:
+def command(kind: str | None, name: str | None, settings: tuple[str, ...], size: int, as_json: bool) -> None:
     """List plugins and their components, or print the settings of one: `mdtranslate plugins loss wgan-gp`.
 
     KIND is dataset, encoder, backbone, loss, metric, importer, features or recipe; or check:
@@ -35,7 +42,7 @@ def command(kind: str | None, name: str | None, settings: tuple[str, ...], as_js
 
         if name is None:
             raise RecipeError("plugins check: name a component or a plugin; `mdtranslate plugins` lists them")
-        check(name, settings, as_json)
+        check(name, settings, size, as_json)
         return
     if settings:
         raise RecipeError(f"{settings[0]!r} is one word too many: settings are for `mdtranslate plugins check NAME`")

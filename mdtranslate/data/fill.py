@@ -73,7 +73,7 @@ def fill(
     if workers is None:
         count = sum(len(_chunk(records, first)) for first in firsts)
         workers = available_cores() if count >= FEW else 0
-    if workers and _registered(dataset):
+    if workers and registered(dataset):
         yield from _in_workers(dataset, records, firsts, target, max(1, min(workers, len(firsts))))
         return
     for first in firsts:
@@ -140,7 +140,7 @@ def _load(dataset: Dataset, record: Record) -> NDArray[np.uint8]:
     raise DataError(f"dataset {dataset.name!r}, record {record.key!r}: load() gave {came}, not uint8 [H, W, 3]")
 
 
-def _registered(dataset: Dataset) -> bool:
+def registered(dataset: Dataset) -> bool:
     """Whether a worker process finds the dataset's class by its name."""
     try:
         plugin = registry().owner("dataset", dataset.name)

@@ -9,9 +9,10 @@ A component is checked by a test that takes `check` and calls it; each promise o
         check()
 
 What is given is the component, its class (networks, losses, encoders and metrics, with default settings), or a function
-that makes it: `dataset_checks` of no argument, `encoder_checks` of attributes, `generator_checks`,
-`discriminator_checks` and `loss_checks` of an encoder and an image size, `metric_checks` of attributes and the judge's
-features. `skip=["name_of_a_check"]` leaves some out. On the command line it is `mdtranslate plugins check NAME`.
+that makes it: of no argument for `dataset_checks`, `features_checks` and `importer_checks`, of attributes for
+`encoder_checks`, of an encoder and an image size for `generator_checks`, `discriminator_checks` and `loss_checks`, of
+attributes and the judge's features for `metric_checks`. `skip=["name_of_a_check"]` leaves some out. On the command line
+it is `mdtranslate plugins check NAME`.
 
 The fixtures `tiny_dataset`, `tiny_run`, `register` and `no_network` are there wherever mdtranslate is installed.
 """
@@ -27,7 +28,7 @@ from mdtranslate.testing.checks import BrokenContract, Result, Suite
 if TYPE_CHECKING:
     import pytest
 
-    from mdtranslate.interfaces import Dataset, Discriminator, Generator, LabelEncoder, Loss, Metric
+    from mdtranslate.interfaces import Dataset, Discriminator, Features, Generator, Importer, LabelEncoder, Loss, Metric
 
 __all__ = [
     "BrokenContract",
@@ -35,7 +36,9 @@ __all__ = [
     "dataset_checks",
     "discriminator_checks",
     "encoder_checks",
+    "features_checks",
     "generator_checks",
+    "importer_checks",
     "loss_checks",
     "metric_checks",
     "suite",
@@ -48,6 +51,8 @@ SUITES = {
     "discriminator": "networks:DISCRIMINATOR",
     "loss": "losses:LOSS",
     "metric": "metrics:METRIC",
+    "features": "features:FEATURES",
+    "importer": "importers:IMPORTER",
 }
 """Where the checks of each kind are; those of datasets need no torch."""
 
@@ -83,6 +88,16 @@ def discriminator_checks(
 ) -> pytest.MarkDecorator:
     """Cases for a discriminator of pictures of `size` pixels; make it small, for it is built some dozens of times."""
     return suite("discriminator").cases(given, skip, size=size)
+
+
+def features_checks(given: type[Features] | Callable[[], Features], skip: Collection[str] = ()) -> pytest.MarkDecorator:
+    """Cases for a feature network."""
+    return suite("features").cases(given, skip)
+
+
+def importer_checks(given: type[Importer] | Callable[[], Importer], skip: Collection[str] = ()) -> pytest.MarkDecorator:
+    """Cases for an importer of published checkpoints."""
+    return suite("importer").cases(given, skip)
 
 
 def loss_checks(given: type[Loss] | Callable[..., Loss], skip: Collection[str] = ()) -> pytest.MarkDecorator:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import sys
 import traceback
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 if TYPE_CHECKING:
@@ -60,7 +62,7 @@ class Check(Generic[S]):
         except DoesNotApply as reason:
             came, state = str(reason), "left out"
         except (Exception, SystemExit) as error:
-            came, state = said(error), "failed"
+            came, state = said(error, getattr(subject, "component", None)), "failed"
         return Result(self.name, state, self.expected, came, self.why)
 
 
@@ -117,10 +119,11 @@ class Suite(Generic[S]):
         return [each for each in self.checks.values() if each.name not in skip]
 
 
-def said(error: BaseException) -> str:
-    """An error in one line, with the place of the component's code where it was raised."""
-    frames = [
-        frame for frame in traceback.extract_tb(error.__traceback__) if "mdtranslate/testing" not in frame.filename
-    ]
+def said(error: BaseException, component: type | None) -> str:
+    """An error in one line, with the last place of the component's own code on the way to where it was raised."""
+    frames = [each for each in traceback.extract_tb(error.__traceback__) if "mdtranslate/testing" not in each.filename]
+    module = sys.modules.get(component.__module__) if component else None
+    home = Path(getattr(module, "__file__", None) or "/").parent
+    frames = [each for each in frames if Path(each.filename).is_relative_to(home)] or frames
     place = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
     return f"{type(error).__name__}: {' '.join(str(error).split())}{place}"

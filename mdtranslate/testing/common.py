@@ -116,17 +116,12 @@ def config_can_be_a_recipe(given: Given) -> str | None:
 
     A run keeps its recipe as TOML, and goes on from it.
     """
+    from mdtranslate.recipes import without_none  # It imports torch, which checks of a dataset do without.
+
     config = given.config
-    written = tomli_w.dumps(_without_none(config.model_dump(mode="json")))
+    written = tomli_w.dumps(without_none(config.model_dump(mode="json")))
     back = type(config).model_validate(tomllib.loads(written))
     return None if back == config else f"{back!r}"
-
-
-def _without_none(value: Any) -> Any:
-    """As recipes are written: TOML has no null, and what is None is left out."""
-    if isinstance(value, dict):
-        return {key: _without_none(each) for key, each in value.items() if each is not None}
-    return value
 
 
 CHECKS = (

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -57,6 +56,8 @@ def tiny_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., P
 
     def run(*overrides: str, recipe: str = "stargan") -> Path:
         nonlocal count
+        import torch
+
         from mdtranslate.parallel import joined
         from mdtranslate.recipes import resolve
         from mdtranslate.training import start
@@ -68,7 +69,7 @@ def tiny_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., P
         tiny = [each for each in TINY if each.partition(".")[0] not in replaced]
         count += 1
         folder = tmp_path / f"run-{count}"
-        with joined("cpu") as world:
+        with torch.random.fork_rng(devices=[]), joined("cpu") as world:  # A run seeds it, and later tests draw.
             start(resolve(recipe, [*tiny, *overrides]), folder, world)
         return folder
 
@@ -109,14 +110,9 @@ def register() -> Iterator[Callable[..., Any]]:
 
 
 @pytest.fixture
-def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever asks the network in this test fails, with the address that it asked for."""
+def no_network() -> Iterator[None]:
+    """Whatever asks the network in this test's process fails, with the address that it asked for."""
+    from mdtranslate.testing.watch import offline
 
-    def refused(*arguments: Any, **more: Any) -> NoReturn:
-        asked = next((each for each in arguments if isinstance(each, str | tuple)), "an address")
-        raise OSError(f"this test allows no network, and {asked!r} was asked for")
-
-    for name in ("connect", "connect_ex", "sendto"):
-        monkeypatch.setattr(socket.socket, name, refused)
-    for name in ("getaddrinfo", "gethostbyname", "create_connection"):
-        monkeypatch.setattr(socket, name, refused)
+    with offline():
+        yield

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import socket
 import sys
 import threading
 from collections.abc import Iterator
@@ -16,7 +17,22 @@ from typing import Any
 import numpy as np
 
 CHANGING = {"os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.link", "os.symlink", "os.truncate", "os.chmod"}
-NETWORK = {"socket.connect", "socket.bind", "socket.sendto", "socket.getaddrinfo", "socket.gethostbyname"}
+NETWORK = {
+    "socket.connect",
+    "socket.bind",
+    "socket.sendto",
+    "socket.sendmsg",
+    "socket.getaddrinfo",
+    "socket.gethostbyname",
+    "socket.gethostbyaddr",
+}
+PROCESS = {
+    "os.chdir": "the working directory became {}",
+    "os.putenv": "{} was set in the environment",
+    "os.unsetenv": "{} was taken out of the environment",
+}
+TELLING = 20_181_129
+"""A seed that nobody sets: what seeds a generator by the usual ones moves it."""
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 
@@ -29,18 +45,19 @@ class Seen:
     """Files and folders that were made, changed or removed; not what Python keeps of imported modules."""
     network: list[str] = field(default_factory=list)
     """Addresses that were asked for."""
+    process: list[str] = field(default_factory=list)
+    """Changes of the working directory and of the environment, in words."""
 
 
 _watching: list[Seen] = []
+_refusing: list[None] = []
 _installed = threading.Event()
 
 
 @contextmanager
 def watched() -> Iterator[Seen]:
     """Watches files and the network by Python's audit events (PEP 578). What C code does by itself is not seen."""
-    if not _installed.is_set():
-        sys.addaudithook(_audit)  # For ever: there is no way to take one away.
-        _installed.set()
+    _install()
     seen = Seen()
     _watching.append(seen)
     try:
@@ -49,8 +66,25 @@ def watched() -> Iterator[Seen]:
         _watching.remove(seen)
 
 
+@contextmanager
+def offline() -> Iterator[None]:
+    """Whatever asks the network in this process fails, with the address that it asked for."""
+    _install()
+    _refusing.append(None)
+    try:
+        yield
+    finally:
+        _refusing.pop()
+
+
+def _install() -> None:
+    if not _installed.is_set():
+        sys.addaudithook(_audit)  # For ever: there is no way to take one away.
+        _installed.set()
+
+
 def _audit(event: str, arguments: tuple[Any, ...]) -> None:
-    if not _watching:
+    if not _watching and not _refusing:
         return
     if event == "open" and isinstance(arguments[0], str | bytes):
         path = Path(os.path.abspath(os.fsdecode(arguments[0])))  # noqa: PTH100  Links are not to be followed.
@@ -64,9 +98,20 @@ def _audit(event: str, arguments: tuple[Any, ...]) -> None:
         paths = [Path(os.fsdecode(each)).absolute() for each in arguments[:2] if isinstance(each, str | bytes)]
         for seen in _watching:
             seen.written += [each for each in paths if "__pycache__" not in each.parts]
-    elif event in NETWORK:
+    elif event in PROCESS:
         for seen in _watching:
-            seen.network.append(" ".join(str(each) for each in arguments[-2:]))
+            seen.process.append(PROCESS[event].format(os.fsdecode(arguments[0])))
+    elif event in NETWORK and not _on_this_machine(arguments[0]):
+        asked = next((each for each in reversed(arguments) if isinstance(each, tuple)), arguments[0])
+        for seen in _watching:
+            seen.network.append(str(asked))
+        if _refusing:
+            raise OSError(f"this test allows no network, and {asked!r} was asked for")
+
+
+def _on_this_machine(one: Any) -> bool:
+    """Whether it is a socket that is a file, by which processes of one machine speak."""
+    return isinstance(one, socket.socket) and one.family == getattr(socket, "AF_UNIX", None)
 
 
 @contextmanager

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 import subprocess
 import tomllib
-from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +20,30 @@ from layouts import write_celeba, write_rafd
 from PIL import Image
 from typing_in import small, typed
 
-from mdtranslate import Settings
 from mdtranslate.cli import cli
 from mdtranslate.config import Recipe
+from mdtranslate.errors import RecipeError
+from mdtranslate.recipes import resolve, toml_value
 from mdtranslate.registry import registry
 
 ALL = [each for page in PAGES if page.name != "plugins.md" for each in blocks(page)]
 """All but the walk of plugins.md, which `test_walk.py` goes, step after step."""
 TYPED = list({tuple(words): each for each in ALL if each.kind == "commands" for words in commands(each.text)}.items())
 """Each command once, wherever it stands."""
-SETUP = {"python3", "pip", "pytest", ".venv/bin/pip", ".venv/bin/pytest", ".venv/bin/ruff", ".venv/bin/mypy", "cd"}
+SETUP = {
+    "python3",
+    "pip",
+    "pytest",
+    ".venv/bin/pip",
+    ".venv/bin/pytest",
+    ".venv/bin/ruff",
+    ".venv/bin/mypy",
+    "cd",
+    ".venv/bin/python",
+}
 """What an installation takes: `.ci/run` does it, from nothing."""
 MEANT = {
+    "docs/images/portrait.png": "picture.png",
     "PICTURE.png": "picture.png",
     "PHOTO": "picture.png",
     "PATH": "pets",
@@ -118,11 +131,16 @@ def test_scripts_are_bash_and_their_commands_there(block: Block) -> None:
 
 
 @pytest.mark.parametrize("block", [each for each in ALL if each.kind == "toml"], ids=str)
-def test_toml_can_be_read(block: Block) -> None:
+def test_toml_is_a_suite_or_part_of_a_recipe(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tree = tomllib.loads(block.text)
-    known = {*registry().names("backbone"), *registry().names("loss"), *registry().names("encoder"), None}
-    for table in (each for each in tree.values() if isinstance(each, dict)):
-        assert table.get("name") in known
+    if "methods" not in tree:
+        resolve("stargan", [f"{key}={toml_value(value)}" for key, value in tree.items()])
+        return
+    monkeypatch.chdir(tmp_path)
+    Path("our-recipe.toml").write_text(registry().recipe("stargan").read_text("utf-8"), "utf-8")
+    Path("suite.toml").write_text(block.text, "utf-8")
+    done = typed("bench", "suite.toml", "--dry-run")
+    assert done.exit_code == 0, f"{done.exception!r}\n{done.output}"
 
 
 @pytest.mark.parametrize("block", [each for each in ALL if each.kind == "python"], ids=str)
@@ -133,6 +151,26 @@ def test_python_runs(block: Block, place: Path, monkeypatch: pytest.MonkeyPatch)
         return
     torch.manual_seed(0)
     exec(compile(block.text, str(block), "exec"), {"__name__": "block"})
+
+
+RECIPES = ("stargan", "stargan-avatars-joint", "stargan-celeba", "cyclegan", "pix2pix", "diat")
+OF_A_RECIPE = re.compile(rf"({'|'.join(Recipe.model_fields)})\.")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_settings_in_the_text_are_those_that_there_are(page: Path) -> None:
+    for text in re.findall(r"`([^`\n]+=[^`\n]+)`", page.read_text("utf-8")):
+        words = shlex.split(text)
+        if all(OF_A_RECIPE.match(word) and "=" in word for word in words):
+            assert any(map(partial(_means_something, words), RECIPES)), f"no recipe takes {text}"
+
+
+def _means_something(words: list[str], recipe: str) -> bool:
+    try:
+        resolve(recipe, words)
+    except RecipeError:
+        return False
+    return True
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -163,16 +201,6 @@ def known_options(words: list[str]) -> None:
     for word in words:
         if word.startswith("--"):
             assert word.partition("=")[0] in options, f"{words[0]} has no {word}"
-        elif re.fullmatch(r"(train|data|optimizers|evaluation)\.[\w.-]+=.*", word):
-            assert word.partition("=")[0] in SETTINGS, f"no recipe has a setting {word}"
-
-
-def every_setting(model: Any, prefix: str = "") -> Iterator[str]:
-    """The dotted keys of a model of settings, and of those that it holds."""
-    for key, field in model.model_fields.items():
-        yield f"{prefix}{key}"
-        if isinstance(field.annotation, type) and issubclass(field.annotation, Settings):
-            yield from every_setting(field.annotation, f"{prefix}{key}.")
-
-
-SETTINGS = {*every_setting(Recipe)}
+    given = [word for word in words if OF_A_RECIPE.match(word) and "=" in word]
+    if words[0] in ("run", "doctor") and words[1:] and words[1] in registry().names("recipe"):
+        resolve(words[1], given)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import random
 from collections.abc import Iterable
 from pathlib import Path
 
-from pydantic import ConfigDict, Field, field_serializer
+from pydantic import ConfigDict, DirectoryPath, Field, field_serializer
 
 from mdtranslate import Attribute, Crop, Dataset, Record, Settings, Split
 from mdtranslate.data.images import decode
@@ -101,6 +102,49 @@ class HashOrder(Good):
 
     def records(self, split):
         return sorted(super().records(split), key=lambda record: hash(record.key))
+
+
+class Seeding(Good):
+    """Seeds what others draw from, always alike."""
+
+    def records(self, split):
+        random.seed(0)
+        return list(super().records(split))
+
+
+class ReadsWhenMade(Good):
+    """Everything is done, and kept, when it is made."""
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.kept = [bytearray(100 + len("")) for _ in range(20_000)]
+
+
+@functools.cache
+def _of_this_process(root):
+    return [decode(file) for file in sorted(root.rglob("*.png"))]
+
+
+class ReadsOnce(Good):
+    """Opens every picture, the first time that it is listed in a process."""
+
+    def records(self, split):
+        _of_this_process(self.config.root)
+        return super().records(split)
+
+
+class Particular(Good):
+    """Its settings themselves refuse a folder that is not there."""
+
+    class Config(Dataset.Config):
+        root: DirectoryPath = Field(description="the folder")
+
+
+class Named(Good):
+    """Keys begin with a word that a folder may be called by, too."""
+
+    def records(self, split):
+        return [changed(each, key=f"pets/{each.key}") for each in super().records(split)]
 
 
 def _burn(records):

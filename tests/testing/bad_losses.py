@@ -82,6 +82,33 @@ def _changed(self, t, term):
     return term
 
 
+class RoughAtZero(Good):
+    """Total variation, whose root has no slope at 0."""
+
+    def generator(self, t):
+        across, down = t.fake.diff(dim=3)[:, :, :-1], t.fake.diff(dim=2)[:, :, :, :-1]
+        return (across.square() + down.square()).sqrt().mean((1, 2, 3))
+
+
+class ConstantBuffer(Good):
+    """Mixes pictures, and has a buffer that never changes."""
+
+    def __init__(self, *given, **more):
+        super().__init__(*given, **more)
+        self.register_buffer("kernel", torch.ones(3))
+
+    def generator(self, t):
+        term = super().generator(t)
+        return term - term.mean()
+
+
+class WrongCall(Good):
+    """Compares scores with nothing that they could be compared with."""
+
+    def generator(self, t):
+        return torch.nn.functional.cross_entropy(t.verdict_on_fake.score, t.target)
+
+
 BAD = {
     **{name: SimpleNamespace(cls=cls, config=config) for name, (cls, config) in COMMON(Good, variant).items()},
     "config_extends_that_of_losses": SimpleNamespace(cls=variant(Config=WeightOfItsOwn), config=WeightOfItsOwn()),

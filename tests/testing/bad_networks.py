@@ -187,6 +187,48 @@ def shared(good, make, change):
     }
 
 
+class BeginsAtNothing(GoodPainter):
+    """Statistics of the batch, behind a last layer that is 0 at first."""
+
+    def __init__(self, *given, **more):
+        super().__init__(*given, **more)
+        self.norm = nn.BatchNorm2d(3)
+        nn.init.zeros_(self.norm.weight)
+
+    def forward(self, image, source, target, code=None):
+        painted = super().forward(image, source, target, code)
+        mixed = self.norm(painted) + self.norm.weight[:, None, None] * painted.mean(0)
+        return (image + mixed).clamp(-1, 1)
+
+
+class FailsAtWork(GoodPainter):
+    """It is built for any size, and works at some."""
+
+    def forward(self, image, source, target, code=None):
+        halved = F.avg_pool2d(image, 8)
+        return super().forward(image, source, target) * 0.9 + 0.1 * F.interpolate(halved, scale_factor=8)
+
+
+class TakesNoCode(GoodPainter):
+    """It has codes, and cannot be given one."""
+
+    def code(self, target, noise):
+        return noise[:, :2]
+
+    def forward(self, image, source, target, code=None):
+        assert code is None, "what is that?"
+        return super().forward(image, source, target)
+
+
+class Dropping(GoodCritic):
+    """It leaves some of what it sees out while it trains, and judges each picture alone."""
+
+    stochastic = True
+
+    def forward(self, image, label, made_from=None):
+        return super().forward(F.dropout2d(image, 0.5, self.training), label)
+
+
 def _unused(self):
     self.spare = nn.Linear(2, 2)
 
@@ -198,7 +240,12 @@ GENERATORS = {
     "takes_other_sizes": painting(lambda self, image, target, made: made[..., :32, :32]),
     "multiple_is_a_count": painter(multiple=0),
     "says_what_it_reads": painter(reads="some"),
-    "heeds_the_target": painting(lambda self, image, target, made: self.last(self.first(image)).tanh()),
+    "heeds_the_target": painting(
+        # What is the same everywhere in a channel, normalisation takes away: but for rounding, nothing is heard of it.
+        lambda self, image, target, made: self.last(
+            F.instance_norm(self.first(image) + self.shift(self.encoder.condition(target))[:, :, None, None])
+        ).tanh()
+    ),
     "heeds_no_target_where_it_says_so": painter(conditional=False),
     "heeds_the_picture": painting(lambda self, image, target, made: made[:1].expand_as(made)),
     "gradients_reach_each_parameter": built(painter, GoodPainter, _unused),

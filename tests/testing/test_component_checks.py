@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import bad_encoders
+import bad_features
 import bad_losses
 import bad_metrics
 import bad_networks
@@ -19,6 +20,8 @@ KINDS = {
     "discriminator": (bad_networks.GoodCritic, bad_networks.DISCRIMINATORS),
     "loss": (bad_losses.Good, bad_losses.BAD),
     "metric": (bad_metrics.Good, bad_metrics.BAD),
+    "features": (bad_features.GoodFeatures, bad_features.FEATURES),
+    "importer": (bad_features.GoodImporter, bad_features.IMPORTERS),
 }
 
 
@@ -30,6 +33,8 @@ def maker(kind: str, given: Any) -> Any:
         return lambda attributes: given.cls(given.config, attributes=attributes)
     if kind == "metric":
         return lambda attributes, judge: given.cls(given.config, attributes=attributes, judge=judge)
+    if kind in ("features", "importer"):
+        return lambda: given.cls(given.config)
     return lambda encoder, size: given.cls(given.config, encoder=encoder, image_size=size)
 
 
@@ -43,6 +48,32 @@ def test_what_keeps_the_contract_passes(kind: str) -> None:
     found = list(suite(kind).results(KINDS[kind][0]))
     assert [each.text() for each in found if each.state == "failed"] == []
     assert sum(each.state == "left out" for each in found) <= 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "check", "broken"),
+    [
+        ("loss", "terms_are_finite", bad_losses.RoughAtZero),
+        ("loss", "terms_do_not_mix_pictures", bad_losses.ConstantBuffer),
+        ("generator", "trains_as_it_works", bad_networks.BeginsAtNothing),
+        ("generator", "pictures_do_not_mix", bad_networks.BeginsAtNothing),
+        ("generator", "other_sizes_are_refused_in_words", bad_networks.FailsAtWork),
+        ("generator", "codes_are_of_the_target_and_the_noise", bad_networks.TakesNoCode),
+    ],
+)
+def test_what_hides_it_is_found_too(kind: str, check: str, broken: Any) -> None:
+    result = suite(kind).checks[check].on(suite(kind).prepare(broken))
+    assert result.state == "failed", result.text()
+
+
+def test_a_discriminator_may_draw_while_it_trains() -> None:
+    prepared = suite("discriminator").prepare(bad_networks.Dropping)
+    assert suite("discriminator").checks["alone_means_alone"].on(prepared).state == "passed"
+
+
+def test_the_place_is_that_of_the_components_own_code() -> None:
+    result = suite("loss").checks["terms_are_one_a_picture"].on(suite("loss").prepare(bad_losses.WrongCall))
+    assert "bad_losses.py:" in result.came and "functional.py" not in result.came
 
 
 @pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, (_, bad) in KINDS.items() for name in bad])

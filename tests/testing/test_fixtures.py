@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from mdtranslate import Attribute, Dataset, Loss, Record, Split
@@ -93,10 +94,15 @@ def test_what_cannot_be_registered_fails_in_the_registrys_words(register) -> Non
 
 @pytest.mark.usefixtures("no_network")
 def test_without_network_whoever_asks_fails() -> None:
-    with pytest.raises(OSError, match=r"allows no network, and \('127.0.0.1', 9\) was asked for"):
+    with pytest.raises(OSError, match=r"allows no network, and '127.0.0.1' was asked for"):
         socket.create_connection(("127.0.0.1", 9))
-    with pytest.raises(OSError, match="allows no network"), socket.socket() as one:
+    with pytest.raises(OSError, match=r"allows no network, and \('127.0.0.1', 9\) was"), socket.socket() as one:
         one.connect(("127.0.0.1", 9))
+    with pytest.raises(OSError, match="allows no network"):
+        socket.gethostbyname_ex("127.0.0.1")
+    one, other = socket.socketpair()  # Files of this machine, by which processes speak.
+    one.close()
+    other.close()
 
 
 def test_pytest_finds_the_fixtures_without_torch(pytester: pytest.Pytester) -> None:
@@ -175,16 +181,55 @@ def test_mistakes_of_the_command(command) -> None:
         (("check",), 2, "plugins check: name a component or a plugin"),
         (("check", "avatras"), 2, "no component and no plugin is called 'avatras': did you mean 'avatars'?"),
         (("check", "wgan-gp", "gradient_penalt=1"), 2, "loss 'wgan-gp': gradient_penalt: no such key"),
-        (("check", "stargan", "a=1"), 2, "'stargan' is a plugin, and settings are of a component"),
+        (("check", "basics", "a=1"), 2, "'basics' is a plugin, and settings are of a component"),
+        (("check", "stargan", "a=1"), 2, "importer 'stargan': a: no such key"),
+        (("check", "folder"), 2, "dataset 'folder' needs root: mdtranslate plugins check folder root=..."),
+        (("check", "per-pair", "of=resnet-generator", "of.blocks=-1"), 2, "generator 'per-pair': of.blocks: "),
         (("loss", "wgan-gp", "a=1"), 2, "'a=1' is one word too many"),
     ):
         done = command("plugins", *words)
         assert done.returncode == code and done.stderr.startswith(f"error: {said}"), done.stderr
-    done = command("plugins", "check", "folder")
-    assert (
-        done.returncode == 0
-        and "not checked: it needs settings: mdtranslate plugins check folder root=..." in done.stdout
-    )
+
+
+NOISY = """
+from mdtranslate import Loss, hookimpl
+
+class Noisy(Loss):
+    "It prints what it does, and cannot be made for small pictures."
+    name = "noisy"
+
+    def __init__(self, config, *, encoder, image_size):
+        print("made")
+        if image_size < 32:
+            raise ValueError("image_size is too small")
+        super().__init__(config, encoder=encoder, image_size=image_size)
+
+class Quiet(Loss):
+    "Like the picture."
+    name = "quiet"
+
+    def generator(self, t):
+        return (t.fake - t.real).abs().mean((1, 2, 3))
+
+@hookimpl
+def register_losses():
+    return [Noisy, Quiet]
+"""
+
+
+def test_one_that_cannot_be_made_ends_no_report_and_prints_into_none(command, tmp_path: Path) -> None:
+    (tmp_path / "cwd" / "noisy_plugin.py").write_text(NOISY)
+    done = command("--plugin", "noisy_plugin.py", "plugins", "check", "noisy_plugin", "--json")
+    noisy, quiet = json.loads(done.stdout)
+    assert noisy["cannot be made"].endswith("refuses its settings: image_size is too small")
+    assert {each["state"] for each in quiet["checks"]} == {"passed", "left out"}
+    assert done.returncode == 1 and done.stderr.endswith("error: 1 check failed\n")
+
+
+def test_a_run_of_a_test_leaves_torchs_generator(tiny_run) -> None:
+    before = torch.random.get_rng_state()
+    tiny_run()
+    assert torch.equal(before, torch.random.get_rng_state())
 
 
 def test_records_are_of_their_own() -> None:

@@ -12,7 +12,7 @@ from layouts import write_celeba, write_rafd
 from PIL import Image
 from pydantic import TypeAdapter
 
-from mdtranslate import Choice, Dataset, Discriminator, Generator, LabelEncoder, Loss, Metric
+from mdtranslate import Choice, Dataset, Discriminator, Features, Generator, Importer, LabelEncoder, Loss, Metric
 from mdtranslate.registry import registry
 from mdtranslate.testing import suite
 
@@ -160,15 +160,28 @@ def test_metrics(name: str) -> None:
     assert failures("metric", lambda attributes, judge: made.build(attributes=attributes, judge=judge)) == []
 
 
+FEATURES = [{"name": "timm", "model": "resnet10t"}, {"name": "timm", "model": "vit_tiny_patch16_224"}]
+
+
+@pytest.mark.parametrize("table", FEATURES, ids=names)
+def test_features(table: dict[str, Any]) -> None:
+    assert failures("features", choice(Features, table).build) == []
+
+
+@pytest.mark.parametrize("name", ["stargan", "cyclegan", "pix2pix"])
+def test_importers(name: str) -> None:
+    assert failures("importer", choice(Importer, name).build) == []
+
+
 def test_nothing_that_ships_is_left_out() -> None:
     """Named here or, where it wants weights or pairs of pictures, in its own tests."""
     checked = {names(each).split()[0] for each in (*GENERATORS, *DISCRIMINATORS, *LOSSES, *METRICS)}
-    checked |= {table["name"] for _, table in DATASETS}
+    checked |= {table["name"] for _, table in DATASETS} | {"timm", "stargan", "cyclegan", "pix2pix"}
     shipped = {
         name
         for plugin in registry().plugins
         if plugin.distribution.startswith("mdtranslate ")
         for kind, name in plugin.provides
-        if kind in ("dataset", "backbone", "loss", "metric")
+        if kind in ("dataset", "backbone", "loss", "metric", "features", "importer")
     }
-    assert shipped - checked <= {"face-identity"}
+    assert shipped - checked <= {"face-identity", "inception"}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import multiprocessing
-import os
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -15,15 +14,13 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+from mdtranslate.data.fill import CHUNK, registered
 from mdtranslate.data.pack import pack
 from mdtranslate.errors import DataError
 from mdtranslate.interfaces import Record, Split
 from mdtranslate.testing.checks import DoesNotApply
-from mdtranslate.testing.datasets.subject import DATASET, Address, Given, made, own_cache
-from mdtranslate.testing.watch import random_state, watched
-
-SECONDS = 300
-"""That a worker process may take."""
+from mdtranslate.testing.datasets.subject import DATASET, SECONDS, Address, Given, made, own_cache
+from mdtranslate.testing.watch import TELLING, random_state, seeded, watched
 
 
 @DATASET.check
@@ -32,12 +29,13 @@ def packs_the_same_with_any_workers(given: Given) -> str | None:
 
     `data.workers` is a matter of speed.
     """
+    if not registered(given.dataset):
+        raise DoesNotApply("no plugin registers it, so that workers do not find it")
+    records = [*given.some] * (2 * CHUNK // len(given.some) + 1)  # More than one worker is given at a time.
     digests = {}
     for workers in (0, 1, 2):
         with own_cache():
-            digests[workers] = pack(
-                given.again(), given.some, 16, instance="check", what="check", workers=workers
-            ).digest
+            digests[workers] = pack(given.again(), records, 16, instance="check", what="check", workers=workers).digest
     different = [workers for workers in digests if digests[workers] != digests[0]]
     return f"with {different[0]} it holds other pictures than with none" if different else None
 
@@ -156,11 +154,13 @@ def loading_touches_no_random_state(given: Given) -> str | None:
 
     Whoever trains seeds them; a dataset that seeds or draws from them changes what comes after.
     """
-    dataset = given.again()
-    before = random_state()
-    for record in given.some:
-        dataset.load(record)
-    return None if random_state() == before else "random, numpy.random or torch's generator moved"
+    some = given.some
+    with seeded(TELLING):
+        before = random_state()
+        dataset = given.again()
+        for record in some:
+            dataset.load(record)
+        return None if random_state() == before else "random, numpy.random or torch's generator moved"
 
 
 @DATASET.check
@@ -221,17 +221,15 @@ def prints_nothing(given: Given) -> str | None:
 
 @DATASET.check
 def leaves_the_process_as_it_is(given: Given) -> str | None:
-    """The working directory and the environment are the same after listing and loading.
+    """Neither listing nor loading changes the working directory or the environment.
 
     Paths of others are relative to the one, and settings of others are in the other.
     """
-    before = Path.cwd(), dict(os.environ)
-    _everything(given.again(), given.some)
-    now = Path.cwd(), dict(os.environ)
-    if before[0] != now[0]:
-        return f"the working directory is {now[0]}"
-    changed = [name for name in before[1].keys() | now[1].keys() if before[1].get(name) != now[1].get(name)]
-    return f"{changed[0]} in the environment" if changed else None
+    some = given.some
+    _everything(given.again(), some)  # What is imported on the way may.
+    with watched() as seen:
+        _everything(given.again(), some)
+    return seen.process[0] if seen.process else None
 
 
 def _everything(dataset: Any, some: Sequence[Record]) -> None:
@@ -267,9 +265,16 @@ def _in_processes(given: Given, method: str, count: int) -> str | None:
     address = given.address
     records = [replace(record, attributes=dict(record.attributes)) for record in given.some]
     expected = [_digest(given.dataset, record) for record in records]
+    others = {*multiprocessing.active_children()}
     with ProcessPoolExecutor(count, multiprocessing.get_context(method)) as pool:
         for future in [pool.submit(_digests, address, records) for _ in range(count)]:
-            for record, own, theirs in zip(records, expected, future.result(SECONDS), strict=True):
+            try:
+                found = future.result(SECONDS)
+            except TimeoutError:
+                for each in {*multiprocessing.active_children()} - others:
+                    each.kill()  # Else the pool waits for it, too.
+                return f"a process had not loaded {len(records)} pictures after {SECONDS} seconds"
+            for record, own, theirs in zip(records, expected, found, strict=True):
                 if own != theirs:
                     return f"{record.key!r} is another picture"
     return None

@@ -24,7 +24,7 @@ def answers_for_every_split(given: Given) -> str | None:
     Training looks at val, evaluation at test, and each asks whether there is any.
     """
     for split in Split:
-        iter(given.again().records(split))
+        next(iter(given.again().records(split)), None)  # A generator function runs nothing before.
     return None
 
 
@@ -91,10 +91,14 @@ def keys_name_no_place(given: Given) -> str | None:
 
     On another machine, or moved, it is the same dataset, and keys must be the same.
     """
-    roots = [str(getattr(given.dataset.config, name)) for name in given.folders]
-    roots += [str(Path(root).resolve()) for root in roots]
+    roots = {str(path) for name in given.folders for path in _absolute(getattr(given.dataset.config, name))}
     found = [record.key for record in given.records for root in roots if len(root) > 1 and root in record.key]
     return f"{found[0]!r}" if found else None
+
+
+def _absolute(path: Path) -> tuple[Path, Path]:
+    """With links as they are, and followed. A relative one may be any word of a key."""
+    return path.absolute(), path.resolve()
 
 
 @DATASET.check

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import asdict, dataclass
 from functools import cached_property, reduce
 from importlib import import_module
 from pathlib import Path
@@ -15,12 +20,15 @@ from typing import Any
 from mdtranslate.interfaces import Attribute, Dataset, Record, Split
 from mdtranslate.registry import registry, use_files
 from mdtranslate.testing.checks import DoesNotApply, Suite
+from mdtranslate.testing.watch import watched
 
 Address = tuple[list[str], str, str, str]
 """Files that are plugins, a module, a class there, and settings as JSON."""
 
 SOME = 4
 """Pictures that are loaded, of all that there are."""
+SECONDS = 300
+"""That a process of its own may take."""
 
 
 class Given:
@@ -55,15 +63,15 @@ class Given:
     def attributes(self) -> Mapping[str, Attribute]:
         return {each.name: each for each in self.dataset.attributes}
 
-    @cached_property
+    @property
     def some(self) -> Sequence[Record]:
-        """Some records from all over."""
+        """Some records from all over, as they were listed: what is done to them stays with whoever asked."""
         if not self.records:
             raise DoesNotApply("there are no records")
         count = min(SOME, len(self.records))
-        return [self.records[place * len(self.records) // count] for place in range(count)]
+        return deepcopy([self.records[place * len(self.records) // count] for place in range(count)])
 
-    @cached_property
+    @property
     def files(self) -> Sequence[Path]:
         """The files of those."""
         found = [record.image for record in self.some if record.image is not None]
@@ -90,9 +98,32 @@ class Given:
         return files, cls.__module__, cls.__qualname__, self.config.model_dump_json()
 
     def elsewhere(self, path: Path) -> Dataset:
-        """The same with every path of its settings replaced."""
+        """The same with every path of its settings replaced. Raises `ValidationError` where they refuse that."""
         config = self.dataset.config
-        return type(self.dataset)(config.model_copy(update=dict.fromkeys(self.folders, path)))
+        replaced = {**config.model_dump(), **dict.fromkeys(self.folders, path)}
+        return type(self.dataset)(type(config).model_validate(replaced))
+
+    @cached_property
+    def listed_anew(self) -> Sequence[Listed]:
+        """What two new Python processes list, which order sets in two ways."""
+        code = (
+            "import json, sys; asked = json.loads(sys.stdin.read()); sys.path[:] = asked['path']; "
+            "from mdtranslate.testing.datasets.subject import listed; print(json.dumps(listed(asked['address'])))"
+        )
+        asked, found = json.dumps({"address": self.address, "path": sys.path}), []
+        for seed in ("1", "2"):
+            done = subprocess.run(
+                [sys.executable, "-c", code],
+                input=asked,
+                env={**os.environ, "PYTHONHASHSEED": seed},
+                capture_output=True,
+                text=True,
+                timeout=SECONDS,
+            )
+            if done.returncode:
+                raise RuntimeError(f"a new process: {done.stderr.strip().splitlines()[-1]}")
+            found.append(Listed(**json.loads(done.stdout.splitlines()[-1])))
+        return found
 
 
 def made(address: Address) -> Dataset:
@@ -106,10 +137,21 @@ def made(address: Address) -> Dataset:
     return dataset
 
 
-def keys(address: Address) -> list[list[str]]:
-    """The keys of each split."""
-    dataset = made(address)
-    return [[record.key for record in dataset.records(split)] for split in Split]
+@dataclass
+class Listed:
+    """What a process of its own listed: the keys of each split, and the files that were opened for it."""
+
+    keys: list[list[str]]
+    read: list[str]
+
+
+def listed(address: Address) -> dict[str, Any]:
+    """In a process of its own."""
+    with watched() as seen:
+        dataset = made(address)
+        _ = dataset.attributes
+        keys = [[record.key for record in dataset.records(split)] for split in Split]
+    return asdict(Listed(keys, [str(path) for path in seen.read]))
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mdtranslate.interfaces import Loss
 from mdtranslate.testing import sample
@@ -47,7 +47,7 @@ def terms_are_one_a_picture(given: Given) -> str | None:
 
 @LOSS.check
 def terms_are_finite(given: Given) -> str | None:
-    """Each term is finite, on usual pictures and on ones that are all alike.
+    """Each term and its gradients are finite, on usual pictures and on ones that are all alike.
 
     One value that is not stops the run. A norm's gradient at 0, or a logarithm of 0, is found here.
     """
@@ -57,15 +57,19 @@ def terms_are_finite(given: Given) -> str | None:
     )
     for batch in (usual, flat):
         for role in ROLES:
-            for name, term in given.terms(given.new(), role, batch).items():
+            stage = sample.Stage(given.encoder, SIZE)
+            network = stage.discriminator if role == "discriminator" else stage.generator
+            for name, term in terms(given.new(), role, stage, batch).items():
                 if not term.isfinite().all():
                     return f"{term.tolist()} ({called(role, name)})"
+                if term.requires_grad and not all(each.isfinite().all() for each in _slopes(term, network)):
+                    return f"gradients that are not ({called(role, name)})"
     return None
 
 
 @LOSS.check
 def terms_teach(given: Given) -> str | None:
-    """Each network's terms together have gradients by its weights, finite and not all 0.
+    """Each network's terms together have gradients by its weights that are not all 0.
 
     A term of what has no graph changes nothing, and nobody says so.
     """
@@ -78,9 +82,7 @@ def terms_teach(given: Given) -> str | None:
         total = torch.stack([term.mean() for term in found.values()]).sum()
         if not total.requires_grad:
             return f"no gradient ({role})"
-        slopes = torch.autograd.grad(total, list(network.parameters()), allow_unused=True, materialize_grads=True)
-        if not all(each.isfinite().all() for each in slopes):
-            return f"gradients that are not finite ({role})"
+        slopes = _slopes(total, network)
         if not any(each.any() for each in slopes):
             return f"all gradients are 0 ({role})"
     return None
@@ -132,3 +134,9 @@ def terms_are_always_the_same_ones(given: Given) -> str | None:
         if any(each != names[0] for each in names):
             return f"{names} ({role})"
     return None
+
+
+def _slopes(term: Tensor, network: nn.Module) -> tuple[Tensor, ...]:
+    """The gradients of a term's sum by the weights of a network; 0 where it does not depend on them."""
+    own = list(network.parameters())
+    return torch.autograd.grad(term.sum(), own, allow_unused=True, materialize_grads=True, retain_graph=True)

@@ -15,7 +15,7 @@ from mdtranslate.interfaces import Discriminator
 from mdtranslate.testing import sample
 from mdtranslate.testing.checks import DoesNotApply
 from mdtranslate.testing.common import common
-from mdtranslate.testing.networks.subject import DISCRIMINATOR, GENERATOR, Given, apart, drawn_alike
+from mdtranslate.testing.networks.subject import DISCRIMINATOR, GENERATOR, Given, apart, drawn_alike, stirred
 from mdtranslate.testing.watch import random_state
 
 SAME = 1e-4
@@ -59,7 +59,7 @@ def weights_can_be_saved(given: Given[Any]) -> str | None:
 
     Checkpoints and translators hold nothing else of a network.
     """
-    network, other = given.new(0).eval(), given.new(1).eval()
+    network, other = stirred(given.new(0).eval()), given.new(1).eval()
     state = {name: each.clone().contiguous() for name, each in network.state_dict().items()}
     if not state:
         raise DoesNotApply("it has no weights")
@@ -88,7 +88,7 @@ def pictures_do_not_mix(given: Given[Any]) -> str | None:
 
     A picture's translation must not depend on which others it is translated with.
     """
-    network = given.new().eval()
+    network = stirred(given.new().eval())
     with torch.no_grad():
         together = run(network, given)
         alone = torch.cat([run(network, given, slice(n, n + 1)) for n in range(len(given.real))])
@@ -101,7 +101,7 @@ def is_the_same_twice(given: Given[Any]) -> str | None:
 
     A translator is asked many times, and what is measured is what is shipped.
     """
-    network = given.new().eval()
+    network = stirred(given.new().eval())
     before = {name: each.clone() for name, each in network.state_dict().items()}
     with torch.no_grad():
         difference = apart(run(network, given), run(network, given))
@@ -140,7 +140,7 @@ def runs_in_bf16(given: Given[Any]) -> str | None:
 
     `train.precision=bf16` runs it so.
     """
-    network = given.new()
+    network = stirred(given.new())
     with drawn_alike():
         exact = run(network, given)
     with drawn_alike(), torch.autocast("cpu", torch.bfloat16):
@@ -161,7 +161,7 @@ def takes_channels_last(given: Given[Any]) -> str | None:
 
     That is how they lie on GPUs.
     """
-    network = given.new().eval()
+    network = stirred(given.new().eval())
     with torch.no_grad():
         usual, last = run(network, given), run(network, given, image=given.real.to(memory_format=torch.channels_last))
     return f"{apart(usual, last):.3g} apart" if apart(usual, last) > SAME else None
@@ -173,7 +173,7 @@ def can_be_one_graph(given: Given[Any]) -> str | None:
     `train.compile` and `translate --compile` run eagerly otherwise.
     """
     given.one_graph()
-    network = given.new().eval()
+    network = stirred(given.new().eval())
     with torch.no_grad():
         expected = run(network, given)
         graph = torch.compile(lambda: run(network, given), fullgraph=True, backend="eager")
@@ -184,16 +184,19 @@ def can_be_one_graph(given: Given[Any]) -> str | None:
 
 
 def other_sizes_are_refused_in_words(given: Given[Any]) -> str | None:
-    """For pictures of 8, 64 or 100 pixels it is built, or raises `ValueError` that says why not.
+    """For pictures of 8, 64 or 100 pixels it is built and works, or raises `ValueError` that says why it cannot.
 
     `data.image_size` is a setting of every recipe.
     """
     for size in (8, 64, 100):
         try:
-            given.make(given.encoder, size)
+            network = given.make(given.encoder, size)
         except (ValueError, RecipeError) as error:  # `Choice.build` makes the one of the other.
             if not str(error).strip():
                 return f"a ValueError without words at {size} pixels"
+            continue
+        with torch.no_grad(), drawn_alike():
+            run(network, given, image=sample.pictures(len(given.real), size))
     return None
 
 

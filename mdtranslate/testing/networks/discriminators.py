@@ -49,9 +49,11 @@ def alone_means_alone(given: Subject) -> str | None:
 
     Real and made pictures are judged in one pass then; statistics of the batch would mix them.
     """
-    network = given.new()
+    network = stirred(given.new())
     if not network.alone:
         raise DoesNotApply("it does not say so")
+    if network.stochastic:
+        network.eval()  # What it draws while it trains is another thing each time.
     made_from = given.real if network.needs_truth else None
     with torch.no_grad():
         together = flat(network(given.real, given.target, made_from))
