@@ -117,7 +117,7 @@ class ReadsWhenMade(Good):
 
     def __init__(self, config):
         super().__init__(config)
-        self.kept = [bytearray(100 + len("")) for _ in range(20_000)]
+        self.kept = [bytearray(100 + len("")) for _ in range(40_000)]
 
 
 @functools.cache
@@ -149,7 +149,7 @@ class Named(Good):
 
 def _burn(records):
     for record in records:
-        for _ in range(20_000):
+        for _ in range(40_000):
             len(record.key)
         yield record
 

@@ -18,8 +18,8 @@ from mdtranslate.testing.watch import TELLING, counted, random_state, seeded, wa
 
 CALLS = 300
 """Calls of functions for each record that are still cheap: 100,000 records take some seconds then."""
-FIXED = 5_000
-"""Calls that a listing may take whatever its length: reading a header, say."""
+FIXED = 25_000
+"""Calls that a listing may take whatever its length: reading a header, opening a table."""
 BYTES = 4_096
 """Memory for each record that is still cheap: 100,000 records take 400 MB then."""
 
