@@ -15,12 +15,14 @@ import pluggy
 from mdtranslate.interfaces import Component
 
 API_VERSION = 1
-"""The version of the contract: of these hooks, and of all that `mdtranslate` itself names.
+"""The version of the contract: of these hooks, and of all that `mdtranslate` itself, `mdtranslate.errors` and
+`mdtranslate.testing` name.
 
 A plugin may say which one it is made for, as `mdtranslate_api = 1` in the module of its entry point; one for another
-version is then refused in one line, instead of failing somewhere. Within a version hooks, arguments of hooks, methods
-and settings are only added, with defaults: pluggy gives a hook only those arguments that it names. What is taken away,
-or means something else, makes a new version, in a minor release (0.2.0), and the changelog says so.
+version is then refused in one line, instead of failing somewhere. Write the number itself: where the module cannot be
+imported, for want of what only the other version has, it is read from the source. Within a version hooks, methods,
+their arguments and settings are only added, with defaults; hooks are asked without arguments. What is taken away, or
+means something else, makes a new version, in a minor release (0.2.0), and the changelog says so.
 """
 
 OLDEST_API = 1

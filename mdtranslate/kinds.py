@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -36,14 +37,23 @@ def kind_class(kind: str) -> type[Component]:
     return cls
 
 
-def of_another_version(module: object) -> str | None:
-    """Why a plugin that is made for another version of the contract is refused; None where it is not."""
-    made_for = getattr(module, "mdtranslate_api", None)
+def of_another_version(made_for: object) -> str | None:
+    """Why a plugin with that `mdtranslate_api` is refused; None where it is not, or says nothing."""
     if made_for is None or (type(made_for) is int and OLDEST_API <= made_for <= API_VERSION):
         return None
     update = "update mdtranslate" if type(made_for) is int and made_for > API_VERSION else "update the plugin"
     ours = f"mdtranslate {__version__} has version {API_VERSION}"
     return f"is made for version {made_for!r} of the contract, and {ours}: {update}"
+
+
+def written_version(source: str) -> object:
+    """What a module's source sets `mdtranslate_api` to, without running it; None where it says nothing."""
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(node.value, ast.Constant):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            if any(isinstance(each, ast.Name) and each.id == "mdtranslate_api" for each in targets):
+                return node.value.value
+    return None
 
 
 def unfit(target: Any, kind: str, name: Any) -> str | None:

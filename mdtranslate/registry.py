@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from importlib.machinery import PathFinder
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
@@ -21,7 +22,7 @@ import pluggy
 from mdtranslate import hookspecs
 from mdtranslate.errors import PluginError, RecipeError, nearest
 from mdtranslate.interfaces import Component
-from mdtranslate.kinds import KINDS, RECIPES, misfit, misspelt, of_another_version, unfit
+from mdtranslate.kinds import KINDS, RECIPES, misfit, misspelt, of_another_version, unfit, written_version
 
 
 class UnknownName(RecipeError):
@@ -58,11 +59,12 @@ class Registry:
         self._manager = pluggy.PluginManager("mdtranslate")
         self._manager.add_hookspecs(hookspecs)
         for point in _entry_points():
-            module = point.value.partition(":")[0].partition(".")[0].strip()
-            self._adopt(Plugin(point.name, _distribution(point), (module,)), point.load)
+            home = point.value.partition(":")[0].strip()
+            plugin = Plugin(point.name, _distribution(point), (home.partition(".")[0],))
+            self._adopt(plugin, point.load, home)
         for file in files:
             plugin = Plugin(file.stem, str(file), (_module_name(file),))
-            self._adopt(plugin, lambda file=file: _load_file(file))  # type: ignore[misc]
+            self._adopt(plugin, lambda file=file: _load_file(file), _module_name(file))  # type: ignore[misc]
             if plugin.errors:
                 raise PluginError(f"{plugin}: {plugin.errors[0]}")
 
@@ -123,13 +125,15 @@ class Registry:
             broken = "".join(f"; {plugin} is broken: {error}" for plugin in self.plugins for error in plugin.errors)
             raise UnknownName(f"no {kind} is called {name!r}: {nearest(name, self.names(kind))}{broken}") from None
 
-    def _adopt(self, plugin: Plugin, load: Callable[[], object]) -> None:
+    def _adopt(self, plugin: Plugin, load: Callable[[], object], home: str = "") -> None:
+        """`home`: the module of its entry point, or of its file, which says what version it is made for."""
         self.plugins.append(plugin)
         module = _try(load)
         if isinstance(module, str):
-            plugin.errors.append(module)
+            # Mostly it wants a name that only the version has for which it is made.
+            plugin.errors.append(of_another_version(_written_version(home)) or module)
             return
-        if refusal := _try(lambda: of_another_version(module)):
+        if refusal := _try(lambda: of_another_version(_version(module, home))):
             plugin.errors.append(refusal)
             return
         registered = _try(lambda: self._manager.register(module, f"{plugin.name} from {plugin.distribution}"))
@@ -192,6 +196,26 @@ def _distribution(point: EntryPoint) -> str:
     except Exception:  # A distribution of which the metadata is damaged.
         known = ""
     return known if known and not known.startswith("None") else "unknown distribution"
+
+
+def _version(module: object, home: str) -> object:
+    """The `mdtranslate_api` of a plugin, which may be an object in its module `home`."""
+    own = getattr(module, "mdtranslate_api", None)
+    return getattr(sys.modules.get(home), "mdtranslate_api", None) if own is None else own
+
+
+def _written_version(home: str) -> object:
+    """The same of a module that cannot be imported, from its source; None where that cannot be had."""
+    # What is of a file is in sys.modules all the same, under a name that may have dots.
+    whole, *parts = [home] if home in sys.modules else home.split(".")
+    try:
+        spec = importlib.util.find_spec(whole)
+        for part in parts:  # Not by its whole name: that would import the package around it.
+            spec = spec and PathFinder.find_spec(part, list(spec.submodule_search_locations or ()))
+        source = spec and spec.loader and spec.loader.get_source(spec.name)  # type: ignore[attr-defined]
+        return written_version(source) if source else None
+    except Exception:
+        return None  # Why it cannot be imported is said already.
 
 
 def _try(call: Callable[[], Any]) -> Any:

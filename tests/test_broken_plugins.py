@@ -112,6 +112,22 @@ BROKEN = {
         made_for("0", "behind-data"),
         "is made for version 0 of the contract, and mdtranslate 0.1.0 has version 1: update the plugin",
     ),
+    "wanting": (
+        "mdtranslate_api: int = 2\nfrom mdtranslate import Scheduler, hookimpl",
+        "is made for version 2 of the contract, and mdtranslate 0.1.0 has version 1: update mdtranslate",
+    ),
+    "outgrown": (
+        "import mdtranslate\nmdtranslate_api = 0\nmdtranslate.Solver",
+        "is made for version 0 of the contract, and mdtranslate 0.1.0 has version 1: update the plugin",
+    ),
+    "mistaken": (
+        "mdtranslate_api = 1\nfrom mdtranslate import Losss",
+        "ImportError: cannot import name 'Losss' from 'mdtranslate'",
+    ),
+    "asking": (
+        "from mdtranslate import hookimpl\n@hookimpl\ndef register_losses(settings): return []",
+        "Argument(s) {'settings'} are declared in the hookimpl but can not be found in the hookspec",
+    ),
     "versionless": (made_for("'1'", "versionless-data"), "is made for version '1' of"),
     "hostile": (
         "import sys\nclass M:\n  def __dir__(self): return ['a']\n  def __getattr__(self, name): raise OSError('no')\n"

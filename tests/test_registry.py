@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 import types
 from pathlib import Path
@@ -27,6 +28,37 @@ def test_the_same_entry_point_found_twice_is_one_plugin(site: Path, install: Ins
     install("good", GOOD.format(name="good-data"))
     install("good", GOOD.format(name="good-data"), version="1.1")
     assert [plugin.errors for plugin in Registry().plugins if plugin.name == "good"] == [[]]
+
+
+NEWER = "is made for version 2 of the contract, and mdtranslate .* has version 1: update mdtranslate"
+
+
+def test_an_object_is_of_the_version_that_its_module_says(install: Install) -> None:
+    source = "from mdtranslate import hookimpl\nmdtranslate_api = 2\nclass P:\n  @hookimpl\n"
+    source += "  def register_losses(self): return {'mine': 'objective:Mine'}\nplugin = P()\nother = P()\n"
+    install("objective", source + "other.mdtranslate_api = 1\n", value="objective:plugin")
+    install("another", "", value="objective:other")
+    registry = Registry()
+    found = {plugin.name: plugin for plugin in registry.plugins}
+    assert len(found["objective"].errors) == 1 and re.fullmatch(NEWER, found["objective"].errors[0])
+    assert found["another"].errors == [] and registry.owner("loss", "mine").name == "another"
+
+
+def test_the_version_is_read_of_a_module_whose_package_cannot_be_imported(site: Path, install: Install) -> None:
+    install("dotted", "", value="of_another_time.inner.plugin")
+    (site / "of_another_time" / "inner").mkdir(parents=True)
+    (site / "of_another_time" / "__init__.py").write_text("from mdtranslate import Scheduler")
+    (site / "of_another_time" / "inner" / "__init__.py").write_text("1 / 0")
+    (site / "of_another_time" / "inner" / "plugin.py").write_text("mdtranslate_api = 2")
+    (plugin,) = [each for each in Registry().plugins if each.name == "dotted"]
+    assert len(plugin.errors) == 1 and re.fullmatch(NEWER, plugin.errors[0])
+
+
+def test_the_version_is_read_of_a_plugin_file(tmp_path: Path) -> None:
+    file = tmp_path / "my.plugin.py"
+    file.write_text("from mdtranslate import Scheduler\nmdtranslate_api = 2")
+    with pytest.raises(PluginError, match=NEWER):
+        Registry((file,))
 
 
 def test_plugin_files(tmp_path: Path, command: Command) -> None:

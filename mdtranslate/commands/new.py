@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import builtins
+import io
+import keyword
 import re
 import shutil
 import tempfile
+import tokenize
 from datetime import UTC, datetime
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from string import Template
 from typing import Final
@@ -60,6 +65,12 @@ def command(kind: str, name: str, out: Path | None) -> None:
         raise RecipeError(f"{name!r} is no name: lower-case letters, digits and hyphens are right{hint}")
     if name in registry().names(kind):
         raise RecipeError(f"{kind} {name!r} is taken by {registry().owner(kind, name)}; choose another name")
+    package = f"mdtranslate_{name.replace('-', '_')}"
+    # Installing it would write over a package of the same name, and two plugins of one name cannot be told apart.
+    if taken := [plugin for plugin in registry().plugins if plugin.name == name]:
+        raise RecipeError(f"the name {name!r} is taken by {taken[0]}; choose another name")
+    if find_spec(package):
+        raise RecipeError(f"a package {package} is installed already; choose another name than {name!r}")
     out = out or Path(f"mdtranslate-{name}")
     if out.exists() or out.is_symlink():
         raise RecipeError(f"{out}: is there already, and nothing is written over; --out names another folder")
@@ -69,8 +80,7 @@ def command(kind: str, name: str, out: Path | None) -> None:
         "name": name,
         "module": module,
         "hook": hook,
-        "cls": _class(name),
-        "package": f"mdtranslate_{name.replace('-', '_')}",
+        "package": package,
         "distribution": f"mdtranslate-{name}",
         "title": f"The {module} {name}",
         "use": Template(use).substitute(name=name),
@@ -79,15 +89,15 @@ def command(kind: str, name: str, out: Path | None) -> None:
         "api": str(API_VERSION),
         "year": str(datetime.now(UTC).year),
     }
+    words["cls"] = _class(words)
     with disk(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         half = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
         try:
             for template, place in PLACES.items():
-                text = files("mdtranslate").joinpath("templates", _filled(template, words)).read_text("utf-8")
                 path = half / _filled(place, words)
                 path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(_filled(text, words), encoding="utf-8")
+                path.write_text(_template(template, words), encoding="utf-8")
             half.chmod(0o755)
             half.rename(out)
         except BaseException:
@@ -97,13 +107,23 @@ def command(kind: str, name: str, out: Path | None) -> None:
     click.echo(f"next: cd {out} && pip install -e '.[test]' && pytest", err=True)
 
 
+def _template(template: str, words: dict[str, str]) -> str:
+    """The text of a template, filled in; its own name has words, too."""
+    return _filled(files("mdtranslate").joinpath("templates", _filled(template, words)).read_text("utf-8"), words)
+
+
 def _filled(text: str, words: dict[str, str]) -> str:
     return Template(text).substitute(words)
 
 
-def _class(name: str) -> str:
-    """The name of the class; none that the contract has itself."""
+def _class(words: dict[str, str]) -> str:
+    """The name of the class; none that Python or the contract has, or that the package's own files use for another."""
     import mdtranslate
 
-    cls = "".join(part.capitalize() for part in name.split("-"))
-    return f"My{cls}" if cls in mdtranslate.__all__ else cls
+    cls = "".join(part.capitalize() for part in words["name"].split("-"))
+    used = {*keyword.kwlist, *dir(builtins), *mdtranslate.__all__}
+    for template in ("$kind/component.py.txt", "$kind/test.py.txt"):
+        source = io.StringIO(_template(template, {**words, "cls": "_"}))
+        used |= {each.string for each in tokenize.generate_tokens(source.readline) if each.type == tokenize.NAME}
+    # And pytest would take a class of that name, imported by the test, for tests.
+    return f"My{cls}" if cls in used or cls.startswith("Test") else cls

@@ -29,8 +29,10 @@ def deep_enough(image_size: int, layers: int) -> None:
 class AttGANGenerator(Generator):
     """Halvings to a latent, the label laid beside it, doublings back; early layers are laid beside late ones.
 
-    With the defaults, five halvings of 64 to 1,024 channels at 128 pixels, one shortcut and the label at two depths, it
-    is the paper's but for its normalisation, which is of each picture here.
+    With the defaults, at 128 pixels, it has the layers of the released code: halvings to 64, 128, 256, 512 and 1,024
+    channels, doublings to 1,024, 512, 256, 128 and 3 (the paper's table I), one shortcut, and the label at two depths
+    (`injections=0`: in the latent alone, as the first release had it). Its normalisation differs, which is of each
+    picture here and of batches there.
     """
 
     name = "attgan-generator"
@@ -58,7 +60,7 @@ class AttGANGenerator(Generator):
             told = encoder.size if level <= config.injections else 0
             beside = widths[-level - 1] if 0 < level <= config.shortcuts else 0
             last = level == config.layers - 1
-            wide = 3 if last else widths[-level - 2]
+            wide = 3 if last else widths[-level - 1]
             layer = [nn.ConvTranspose2d(given + beside + told, wide, 4, stride=2, padding=1)]
             layer += [nn.Tanh()] if last else [nn.InstanceNorm2d(wide, affine=True), nn.ReLU()]
             self.up.append(nn.Sequential(*layer))
@@ -66,7 +68,7 @@ class AttGANGenerator(Generator):
 
     def forward(self, image: Tensor, source: Tensor, target: Tensor, code: Tensor | None = None) -> Tensor:
         told = self.encoder.condition(target)
-        # The paper's labels are -0.5 and 0.5; a difference is 0 where nothing is to change.
+        # Labels of -0.5 and 0.5, as in the code that came with the paper; a difference is 0 where nothing is to change.
         told = told - self.encoder.condition(source) if self.config.label == "difference" else told - 0.5
         hidden, early = image, []
         for layer in self.down:
@@ -83,7 +85,10 @@ class AttGANGenerator(Generator):
 
 
 class AttGANDiscriminator(Discriminator):
-    """Halvings, then for the score and for the attributes two layers each that see the whole picture."""
+    """Halvings, then for the score and for the attributes two layers each that see the whole picture.
+
+    Between those two nothing is normalised, as in the released code.
+    """
 
     name = "attgan-discriminator"
     alone = True

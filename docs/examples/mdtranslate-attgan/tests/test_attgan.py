@@ -1,6 +1,9 @@
 """The contract of each part, and both recipes for a few steps."""
 
+from types import SimpleNamespace
+
 import pytest
+import torch
 from mdtranslate_attgan.losses import Classification, Reconstruction
 from mdtranslate_attgan.networks import AttGANDiscriminator, AttGANGenerator
 
@@ -40,6 +43,30 @@ def test_the_reconstruction(check):
 @loss_checks(Classification)
 def test_the_classification(check):
     check()
+
+
+def test_the_layers_are_those_of_the_released_code():
+    encoder = SimpleNamespace(size=13, classes=13)
+    with torch.device("meta"):
+        made = AttGANGenerator(AttGANGenerator.Config(), encoder=encoder, image_size=128)
+        judge = AttGANDiscriminator(AttGANDiscriminator.Config(), encoder=encoder, image_size=128)
+    parts = (made.down, made.up, judge.down)
+    layers = [[(each[0].in_channels, each[0].out_channels) for each in part] for part in parts]
+    down = [(3, 64), (64, 128), (128, 256), (256, 512), (512, 1024)]
+    # The latent and the label; with the shortcut and the label once more; then only what came before.
+    up = [(1024 + 13, 1024), (1024 + 512 + 13, 512), (512, 256), (256, 128), (128, 3)]
+    assert layers == [down, up, down]
+
+
+def test_attributes_weigh_as_their_mean():
+    # Thirteen of one dataset, two of another, each term 0.5.
+    encoder = SimpleNamespace(attributes=[range(13), range(2)], dataset=lambda label: label[:, 0].long())
+    label = torch.tensor([[0.0], [1.0]])
+    t = SimpleNamespace(source=label, target=label, verdict_on_real=None, verdict_on_fake=None)
+    t.classification = lambda verdict, label: torch.tensor([6.5, 1.0])
+    loss = Classification(Classification.Config(), encoder=encoder, image_size=128)
+    assert loss.discriminator(t).tolist() == [0.5, 0.5]
+    assert loss.generator(t).tolist() == [5.0, 5.0]
 
 
 @pytest.mark.parametrize("label", ["target", "difference"])

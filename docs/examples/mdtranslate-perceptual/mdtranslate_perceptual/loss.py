@@ -1,44 +1,44 @@
-"""Pictures compared in the feature maps of a network of timm."""
+"""Pictures compared in the feature maps of a network."""
 
-from pathlib import Path
 from typing import Literal
 
 import torch
 from pydantic import Field
 from torch.nn import functional as F
 
-from mdtranslate import Loss, Ramp, Terms, Translation
-from mdtranslate.pretrained import timm_network
-
-SEED = 0
+from mdtranslate import Choice, Features, Loss, Ramp, Terms, Translation
 
 
 class Perceptual(Loss):
-    """Mean squared difference of feature maps, each scaled to length 1 at every place.
+    """How far a picture is from what was made of it, in the first feature maps of a network.
 
-    After Johnson et al. 2016, section 3.2, with the scaling of Zhang et al. 2018, equation 1.
+    At each place of a map the vector of its channels is scaled to length 1; the squares of the differences are summed
+    over channels, and that is averaged over the places of a map and over the maps. Johnson et al. 2016, section 3.2,
+    average over channels, too, and do not scale; the scaling is that of Zhang et al. 2018, equation 1, who sum over
+    maps and weigh each channel.
     """
 
     name = "perceptual"
 
     class Config(Loss.Config):
         weight: float | Ramp = Field(1.0, description="factor of the term: a number, or {start, end, steps}")
-        model: str = Field("resnet18", description="timm's name of the network")
-        weights: Path | None = Field(None, description="file of its weights, a state_dict; random ones if left out")
-        stages: int = Field(3, ge=1, le=5, description="feature maps that are compared, from the first")
+        network: Choice[Features] = Field(
+            {"name": "timm", "model": "resnet18"},
+            validate_default=True,
+            description="what pictures are compared by, with a file of its weights; random ones if that is left out",
+        )
+        stages: int = Field(3, ge=1, description="feature maps that are compared, from the first")
         of: Literal["reconstruction", "translation"] = Field(
             "reconstruction", description="what is compared with the picture: a translation and back, or a translation"
         )
 
     def __init__(self, config, *, encoder, image_size):
         super().__init__(config, encoder=encoder, image_size=image_size)
-        stages = tuple(range(config.stages))
-        network = timm_network(config.model, config.weights, SEED, features_only=True, out_indices=stages)
         # In a tuple: its weights never change, so no optimizer and no checkpoint shall see them.
-        self._network = (network.requires_grad_(False).eval(),)
-        mean, deviation = (torch.tensor(network.default_cfg[name])[:, None, None] for name in ("mean", "std"))
-        self.register_buffer("mean", mean, persistent=False)
-        self.register_buffer("deviation", deviation, persistent=False)
+        self._network = (config.network.build(),)
+        count = len(self._network[0].maps(torch.zeros(1, 3, image_size, image_size)))
+        if config.stages > count:
+            raise ValueError(f"stages={config.stages}: the network has {count} feature maps")
 
     def _apply(self, fn, recurse=True):
         self._network[0]._apply(fn)  # To the device, with the rest.
@@ -51,5 +51,4 @@ class Perceptual(Loss):
         return torch.stack(terms).mean(0)
 
     def _maps(self, pictures):
-        prepared = (pictures.add(1).div(2) - self.mean) / self.deviation
-        return [F.normalize(each, dim=1) for each in self._network[0](prepared)]
+        return [F.normalize(each, dim=1) for each in self._network[0].maps(pictures)[: self.config.stages]]
