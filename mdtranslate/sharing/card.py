@@ -78,7 +78,8 @@ class Card:
         )
         if self.sample:
             yield f"![Each row: a picture, then the same picture after each edit]({self.sample})"
-            yield f"*Held-out pictures after step {int(self.sample.rpartition('/')[2].partition('.')[0]):,}.*"
+            # Whether they were held out is not known here: without a val split they are some of those trained on.
+            yield f"*Pictures of the data, after step {int(self.sample.rpartition('/')[2].partition('.')[0]):,}.*"
         yield from self._use()
         yield "## What it changes"
         rows = ((name, ", ".join(values)) for name, values in self.words.items())

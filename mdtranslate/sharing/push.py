@@ -48,7 +48,7 @@ def push(run: Path, target: str, *, licence: str | None, picture: bool, private:
             raise RecipeError(f"{target}: name a new folder")
         refuse_taken(place, "")
         translator = Translator.load(run)
-        with new_folder(place.absolute()) as side:
+        with new_folder(place) as side:
             _fill(side, run, translator, str(place), place.absolute().name, licence, picture)
         return
     hub.require()
@@ -84,7 +84,8 @@ def _fill(
         role: {"name": part.name, **without_origins(part.config)}
         for role, part in {"encoder": translator.encoder, **translator.model.networks}.items()
     }
-    facts = without_places(facts)
+    # What looks like a path in a name of an attribute or a value is that name: networks and labels go by it.
+    facts = without_places(facts) | {key: facts[key] for key in ("attributes", "layout")}
     # What was saved by the first versions says where a plugin lies that is a plain file.
     facts["plugins"] = [re.sub(r"\(.*[/\\]", "(", each) for each in facts["plugins"]]
     checkpoint.save_facts(side / "translator", "translator", facts)

@@ -19,7 +19,7 @@ from tiny import tiny_model, tiny_translator
 from translators import picture
 
 import mdtranslate
-from mdtranslate import Crop, Generator, Translator
+from mdtranslate import Attribute, Crop, Generator, Translator
 from mdtranslate.choice import Choice
 from mdtranslate.model import Model
 from mdtranslate.recipes import read_toml
@@ -84,6 +84,7 @@ def test_nothing_of_the_machine_is_told(shared: Path) -> None:
         ("data/celeba", "data/celeba"),
         ("owner/name", "owner/name"),
         ("Black_Hair", "Black_Hair"),
+        ("c:hair", "c:hair"),
         ("Avatars by Pablo Stanley (avataaars.com), drawn with python-avatars", None),
         ("pictures of CelebA (Liu et al. 2015), for non-commercial research only", None),
         (f"drawn from {Path.home()}/celeba", "drawn from ~/celeba"),
@@ -93,6 +94,21 @@ def test_nothing_of_the_machine_is_told(shared: Path) -> None:
 def test_of_a_path_elsewhere_the_last_part_is_told(told: Any, kept: Any) -> None:
     kept = told if kept is None else kept
     assert without_places({"a": [{"b": told}]}) == {"a": [{"b": kept}]}
+
+
+def test_a_name_that_holds_the_users_is_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/al")
+    told = ["/mnt/data/portals", "/backup/al", "/data/alba.csv", "in /home/alba/x or /mnt/home/al", "in /home/al."]
+    assert without_places(told) == ["portals", ".", "alba.csv", "in /home/alba/x or /mnt/home/al", "in ~."]
+
+
+def test_names_are_no_paths(capsys: Capture) -> None:
+    """Of attributes and values, whatever they are called: a model that calls them otherwise would be damaged."""
+    own = (Attribute("/hair", ("~ann", "../dark")), Attribute("x:y"))
+    tiny_translator({"toys": own}).save(Path("flat"))
+    assert typed(capsys, "push", "flat", "shared")[0] == 0
+    assert typed(capsys, "pull", "shared", "--out", "own")[0] == 0
+    assert Translator.load("own").encoder.attributes == (own,)
 
 
 def test_the_card_tells_what_hugging_face_reads_and_the_figures(shared: Path) -> None:
@@ -105,6 +121,7 @@ def test_the_card_tells_what_hugging_face_reads_and_the_figures(shared: Path) ->
         "tags": ["mdtranslate", "image-to-image", "gan"],
     }
     assert "![Each row: a picture, then the same picture after each edit](samples/000020.png)" in body
+    assert "*Pictures of the data, after step 20.*" in body and "eld-out" not in body
     assert "**celeba**: 31 test pictures, 1 more cannot be read, 31 edits." in body
     assert "| hair | 98.7% | 87.6% | -1.2 dB |" in body and "| Male | 50.0% | 25.0% |  |" in body
     assert "judged as it was in 76.5%" in body
