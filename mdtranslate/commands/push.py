@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from shlex import quote
 
 import click
 
@@ -25,8 +24,9 @@ def command(run: Path, target: str, licence: str | None, no_picture: bool, priva
     Hugging Face, the repository has the new model whole: a card that was edited there is written over.
     """
     from mdtranslate.progress import typed
+    from mdtranslate.sharing.hub import read_place
     from mdtranslate.sharing.push import push
 
     push(run, target, licence=licence, picture=not no_picture, private=private, message=message)
     click.echo(f"{target}: README.md is the model card")
-    click.echo(f"others take it with: {typed('pull', quote(target))}")
+    click.echo(f"others take it with: {typed('pull', read_place(target))}")

@@ -18,7 +18,8 @@ def pull(source: str, out: Path | None) -> Path:
     """Brings a model from `source` to the folder `out`, by default one of its name, and gives the folder.
 
     Raises `CheckpointError` for what is no shared model or a damaged one, `RecipeError` where `out` is taken or the
-    current folder, `PluginError` where a plugin that it needs is missing, `StorageError` where a disk or Hugging Face refuses.
+    current folder, `PluginError` where a plugin that it needs is missing, `StorageError` where a disk or Hugging Face
+    refuses.
     """
     place = hub.read_place(source)
     named = Path(place.name.partition("/")[2]) if isinstance(place, hub.Repository) else Path(place.resolve().name)

@@ -53,6 +53,11 @@ def test_what_is_pulled_translates_as_the_run_does(shared: Path, capsys: Capture
     assert typed(capsys, "pull", "again/model", "--out", "deep/er")[0] == 0 and Translator.load("deep/er")
 
 
+def test_what_is_to_be_typed_next_can_be(shared: Path, capsys: Capture) -> None:
+    assert "pull 'my model'\n" in typed(capsys, "push", "one", "my model")[1]
+    assert "translate 'our model' PHOTO --all\n" in typed(capsys, "pull", "my model", "--out", "our model")[1]
+
+
 def test_nothing_of_the_machine_is_told(shared: Path) -> None:
     run = everything(Path("one"))
     assert all(b"ann-smith" in run[name] for name in ("recipe.toml", "evaluation/report.json", "samples/000020.png")), (
