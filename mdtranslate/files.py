@@ -56,7 +56,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """A JSON object; empty where there is no such file, or a damaged one."""
     try:
         found = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):  # RecursionError: of a file that is made to be nested so deeply.
         return {}
     return found if isinstance(found, dict) else {}
 

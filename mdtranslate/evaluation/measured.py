@@ -42,7 +42,7 @@ def read_report(run: Path) -> dict[str, Any]:
         return {}
     found = read_json(file)
     try:
-        Measured.model_validate(found)
+        Measured.model_validate(found, strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ".".join(map(str, first["loc"]))

@@ -148,9 +148,10 @@ def test_what_was_not_measured_is_not_claimed(tmp_path: Path, capsys: Capture) -
     card = Path("second/README.md").read_text()
     assert "is not of these weights" in card and "87.6%" not in card
     assert not Path("second/evaluation").exists()
-    (run / "evaluation" / "report.json").write_text('{"datasets": {"celeba": {}}}')
-    code, line = refused(capsys, "push", "one", "third")
-    assert code == 65 and "report.json: datasets.celeba.judge: Field required; mdtranslate evaluate" in line
+    for damaged, key in (('{"datasets": {"celeba": {}}}', "datasets.celeba.judge"), ("{", "datasets")):
+        (run / "evaluation" / "report.json").write_text(damaged)
+        code, line = refused(capsys, "push", "one", "third")
+        assert code == 65 and f"report.json: {key}: Field required; mdtranslate evaluate one writes it anew" in line
 
 
 def test_a_translator_without_a_run_is_shared_too(capsys: Capture) -> None:

@@ -200,7 +200,7 @@ def test_the_card(run: Path, plain: Demo, tmp_path: Path) -> None:
         assert card["note"].endswith(f"mdtranslate evaluate {folder}")
     spaced = make_run(tmp_path / "my run")
     assert card_of(translator, spaced)["note"].endswith(f"mdtranslate evaluate '{spaced}'")
-    for damaged in ("{", "{}", '{"datasets": {"avatars": {}}}', '{"datasets": []}'):
+    for damaged in ("{", "{}", '{"datasets": {"avatars": {}}}', '{"datasets": []}', "[" * 100_000):
         file.write_text(damaged)
         card = Demo(translator, folder).card
         assert card["judged"] == [] and str(file) in card["note"] and "mdtranslate evaluate" in card["note"]
