@@ -42,12 +42,12 @@ def _judged(run: Path) -> tuple[list[dict[str, Any]], str]:
     if not is_run(run):
         return [], "This translator lies without its run, so that nothing says how good it is."
     try:
-        report = read_report(run)
+        report, own = read_report(run), checkpoint.load_facts(shipping.find(run), "translator")["files"]
     except CheckpointError as error:
         return [], str(error)
     if not report:
         return [], f"Nobody has measured this model yet. This does: {typed('evaluate', run)}"
-    if report.get("weights") != checkpoint.load_facts(shipping.find(run), "translator")["files"]:
+    if report.get("weights") != own:
         return [], f"What was measured is not of these weights. This measures them: {typed('evaluate', run)}"
     return [_dataset(name, each) for name, each in report["datasets"].items()], ""
 
