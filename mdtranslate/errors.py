@@ -11,7 +11,7 @@
       StorageError               74    the disk is full, a file cannot be written, or Hugging Face cannot be reached
       InUseError                 75    another process works on the same folder
       PeerError                  76    of several processes that train together one is gone
-      Stopped              130, 143    a signal stopped the run, after it had saved
+      Stopped         129, 130, 143    a signal stopped the run, after it had saved
 
 The message is one line for a person: it names the file, key or plugin and says what would be right.
 """

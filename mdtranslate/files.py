@@ -7,13 +7,13 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
-from mdtranslate.errors import InUseError, StorageError
+from mdtranslate.errors import InUseError, RecipeError, StorageError
 
 _SIDE = ".part"
 
@@ -56,7 +56,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """A JSON object; empty where there is no such file, or a damaged one."""
     try:
         found = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):  # RecursionError: of a file that is made to be nested so deeply.
         return {}
     return found if isinstance(found, dict) else {}
 
@@ -74,9 +74,17 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """A folder to fill, which takes the place of `path` as a whole when the block ends, or not at all."""
-    side = _side(path)
+    """A folder to fill, which takes the place of `path` as a whole when the block ends, or not at all.
+
+    Of a link, it takes the place of what that leads to. Raises `RecipeError` where `path` is the current folder and
+    empty: a shell would be left in a folder that is gone.
+    """
     with disk(path):
+        place = path.resolve()
+        empty, there = place.is_dir() and not any(place.iterdir()), place.exists()
+        if empty and place == Path.cwd():
+            raise RecipeError(f"{path}: is the folder that this is typed in, which cannot be replaced; name a new one")
+        side, made = _side(place), [each for each in place.parents if not each.exists()]
         try:
             shutil.rmtree(side, ignore_errors=True)
             side.mkdir(parents=True)
@@ -84,15 +92,20 @@ def new_folder(path: Path) -> Iterator[Path]:
             for file in (each for each in side.rglob("*") if each.is_file()):
                 with file.open("rb") as handle:
                     os.fsync(handle.fileno())
-            if path.exists():
+            if there and not empty:
                 old = _side(side)
-                path.rename(old)
-                side.rename(path)
+                place.rename(old)
+                side.rename(place)
                 shutil.rmtree(old, ignore_errors=True)
             else:
-                side.rename(path)
+                if empty:
+                    place.rmdir()  # Fails where somebody has put something into it meanwhile: that stays.
+                side.rename(place)
         finally:
             shutil.rmtree(side, ignore_errors=True)
+            for each in made:
+                with suppress(OSError):  # It holds what was made, or what somebody else has put there meanwhile.
+                    each.rmdir()
 
 
 def sweep(folder: Path) -> None:

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from types import TracebackType
 
 from rich.console import Console
@@ -109,7 +110,12 @@ def _heard() -> Iterator[None]:
 
 
 def typed(command: str, *arguments: object) -> str:
-    """A command as a person types it next: found in the same way, and with the same plugin files, as this one."""
+    """A command as a person types it next: found in the same way, and with the same plugin files, as this one.
+
+    Of `arguments`, paths are quoted as a shell needs it, and texts stand as they are: they may be several words.
+    """
     program = "mdtranslate" if shutil.which("mdtranslate") or not sys.argv[0].endswith("mdtranslate") else sys.argv[0]
     files = (word for file in registry().files for word in ("--plugin", str(file)))
-    return shlex.join([program, *files, command]) + "".join(f" {each}" for each in arguments)
+    return shlex.join([program, *files, command]) + "".join(
+        f" {shlex.quote(str(each)) if isinstance(each, Path) else each}" for each in arguments
+    )

@@ -58,7 +58,10 @@ class Translator:
         self.words = Edits(model.encoder)
 
     def save(self, folder: Path) -> None:
-        """Writes everything that `load` needs, whole or not at all. Raises `StorageError`."""
+        """Writes everything that `load` needs, whole or not at all.
+
+        Raises `StorageError`, and `RecipeError` for the current folder where it is empty.
+        """
         facts = {
             "image_size": self.image_size,
             "crops": {name: asdict(crop) for name, crop in self.crops.items()},

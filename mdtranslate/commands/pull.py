@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from shlex import quote
 
 import click
 
@@ -24,4 +23,4 @@ def command(source: str, out: Path | None) -> None:
     folder = pull(source, out)
     translator = Translator.load(folder)
     click.echo(f"{folder}: {translator.image_size} pixels; what can be set: {translator.words}")
-    click.echo(f"next: {typed('translate', quote(str(folder)), translator.usage)}")
+    click.echo(f"next: {typed('translate', folder, translator.usage)}")

@@ -48,7 +48,6 @@ def command(run: Path, port: int, no_browser: bool, device: str) -> None:
             lifespan="off",
             timeout_graceful_shutdown=2,
         )
-        listener.listen()  # From here on a browser waits until it is answered.
         address = f"http://{ADDRESS}:{listener.getsockname()[1]}/"
         click.echo(address)
         click.echo("Ctrl-C ends it", err=True)
@@ -58,7 +57,10 @@ def command(run: Path, port: int, no_browser: bool, device: str) -> None:
 
 
 def listening(port: int) -> socket.socket:
-    """A socket on this machine's own address. Raises `RecipeError` for a port that cannot be had."""
+    """A socket on this machine's own address, where a browser waits from now on until it is answered.
+
+    Raises `RecipeError` for a port that cannot be had.
+    """
     from mdtranslate.errors import RecipeError
 
     listener = socket.socket()
@@ -66,6 +68,7 @@ def listening(port: int) -> socket.socket:
         if os.name == "posix":  # A page that was closed a moment ago holds no port. Windows means another thing by it.
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((ADDRESS, port))
+        listener.listen()  # Two that begin at once may both bind.
     except OSError as error:
         listener.close()
         what = (error.strerror or str(error)).lower()

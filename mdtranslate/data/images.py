@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MAX_PIXELS = 100_000_000
-"""A picture with more pixels than this is refused before it is decoded."""
+"""Pixels that a picture may have, unless `decode` is told otherwise."""
 
 IMAGE_SUFFIXES = frozenset(
     {".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg"}
@@ -43,15 +43,16 @@ _TURNS = {
 }
 
 
-def decode(source: Path | IO[bytes]) -> NDArray[np.uint8]:
+def decode(source: Path | IO[bytes], most: int = MAX_PIXELS) -> NDArray[np.uint8]:
     """The picture in a file or stream: [H, W, 3], uint8, RGB, contiguous and writable.
 
     It is turned as its EXIF says. What is transparent lies over white. Of an animation it is the first frame. Grey of
     16 bits is scaled from 0..65535; floats are scaled from 0..1, or from 0..255 where a value is above 1. Colour
     profiles are not applied.
 
-    Raises `DataError`, one line that names the file, whatever is wrong with it. A PNG is held against its checksums;
-    other formats have none, so that a flipped bit in the middle of a JPEG can pass as another picture.
+    A picture with more than `most` pixels is refused before it is decoded. Raises `DataError`, one line that names the
+    file, whatever is wrong with it. A PNG is held against its checksums; other formats have none, so that a flipped bit
+    in the middle of a JPEG can pass as another picture.
     """
     name = source if isinstance(source, Path) else getattr(source, "name", None) or "picture"
     try:
@@ -62,10 +63,8 @@ def decode(source: Path | IO[bytes]) -> NDArray[np.uint8]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with Image.open(source, formats=_formats()) as image:
-                if image.width * image.height > MAX_PIXELS:
-                    raise DataError(
-                        f"{name}: {image.width} x {image.height} pixels are too many; {MAX_PIXELS:,} are allowed"
-                    )
+                if image.width * image.height > most:
+                    raise DataError(f"{name}: {image.width} x {image.height} pixels are too many; {most:,} are allowed")
                 image.load()
                 if image.format == "PNG":
                     _check(source)
@@ -73,7 +72,7 @@ def decode(source: Path | IO[bytes]) -> NDArray[np.uint8]:
     except DataError:
         raise
     except Exception as error:  # decoders of damaged files raise anything
-        raise DataError(f"{name}: {_reason(error)}") from error
+        raise DataError(f"{name}: {_reason(error, most)}") from error
 
 
 def measure(path: Path) -> tuple[int, int, str]:
@@ -178,12 +177,12 @@ def _from_floats(values: NDArray[np.float32]) -> NDArray[np.uint8]:
     return np.rint(values * 255 if high <= 1 else values).astype(np.uint8)
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, most: int = MAX_PIXELS) -> str:
     """What is wrong with a file, in one line."""
     if isinstance(error, UnidentifiedImageError):
         return "is no picture of a known format, or its header is damaged"
     if isinstance(error, Image.DecompressionBombError):
-        return f"too many pixels; {MAX_PIXELS:,} are allowed"
+        return f"too many pixels; {most:,} are allowed"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror[0].lower() + error.strerror[1:]
     return f"cannot be decoded: {' '.join(str(error).split()) or type(error).__name__}"

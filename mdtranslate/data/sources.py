@@ -121,7 +121,10 @@ def choose(labels: Sequence[Mapping[str, Value]], count: int) -> list[int]:
 
 
 def build_sources(recipe: Recipe) -> list[Source]:
-    """The datasets of a recipe. Raises `RecipeError` for an attribute that a dataset does not know."""
+    """The datasets of a recipe.
+
+    Raises `RecipeError` for an attribute that a dataset does not know, `DataError` for one that nobody could ask for.
+    """
     sources, data = [], recipe.data
     most = MOST_UNREADABLE if data.unreadable == "skip" else 0.0
     for number, (name, choice) in enumerate(recipe.datasets.items()):
@@ -143,6 +146,12 @@ def build_sources(recipe: Recipe) -> list[Source]:
         labelled = tuple(known.values()) if wanted is None else tuple(known[each] for each in wanted)
         if not labelled:
             raise RecipeError(f"datasets.{name}.attributes: is empty; name at least one of {', '.join(known)}")
+        for each in labelled:
+            if {*"=,"} & {*each.name} or each.name != each.name.strip():  # People write NAME=VALUE,NAME=VALUE.
+                raise DataError(
+                    f"dataset {name}: nobody could ask for attribute {each.name!r}: a name without = and , and without "
+                    f"blanks at its ends is right; rename it, or leave it out of datasets.{name}.attributes"
+                )
         sources.append(Source(name, number, dataset, labelled, data.workers, most))
     return sources
 

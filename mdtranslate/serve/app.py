@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import traceback
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -69,12 +70,14 @@ def make_app(demo: Demo) -> ASGIApp:
 
     @app.get("/api/model")
     def model() -> Response:
-        return JSONResponse({**demo.model(), "largest": LARGEST})
+        return Answer({**demo.model(), "largest": LARGEST})
 
     @app.get("/api/samples/{place}")
     def sample(place: str) -> Response:
-        if not place.isdecimal() or int(place) >= len(demo.samples):
-            raise HTTPException(404, f"there is no test picture {place!r}; there are {len(demo.samples)}, from 0 on")
+        if place not in map(str, range(len(demo.samples))):
+            raise HTTPException(
+                404, f"there is no test picture {place[:20]!r}; there are {len(demo.samples)}, from 0 on"
+            )
         return Response(demo.samples[int(place)].picture, media_type="image/png")
 
     @app.post("/api/look")
@@ -88,6 +91,13 @@ def make_app(demo: Demo) -> ASGIApp:
         return await queue.answer(request, lambda picture: demo.translate(picture, changes, source, dataset))
 
     return Guard(app)
+
+
+class Answer(JSONResponse):
+    """JSON; what a file name has that is not UTF-8 is escaped, as in the files that we write."""
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content, ensure_ascii=False, allow_nan=False).encode("utf-8", "backslashreplace")
 
 
 class Queue:
@@ -109,7 +119,7 @@ class Queue:
                     picture = await _body(request)
             except TimeoutError:
                 raise HTTPException(408, f"the picture has not arrived in {SECONDS:g} seconds") from None
-            return JSONResponse(await asyncio.get_running_loop().run_in_executor(self.worker, work, picture))
+            return Answer(await asyncio.get_running_loop().run_in_executor(self.worker, work, picture))
         finally:
             self.under_way -= 1
 
@@ -180,8 +190,8 @@ def _name(host: str) -> str | None:
         return None
 
 
-def _error(code: int, message: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    return JSONResponse({"error": " ".join(message.split())}, code, headers)
+def _error(code: int, message: str, headers: Mapping[str, str] | None = None) -> Answer:
+    return Answer({"error": " ".join(message.split())}, code, headers)
 
 
 def _failed(code: int) -> Callable[[Request, Exception], Response]:

@@ -13,6 +13,21 @@ export async function answered(path, options) {
   throw new Error(said.error ?? `The server does not answer (${answer.status}).`);
 }
 
+// A table by names of attributes. They may be called like what every other object has: `constructor`.
+export const table = (entries = {}) => Object.assign(Object.create(null), entries);
+
+// What a file holds now: one that changes on the disk could not be asked about again. Throws an error of one line.
+export async function held(file, name, largest) {
+  if (file.size > largest) {
+    throw new Error(`${name} has ${(file.size / 1e6).toFixed(1)} MB; up to ${largest / 1e6} MB are taken.`);
+  }
+  try {
+    return new Blob([await file.arrayBuffer()], { type: file.type });
+  } catch {
+    throw new Error(`${name} cannot be read.`);
+  }
+}
+
 export const pairs = (word, values) => Object.entries(values).map(([name, value]) => [word, `${name}=${value}`]);
 
 // Of questions of one kind one is asked at a time, and of those that come meanwhile only the newest. `stale` tells the

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
-from mdtranslate.files import read_json
+from mdtranslate import checkpoint, shipping
+from mdtranslate.errors import CheckpointError
+from mdtranslate.evaluation.measured import read_report
 from mdtranslate.progress import typed
 from mdtranslate.runfolder import is_run
 from mdtranslate.translator import Translator
@@ -35,21 +38,28 @@ def card(translator: Translator, run: Path) -> dict[str, Any]:
 
 
 def _judged(run: Path) -> tuple[list[dict[str, Any]], str]:
-    """What stands in the report of an evaluation, and, where there is none, a line that says so."""
+    """What stands in the report of an evaluation, and, where there is none of these weights, a line that says so."""
     if not is_run(run):
         return [], "This translator lies without its run, so that nothing says how good it is."
-    file = run / "evaluation" / "report.json"
-    if not file.is_file():
-        return [], f"Nobody has measured this model yet. This does: {typed('evaluate', run)}"
     try:
-        return [_dataset(name, each) for name, each in read_json(file)["datasets"].items()], ""
-    except (KeyError, TypeError, AttributeError):
-        return [], f"{file}: is damaged, or of another version. This makes it anew: {typed('evaluate', run)}"
+        report, own = read_report(run), checkpoint.load_facts(shipping.find(run), "translator")["files"]
+    except CheckpointError as error:
+        return [], str(error)
+    if not report:
+        return [], f"Nobody has measured this model yet. This does: {typed('evaluate', run)}"
+    if report.get("weights") != own:
+        return [], f"What was measured is not of these weights. This measures them: {typed('evaluate', run)}"
+    return [_dataset(name, each) for name, each in report["datasets"].items()], ""
 
 
 def _dataset(name: str, result: dict[str, Any]) -> dict[str, Any]:
     figures = {key: value for each in result["figures"].values() for key, value in each.items()}
     real = result["judge"]["accuracy_on_real_pictures"]
     order = sorted(real, key=lambda attribute: attribute not in result["edited"])
-    rows = [(each, real[each], figures.get(f"{each}/accuracy")) for each in order]
+    rows = [(each, _finite(real[each]), _finite(figures.get(f"{each}/accuracy"))) for each in order]
     return {"dataset": name, "pictures": result["pictures"], "rows": rows}
+
+
+def _finite(value: float | None) -> float | None:
+    """JSON has no other numbers."""
+    return value if value is not None and math.isfinite(value) else None

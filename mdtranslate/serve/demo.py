@@ -27,6 +27,10 @@ KEPT: Final = 8
 """Views of pictures that are kept in memory: a page sends the picture anew with every change."""
 
 
+MOST: Final = 40_000_000
+"""Pixels of a picture: a file of some kilobytes may hold as many as are let in, each of which takes memory."""
+
+
 class Demo:
     """A translator as its page sees it. One thread at a time may ask it.
 
@@ -103,7 +107,7 @@ class Demo:
         """What networks are shown of a picture; of the last pictures it is remembered."""
         key = blake2b(picture, digest_size=32).digest()
         if key not in self._views:
-            self._views[key] = self.translator.view(decode(BytesIO(picture)))
+            self._views[key] = self.translator.view(decode(BytesIO(picture), MOST))
             if len(self._views) > KEPT:
                 self._views.popitem(last=False)
         self._views.move_to_end(key)

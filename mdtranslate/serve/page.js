@@ -1,15 +1,16 @@
 // The page of `mdtranslate serve`. The server keeps nothing: a picture goes along with every question about it.
 
-import { answered, newest, pairs } from "./ask.js";
+import { answered, held, newest, pairs, table } from "./ask.js";
 
 const $ = (id) => document.getElementById(id);
 
 let model; // What there is to choose from, as /api/model says.
 let picture = null; // {blob, name}: what is translated.
-let told = {}; // What is known of it: of a test picture, or said by the visitor.
-let source = {}; // What it has: `told`, and what was inferred.
+let chosen = 0; // How often one was chosen: of several that are on their way the newest counts.
+let told = table(); // What is known of it: of a test picture, or said by the visitor.
+let source = table(); // What it has: `told`, and what was inferred.
 let asked = []; // What no network tells.
-let edits = {}; // What the visitor changed.
+let edits = table(); // What the visitor changed.
 
 function make(tag, properties = {}, ...children) {
   const made = Object.assign(document.createElement(tag), properties);
@@ -50,7 +51,8 @@ const look = asking(async (stale) => {
     throw error;
   }
   if (stale()) return;
-  ({ source, asked } = answer);
+  source = table(answer.source);
+  asked = answer.asked;
   fail("");
   $("original").src = answer.original;
   $("work").hidden = $("every").hidden = false;
@@ -121,33 +123,32 @@ function save(link, address, edit) {
 
 // Of the edits those that differ from what the picture has.
 function changed() {
-  return Object.fromEntries(Object.entries(edits).filter(([name, value]) => value !== source[name]));
+  return table(Object.fromEntries(Object.entries(edits).filter(([name, value]) => value !== source[name])));
 }
 
 // `place`: of the test picture that it is.
-function use(blob, name, known = {}, place = -1) {
-  if (blob.size > model.largest) {
-    fail(`${name} has ${(blob.size / 1e6).toFixed(1)} MB; up to ${model.largest / 1e6} MB are taken.`);
-    return;
-  }
+async function use(file, name, known = {}, place = -1) {
+  const own = ++chosen;
+  const blob = await held(file, name, model.largest).catch((error) => own === chosen && fail(error.message));
+  if (!blob || own !== chosen) return;
   picture = { blob, name: name.replace(/\.\w+$/, "").replace(/[^\p{L}\p{N}_.-]+/gu, "-") };
-  told = { ...known };
-  source = {};
+  told = table(known);
+  source = table();
   asked = [];
-  edits = {};
+  edits = table();
   for (const each of $("samples").children) each.ariaPressed = Number(each.value) === place;
   showNothing();
   look();
 }
 
 async function useSample(place) {
-  const before = picture;
+  const own = ++chosen;
   const { key, known } = model.samples[place];
   try {
     const blob = await (await answered(`api/samples/${place}`)).blob();
-    if (picture === before) use(blob, key, known, place);
+    if (own === chosen) use(blob, key, known, place);
   } catch (error) {
-    fail(error.message);
+    if (own === chosen) fail(error.message);
   }
 }
 
@@ -257,7 +258,7 @@ function listen() {
   });
   $("dataset").addEventListener("change", () => look());
   $("reset").addEventListener("click", () => {
-    edits = {};
+    edits = table();
     refresh();
     translate();
   });
@@ -273,6 +274,7 @@ function listen() {
     document.body.classList.remove("dropping");
     const [file] = event.dataTransfer.files;
     if (file) use(file, file.name);
+    else fail("What was dropped is no file: save the picture, and drop what was saved.");
   });
 }
 

@@ -11,15 +11,19 @@ from typing import Final
 from PIL import Image
 
 from mdtranslate.data.sources import Source, build_sources, choose
-from mdtranslate.errors import DataError, MdtranslateError
+from mdtranslate.errors import DataError, MdtranslateError, first_line
 from mdtranslate.interfaces import Record, Split
 from mdtranslate.interfaces.dataset import spell
 from mdtranslate.recipes import read_toml, resolve_tree
 from mdtranslate.runfolder import RunFolder, is_run
+from mdtranslate.sharing.layout import MANIFEST
 from mdtranslate.translator import Translator
 
 SHOWN: Final = 8
 """Pictures, of all datasets together where that is at least two of each."""
+
+TRIED: Final = 16
+"""Pictures, one after the other, that are tried for each where some cannot be read."""
 
 SIDE: Final = 1024
 """Pixels of the longer side of a sample at most: it comes back as an upload, which has a limit."""
@@ -39,19 +43,21 @@ def samples(translator: Translator, run: Path) -> tuple[list[Sample], list[str]]
     """Test pictures of the datasets of a run, and, for each dataset that has none to give, one line that says why."""
     if not is_run(run):
         return [], [f"{run} is a translator without its run: there are no test pictures to choose from"]
+    if (run / MANIFEST).is_file():  # Its recipe is a stranger's: what it names is no place that our user chose to ask.
+        return [], [f"{run} is a model that was shared: no test pictures are looked for where its recipe says"]
     found: list[Sample] = []
     missing: list[str] = []
     try:
         folder = RunFolder(run)
         file = run / "recipe.toml"
         sources = build_sources(resolve_tree(folder.name, read_toml(file), source=str(file)).recipe)
-    except MdtranslateError as error:
-        return [], [f"There are no test pictures to choose from: {error}"]
+    except Exception as error:  # Here and below: code of plugins, which may raise anything, and the demo goes without.
+        return [], [f"There are no test pictures to choose from: {_line(error)}"]
     for source in sources:
         try:
             found += _of(source, translator, max(2, SHOWN // len(sources)))
-        except (MdtranslateError, OSError, ValueError) as error:  # As `Dataset.load` of a plugin may raise.
-            missing.append(f"There are no test pictures of {source.name} to choose from: {error}")
+        except Exception as error:
+            missing.append(f"There are no test pictures of {source.name} to choose from: {_line(error)}")
     return found, missing
 
 
@@ -59,8 +65,26 @@ def _of(source: Source, translator: Translator, count: int) -> list[Sample]:
     records: Sequence[Record] = source.listed(Split.TEST)
     if not records:
         raise DataError("its test split is empty")
-    chosen = [records[place] for place in choose([source.labelled(each) for each in records], count)]
-    return [_sample(source, translator, each) for each in chosen]
+    found: list[Sample] = []
+    tried: set[int] = set()
+    trouble: Exception | None = None
+    for chosen in choose([source.labelled(each) for each in records], count):
+        for place in range(chosen, min(chosen + TRIED, len(records))):
+            if place in tried:
+                continue
+            tried.add(place)
+            try:
+                found.append(_sample(source, translator, records[place]))
+                break
+            except Exception as error:
+                trouble = trouble or error
+    if trouble is not None and not found:
+        raise trouble
+    return found
+
+
+def _line(error: Exception) -> str:
+    return str(error) if isinstance(error, MdtranslateError) else first_line(error)
 
 
 def _sample(source: Source, translator: Translator, record: Record) -> Sample:

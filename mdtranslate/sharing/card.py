@@ -8,8 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pydantic import BaseModel
-
 from mdtranslate import __version__
 
 COLUMNS: Final = {
@@ -18,26 +16,6 @@ COLUMNS: Final = {
     "psnr gain": ("PSNR against doing nothing", "{:+.1f} dB"),
 }
 """Figures of each edited attribute, as metrics call them, and how the card does."""
-
-
-class _Judge(BaseModel):
-    accuracy_on_real_pictures: dict[str, float]
-
-
-class _Dataset(BaseModel):
-    judge: _Judge
-    pictures: int
-    left_out: list[str]
-    edited: list[str]
-    edits: dict[str, int]
-    figures: dict[str, dict[str, float]]
-
-
-class Measured(BaseModel):
-    """What a card reads of report.json."""
-
-    weights: dict[str, str] = {}
-    datasets: dict[str, _Dataset]
 
 
 @dataclass(frozen=True)
@@ -78,7 +56,8 @@ class Card:
         )
         if self.sample:
             yield f"![Each row: a picture, then the same picture after each edit]({self.sample})"
-            yield f"*Held-out pictures after step {int(self.sample.rpartition('/')[2].partition('.')[0]):,}.*"
+            # Whether they were held out is not known here: without a val split they are some of those trained on.
+            yield f"*Pictures of the data, after step {int(self.sample.rpartition('/')[2].partition('.')[0]):,}.*"
         yield from self._use()
         yield "## What it changes"
         rows = ((name, ", ".join(values)) for name, values in self.words.items())

@@ -67,11 +67,15 @@ def download(repository: Repository, commit: str, names: Sequence[str], folder: 
 def upload(folder: Path, repository: Repository, *, private: bool, message: str) -> None:
     """Makes a repository, or takes the one that is there, and brings a shared model into it in one commit.
 
-    Raises `RecipeError` where it holds anything that is no part of a shared model: that is left alone.
+    Raises `RecipeError` where it holds anything that is no part of a shared model, or is public where it is to be
+    `private`: such a one is left alone.
     """
     with _asked(repository, writing=True):
         api = _api()
         api.create_repo(repository.name, repo_type="model", private=private or None, exist_ok=True)
+        # Of one that was there already the library leaves it as it is, and says nothing.
+        if private and not api.model_info(repository.name).private:
+            raise RecipeError(f"{repository}: is there already and public; push to another, or without --private")
         before = api.list_repo_files(repository.name, repo_type="model")
         if foreign := [name for name in before if not is_part(name) and name not in (CARD, MANIFEST, *ASIDE)]:
             raise RecipeError(f"{repository}: holds {foreign[0]}, which is no part of a shared model; push to another")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
@@ -27,10 +28,14 @@ def _without_place(text: str) -> str:
     home = Path.home()
     path = text.partition("file://")[2] or text
     for flavour in (PurePosixPath(path), PureWindowsPath(path)):
-        if flavour.drive or flavour.root or path != text or ".." in flavour.parts or path.startswith("~"):
+        # A drive alone says nothing: `c:hair` is a name. A server's (`\\server`) has no root by itself.
+        elsewhere = flavour.root or flavour.drive.startswith("\\\\") or ".." in flavour.parts
+        if elsewhere or path != text or path.startswith("~"):
             # The last part of a home folder is mostly the name of its owner.
-            return "." if flavour.name.startswith("~") else flavour.name.replace(home.name, "") or "."
-    return text.replace(str(home), "~") if len(home.parts) > 1 else text
+            own = flavour.name.startswith("~") or flavour.name == home.name
+            return "." if own else flavour.name or "."
+    # Inside a text: a path that only begins or ends like it is another.
+    return re.sub(rf"(?<!\w){re.escape(str(home))}(?![\w-])", "~", text) if len(home.parts) > 1 else text
 
 
 def without_origins(settings: Settings) -> dict[str, Any]:

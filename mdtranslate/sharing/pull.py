@@ -17,8 +17,9 @@ from mdtranslate.sharing.layout import MANIFEST, check_names, verify
 def pull(source: str, out: Path | None) -> Path:
     """Brings a model from `source` to the folder `out`, by default one of its name, and gives the folder.
 
-    Raises `CheckpointError` for what is no shared model or a damaged one, `RecipeError` where `out` is taken,
-    `PluginError` where a plugin that it needs is missing, `StorageError` where a disk or Hugging Face refuses.
+    Raises `CheckpointError` for what is no shared model or a damaged one, `RecipeError` where `out` is taken or the
+    current folder, `PluginError` where a plugin that it needs is missing, `StorageError` where a disk or Hugging Face
+    refuses.
     """
     place = hub.read_place(source)
     named = Path(place.name.partition("/")[2]) if isinstance(place, hub.Repository) else Path(place.resolve().name)
@@ -28,14 +29,14 @@ def pull(source: str, out: Path | None) -> Path:
     refuse_taken(out)
     if isinstance(place, Path):
         names = check_names(_sizes(place), str(place))
-        with new_folder(out.absolute()) as side:
+        with new_folder(out) as side:
             _copy(place, names, side)
             verify(side, str(place))
         return out
     hub.require()
     sizes, commit = hub.listing(place)
     names = check_names(sizes, str(place))
-    with new_folder(out.absolute()) as side:
+    with new_folder(out) as side:
         hub.download(place, commit, names, side)
         verify(side, str(place))
     return out

@@ -12,16 +12,16 @@ from typing import Any, Final
 import numpy as np
 import tomli_w
 from PIL import Image
-from pydantic import ValidationError
 
 from mdtranslate import __version__, checkpoint, shipping
 from mdtranslate.data.images import decode
 from mdtranslate.errors import CheckpointError, DataError, RecipeError
-from mdtranslate.files import disk, new_folder, read_json, sha256, write_bytes, write_json, write_text
+from mdtranslate.evaluation.measured import Measured, read_report
+from mdtranslate.files import disk, new_folder, sha256, write_bytes, write_json, write_text
 from mdtranslate.recipes import read_toml
 from mdtranslate.runfolder import RunFolder, is_run, refuse_taken
 from mdtranslate.sharing import hub
-from mdtranslate.sharing.card import Card, Measured
+from mdtranslate.sharing.card import Card
 from mdtranslate.sharing.layout import CARD, is_part, verify, write_manifest
 from mdtranslate.sharing.private import without_origins, without_places
 from mdtranslate.translator import Translator
@@ -48,7 +48,7 @@ def push(run: Path, target: str, *, licence: str | None, picture: bool, private:
             raise RecipeError(f"{target}: name a new folder")
         refuse_taken(place, "")
         translator = Translator.load(run)
-        with new_folder(place.absolute()) as side:
+        with new_folder(place) as side:
             _fill(side, run, translator, str(place), place.absolute().name, licence, picture)
         return
     hub.require()
@@ -84,7 +84,8 @@ def _fill(
         role: {"name": part.name, **without_origins(part.config)}
         for role, part in {"encoder": translator.encoder, **translator.model.networks}.items()
     }
-    facts = without_places(facts)
+    # What looks like a path in a name of an attribute or a value is that name: networks and labels go by it.
+    facts = without_places(facts) | {key: facts[key] for key in ("attributes", "layout")}
     # What was saved by the first versions says where a plugin lies that is a plain file.
     facts["plugins"] = [re.sub(r"\(.*[/\\]", "(", each) for each in facts["plugins"]]
     checkpoint.save_facts(side / "translator", "translator", facts)
@@ -93,7 +94,7 @@ def _fill(
         tree = without_places(read_toml(run / "recipe.toml"))
         recipe = f"# {own.name}, every setting written out.\n{tomli_w.dumps(tree)}"
         write_text(side / "recipe.toml", recipe)
-    report = _report(run / "evaluation" / "report.json")
+    report = _report(run)
     measured = report.get("weights") == facts["files"]
     if report and measured:
         with disk(side):
@@ -137,17 +138,10 @@ def _sample(run: RunFolder, side: Path) -> str | None:
     return None
 
 
-def _report(file: Path) -> dict[str, Any]:
+def _report(run: Path) -> dict[str, Any]:
     """What an evaluation measured, without where and on what machine; empty where there is none."""
-    found = read_json(file)
-    if not found:
+    if not (found := read_report(run)):
         return {}
-    try:
-        Measured.model_validate(found)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        key = ".".join(map(str, first["loc"]))
-        raise CheckpointError(f"{file}: {key}: {first['msg']}; mdtranslate evaluate writes it anew") from None
     kept = {
         key: found[key] for key in (*Measured.model_fields, "recipe", "mdtranslate", "made", "split") if key in found
     }

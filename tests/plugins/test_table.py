@@ -12,7 +12,9 @@ from mdtranslate_basics.table import Table
 from pyarrow import parquet
 
 from mdtranslate import Split
+from mdtranslate.data.sources import build_sources
 from mdtranslate.errors import DataError, MdtranslateError
+from mdtranslate.recipes import resolve
 
 HEADER = ["path", "hair", "smiling", "split"]
 ROWS = [
@@ -170,3 +172,16 @@ def test_no_file_and_no_text(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_bytes(b"path,a\n\xff.png,yes\n")
     with pytest.raises(DataError, match=r"x\.csv: is not UTF-8"):
         list(table(tmp_path / "x.csv").records(Split.TRAIN))
+
+
+@pytest.mark.parametrize("name", ["a=b", "a,b", "a "])
+def test_a_column_that_nobody_could_ask_for_is_named(tmp_path: Path, name: str) -> None:
+    file = tmp_path / "x.jsonl"
+    rows = [{"path": f"{n}.png", name: bool(n), "Male": not n} for n in range(2)]
+    file.write_text("\n".join(map(json.dumps, rows)))
+    recipe = f'datasets={{faces={{name="table", file="{file}"}}}}'
+    with pytest.raises(DataError, match=f"dataset faces: nobody could ask for attribute '{name}': a name without ="):
+        build_sources(resolve("stargan", [recipe]).recipe)
+    for leave_out in (f'datasets.faces.ignore=["{name}"]', 'datasets.faces.attributes=["Male"]'):
+        (source,) = build_sources(resolve("stargan", [recipe, leave_out]).recipe)
+        assert [each.name for each in source.attributes] == ["Male"]

@@ -110,6 +110,8 @@ class Hub:
     """The functions of `huggingface_hub.HfApi` that are called, over a folder; it has their signatures."""
 
     root: Path
+    public: bool
+    """Whether what it holds already is for everybody."""
     asked: list[tuple[str, dict[str, Any]]]
 
     def __init__(self, *, library_name: str | None = None) -> None:
@@ -132,12 +134,12 @@ class Hub:
                 (self.root / repo_id / name).unlink()
         shutil.copytree(folder_path, self.root / repo_id, dirs_exist_ok=True)
 
-    def model_info(self, repo_id: str, *, revision: str | None, files_metadata: bool) -> Any:
-        self.asked.append(("model_info", {"revision": revision}))
-        assert files_metadata, "sizes are given only then"
-        files = everything(self.root / repo_id)
+    def model_info(self, repo_id: str, *, revision: str | None = None, files_metadata: bool = False) -> Any:
+        if files_metadata:  # Sizes are given only then.
+            self.asked.append(("model_info", {"revision": revision}))
+        files = everything(self.root / repo_id) if files_metadata else {}
         siblings = [SimpleNamespace(rfilename=name, size=len(content)) for name, content in files.items()]
-        return SimpleNamespace(siblings=siblings, sha="c0ffee")
+        return SimpleNamespace(siblings=siblings, sha="c0ffee", private=not self.public)
 
     def snapshot_download(
         self, repo_id: str, *, revision: str, local_dir: Path, allow_patterns: list[str], etag_timeout: float

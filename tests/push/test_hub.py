@@ -28,6 +28,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> type[Hub]:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(Hub, "root", tmp_path / "hub", raising=False)
     monkeypatch.setattr(Hub, "asked", [], raising=False)
+    monkeypatch.setattr(Hub, "public", False, raising=False)
     monkeypatch.setattr(huggingface_hub, "HfApi", Hub)
     for name in ("HF_HUB_DISABLE_TELEMETRY", "HF_HUB_DISABLE_PROGRESS_BARS"):
         monkeypatch.setenv(name, "1")  # So that what the command sets is taken back.
@@ -63,6 +64,16 @@ def test_pushed_again_it_is_the_new_one_whole(hub: type[Hub], capsys: Capture) -
     names = set(everything(hub.root / "ann" / "faces"))
     assert "samples/000040.png" in names and not {"samples/000020.png", "evaluation/report.json"} & names
     assert typed(capsys, "pull", HERE)[0] == 0
+
+
+def test_what_is_to_be_private_goes_to_no_public_repository(
+    hub: type[Hub], capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "public", True)  # As it was made once, which a push does not change.
+    code, out, err = typed(capsys, "push", "one", HERE, "--private")
+    line = f"error: {HERE}: is there already and public; push to another, or without --private\n"
+    assert (code, out, err) == (2, "", line) and "upload_folder" not in dict(hub.asked)
+    assert typed(capsys, "push", "one", HERE)[0] == 0
 
 
 def test_a_repository_of_something_else_is_left_alone(hub: type[Hub], capsys: Capture) -> None:

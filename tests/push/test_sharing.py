@@ -19,7 +19,7 @@ from tiny import tiny_model, tiny_translator
 from translators import picture
 
 import mdtranslate
-from mdtranslate import Crop, Generator, Translator
+from mdtranslate import Attribute, Crop, Generator, Translator
 from mdtranslate.choice import Choice
 from mdtranslate.model import Model
 from mdtranslate.recipes import read_toml
@@ -53,6 +53,11 @@ def test_what_is_pulled_translates_as_the_run_does(shared: Path, capsys: Capture
     assert typed(capsys, "pull", "again/model", "--out", "deep/er")[0] == 0 and Translator.load("deep/er")
 
 
+def test_what_is_to_be_typed_next_can_be(shared: Path, capsys: Capture) -> None:
+    assert "pull 'my model'\n" in typed(capsys, "push", "one", "my model")[1]
+    assert "translate 'our model' PHOTO --all\n" in typed(capsys, "pull", "my model", "--out", "our model")[1]
+
+
 def test_nothing_of_the_machine_is_told(shared: Path) -> None:
     run = everything(Path("one"))
     assert all(b"ann-smith" in run[name] for name in ("recipe.toml", "evaluation/report.json", "samples/000020.png")), (
@@ -84,6 +89,7 @@ def test_nothing_of_the_machine_is_told(shared: Path) -> None:
         ("data/celeba", "data/celeba"),
         ("owner/name", "owner/name"),
         ("Black_Hair", "Black_Hair"),
+        ("c:hair", "c:hair"),
         ("Avatars by Pablo Stanley (avataaars.com), drawn with python-avatars", None),
         ("pictures of CelebA (Liu et al. 2015), for non-commercial research only", None),
         (f"drawn from {Path.home()}/celeba", "drawn from ~/celeba"),
@@ -93,6 +99,21 @@ def test_nothing_of_the_machine_is_told(shared: Path) -> None:
 def test_of_a_path_elsewhere_the_last_part_is_told(told: Any, kept: Any) -> None:
     kept = told if kept is None else kept
     assert without_places({"a": [{"b": told}]}) == {"a": [{"b": kept}]}
+
+
+def test_a_name_that_holds_the_users_is_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/al")
+    told = ["/mnt/data/portals", "/backup/al", "/data/alba.csv", "in /home/alba/x or /mnt/home/al", "in /home/al."]
+    assert without_places(told) == ["portals", ".", "alba.csv", "in /home/alba/x or /mnt/home/al", "in ~."]
+
+
+def test_names_are_no_paths(capsys: Capture) -> None:
+    """Of attributes and values, whatever they are called: a model that calls them otherwise would be damaged."""
+    own = (Attribute("/hair", ("~ann", "../dark")), Attribute("x:y"))
+    tiny_translator({"toys": own}).save(Path("flat"))
+    assert typed(capsys, "push", "flat", "shared")[0] == 0
+    assert typed(capsys, "pull", "shared", "--out", "own")[0] == 0
+    assert Translator.load("own").encoder.attributes == (own,)
 
 
 def test_the_card_tells_what_hugging_face_reads_and_the_figures(shared: Path) -> None:
@@ -105,6 +126,7 @@ def test_the_card_tells_what_hugging_face_reads_and_the_figures(shared: Path) ->
         "tags": ["mdtranslate", "image-to-image", "gan"],
     }
     assert "![Each row: a picture, then the same picture after each edit](samples/000020.png)" in body
+    assert "*Pictures of the data, after step 20.*" in body and "eld-out" not in body
     assert "**celeba**: 31 test pictures, 1 more cannot be read, 31 edits." in body
     assert "| hair | 98.7% | 87.6% | -1.2 dB |" in body and "| Male | 50.0% | 25.0% |  |" in body
     assert "judged as it was in 76.5%" in body
@@ -126,9 +148,10 @@ def test_what_was_not_measured_is_not_claimed(tmp_path: Path, capsys: Capture) -
     card = Path("second/README.md").read_text()
     assert "is not of these weights" in card and "87.6%" not in card
     assert not Path("second/evaluation").exists()
-    (run / "evaluation" / "report.json").write_text('{"datasets": {"celeba": {}}}')
-    code, line = refused(capsys, "push", "one", "third")
-    assert code == 65 and "report.json: datasets.celeba.judge: Field required; mdtranslate evaluate" in line
+    for damaged, key in (('{"datasets": {"celeba": {}}}', "datasets.celeba.judge"), ("{", "datasets")):
+        (run / "evaluation" / "report.json").write_text(damaged)
+        code, line = refused(capsys, "push", "one", "third")
+        assert code == 65 and f"report.json: {key}: Field required; mdtranslate evaluate one writes it anew" in line
 
 
 def test_a_translator_without_a_run_is_shared_too(capsys: Capture) -> None:

@@ -168,6 +168,39 @@ def test_nothing_is_written_over(shared: Path, capsys: Capture) -> None:
     assert code == 2 and "--license MIT License: write it as Hugging Face does" in line
 
 
+def test_the_folder_that_one_is_in_is_not_replaced(
+    shared: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = Path("here").absolute()
+    here.mkdir()
+    monkeypatch.chdir(here)
+    for words in (("pull", "../shared/model", "--out", "."), ("push", "../one", ".")):
+        code, line = refused(capsys, *words)
+        assert code == 2 and line.startswith(".: is the folder that this is typed in")
+        assert here.samefile(".")
+    monkeypatch.chdir(here.parent)
+    assert typed(capsys, "pull", "shared/model", "--out", "here")[0] == 0, "empty, and nobody is in it"
+
+
+def test_a_link_stays_and_what_it_leads_to_is_filled(shared: Path, capsys: Capture) -> None:
+    Path("far").mkdir()
+    for words in (("pull", "shared/model", "--out", "link"), ("push", "one", "link")):
+        shutil.rmtree("far")
+        Path("far").mkdir()
+        Path("link").unlink(missing_ok=True)
+        Path("link").symlink_to("far")
+        assert typed(capsys, *words)[0] == 0
+        assert Path("link").is_symlink() and (Path("far") / layout.MANIFEST).is_file()
+        assert not [*Path().rglob(".*.part")]
+
+
+def test_a_pull_that_fails_leaves_no_folders_above(shared: Path, capsys: Capture) -> None:
+    change(shared / "recipe.toml")
+    assert refused(capsys, "pull", "shared/model", "--out", "a/b/c")[0] == 65
+    Path("a").mkdir()
+    assert refused(capsys, "pull", "shared/model", "--out", "a/b/c")[0] == 65 and Path("a").is_dir()
+
+
 def test_a_model_of_a_missing_plugin_names_it(shared: Path, capsys: Capture) -> None:
     generator = {"name": "her-generator", "channels": 4}
     reseal(shared / "translator", "translator", generator=generator, plugins=["plugin hers (hers-dist 1.2)"])

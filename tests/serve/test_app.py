@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import sys
 import threading
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from kills import TINY
+from PIL import Image
 from served import Answer, Served, png, serving
+from tiny import tiny_translator
 
 from mdtranslate import Translator
+from mdtranslate.data.images import decode
+from mdtranslate.data.sources import attributes_of, build_sources
+from mdtranslate.recipes import resolve
+from mdtranslate.runfolder import RunFolder
 from mdtranslate.serve import app as application
 from mdtranslate.serve.demo import Demo
 
@@ -77,6 +87,7 @@ def test_what_is_not_there(served: Served) -> None:
     for path in (
         "/api/samples/-1",
         "/api/samples/x",
+        "/api/samples/" + "1" * 5000,
         "/api/samples/%C2%B2",
         "/../pyproject.toml",
         "/docs",
@@ -94,6 +105,37 @@ def test_only_pictures_are_taken(served: Served) -> None:
             assert refused(served.ask(f"/api/{what}", content), 415).startswith("picture: ")
     assert "pixels" in refused(served.ask("/api/look", bomb), 415)
     assert "there is no picture" in refused(served.ask("/api/look", b""), 400)
+
+
+def test_a_picture_has_at_most_40_million_pixels(served: Served) -> None:
+    file = BytesIO()
+    Image.new("1", (8000, 5001)).save(file, "PNG")
+    assert len(file.getvalue()) < 100_000
+    said = refused(served.ask("/api/look", file.getvalue()), 415)
+    assert said == "picture: 8000 x 5001 pixels are too many; 40,000,000 are allowed"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_names_of_files_that_are_not_utf_8(tmp_path: Path) -> None:
+    root = tmp_path / "pets"
+    for name in (b"train/cat/0.png", b"train/dog/0.png", b"test/cat/caf\xe9.png", b"test/dog/0.png"):
+        file = root / os.fsdecode(name)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(png())
+    small = [each for each in TINY if not each.startswith("datasets.")]
+    resolved = resolve("stargan", [*small, f'datasets={{pets={{name="folder", root="{root}"}}}}'])
+    (tmp_path / "run").mkdir()
+    RunFolder(tmp_path / "run").write_recipe(resolved)
+    translator = tiny_translator(attributes_of(build_sources(resolved.recipe)), image_size=32)
+    with serving(Demo(translator, tmp_path / "run")) as served:
+        answer = served.ask("/api/model")
+        assert answer.code == 200 and b"test/cat/caf\\udce9.png" in answer.body
+        assert [each["key"] for each in answer.json["samples"]] == [
+            os.fsdecode(b"test/cat/caf\xe9.png"),
+            "test/dog/0.png",
+        ]
+        served.demo.look = lambda *_: decode(root / os.fsdecode(b"caf\xe9.png"))  # type: ignore[method-assign,assignment]
+        assert refused(served.ask("/api/look", png()), 415).endswith("caf\udce9.png: no such file or directory")
 
 
 def test_a_picture_is_at_most_10_mb(served: Served) -> None:

@@ -14,10 +14,13 @@ from PIL import Image
 from served import make_run, mute, png
 from tiny import BOTH, tiny_translator
 
-from mdtranslate import Crop, Translator
+from mdtranslate import Crop, Record, Translator
 from mdtranslate.data.images import decode
 from mdtranslate.errors import DataError, RecipeError
+from mdtranslate.registry import registry
+from mdtranslate.serve.card import card as card_of
 from mdtranslate.serve.demo import KEPT, Demo
+from mdtranslate.sharing.push import push
 
 ALL = {"hair": "Black_Hair", "Eyeglasses": "no", "Male": "yes"}
 
@@ -117,6 +120,36 @@ def test_test_pictures_of_a_run(run: Path) -> None:
     assert looked["source"] == samples[0]["known"] and pixels(looked["original"]).shape == (32, 32, 3)
 
 
+def test_test_pictures_that_cannot_be_read_are_passed_over(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, damaged = registry().component("dataset", "avatars"), ["test/000000", "test/000003"]
+    load = source.load
+
+    def some(self: Any, record: Record) -> Any:
+        if record.key in damaged:
+            raise KeyError("no such eye")
+        return load(self, record)
+
+    monkeypatch.setattr(source, "load", some)
+    demo = Demo(Translator.load(run), run)
+    assert demo.missing == [] and [each.key for each in demo.samples] == [f"test/{n:06d}" for n in (1, 2, 4, 5, 6, 7)]
+    damaged += [f"test/{number:06d}" for number in range(8)]
+    demo = Demo(Translator.load(run), run)
+    line = "There are no test pictures of avatars to choose from: KeyError: 'no such eye'"
+    assert demo.samples == [] and demo.missing == [line]
+    monkeypatch.setattr(source, "records", lambda self, split: {}["no such list"])
+    assert Demo(Translator.load(run), run).missing[0].endswith("KeyError: 'no such list'")
+
+
+def test_nothing_is_asked_for_where_a_strangers_recipe_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = make_run(tmp_path / "run")
+    push(folder, str(tmp_path / "shared"), licence=None, picture=False, private=False, message=None)
+    built: list[Any] = []
+    monkeypatch.setattr("mdtranslate.serve.samples.build_sources", built.append)
+    demo = Demo(Translator.load(tmp_path / "shared"), tmp_path / "shared")
+    assert demo.samples == [] and built == [] and "model that was shared: no test pictures" in demo.missing[0]
+    assert demo.look(png(), {}, None)["asked"] == []
+
+
 def test_where_no_test_pictures_are_it_is_said(tmp_path: Path, translator: Translator) -> None:
     folder = make_run(tmp_path / "run")
     text = (folder / "recipe.toml").read_text()
@@ -150,14 +183,24 @@ def test_the_card(run: Path, plain: Demo, tmp_path: Path) -> None:
     result = {
         "judge": {"accuracy_on_real_pictures": {"skin": 0.5, "hair": 1.0}},
         "edited": ["hair"],
+        "edits": {"hair=Black_Hair": 9},
+        "left_out": [],
         "pictures": 9,
-        "figures": {"edit-accuracy": {"hair/accuracy": 0.75}},
+        "figures": {"edit-accuracy": {"hair/accuracy": 0.75, "skin/accuracy": float("nan")}},
     }
-    file.write_text(json.dumps({"datasets": {"avatars": result}}))
+    own = json.loads((folder / "translator" / "translator.json").read_text())["files"]
+    file.write_text(json.dumps({"weights": own, "datasets": {"avatars": result}}))
     card = Demo(translator, folder).card
     assert card["note"] == ""
     assert card["judged"] == [{"dataset": "avatars", "pictures": 9, "rows": [("hair", 1.0, 0.75), ("skin", 0.5, None)]}]
-    for damaged in ("{", "{}", '{"datasets": {"avatars": {}}}', '{"datasets": []}'):
+    for other in ({"weights": dict.fromkeys(own, "of an earlier step")}, {}):
+        file.write_text(json.dumps({**other, "datasets": {"avatars": result}}))
+        card = Demo(translator, folder).card
+        assert card["judged"] == [] and "not of these weights" in card["note"]
+        assert card["note"].endswith(f"mdtranslate evaluate {folder}")
+    spaced = make_run(tmp_path / "my run")
+    assert card_of(translator, spaced)["note"].endswith(f"mdtranslate evaluate '{spaced}'")
+    for damaged in ("{", "{}", '{"datasets": {"avatars": {}}}', '{"datasets": []}', "[" * 100_000):
         file.write_text(damaged)
         card = Demo(translator, folder).card
         assert card["judged"] == [] and str(file) in card["note"] and "mdtranslate evaluate" in card["note"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -14,7 +14,7 @@ from PIL import Image
 from served import Served, mute, png, serving
 from tiny import BOTH, tiny_translator
 
-from mdtranslate import Translator
+from mdtranslate import Attribute, Translator
 from mdtranslate.data.images import decode
 from mdtranslate.serve.demo import Demo
 
@@ -131,6 +131,61 @@ def test_what_is_no_picture_is_one_line(page: Page, served: Served, tmp_path: Pa
     page.wait("document.querySelector('#error').innerText.includes('large.png has 10.0 MB')")
     page.run("document.querySelectorAll('#samples button')[3].click()")
     page.wait(f"{STRIP} && document.querySelector('#error').hidden && !document.querySelector('#work').hidden")
+
+
+def dropped(files: str) -> str:
+    """What drops files on the page, as a desktop does."""
+    return f"""(() => {{ const dropped = new DataTransfer();
+      for (const file of {files}) dropped.items.add(file);
+      document.body.dispatchEvent(
+        new DragEvent('drop', {{ dataTransfer: dropped, bubbles: true, cancelable: true }})); }})()"""
+
+
+def test_a_dropped_picture(page: Page, served: Served) -> None:
+    page.open(served.address)
+    page.wait(STRIP)
+    before = page.run("document.querySelector('#original').src")
+    content = b64encode(png()).decode()
+    page.run(dropped(f"[new File([Uint8Array.from(atob('{content}'), (each) => each.charCodeAt())], 'my.photo.png')]"))
+    page.wait(f"{STRIP} && document.querySelector('#original').src !== {before!r}")
+    assert page.run("document.querySelector('#strip a').download").startswith("my.photo.hair=")
+    page.run(dropped("[]"))  # Such as a text, or a picture of another page.
+    page.wait("document.querySelector('#error').innerText.startsWith('What was dropped is no file')")
+
+
+def test_a_file_that_changes_on_the_disk_stays_what_was_chosen(page: Page, served: Served, tmp_path: Path) -> None:
+    page.open(served.address)
+    page.wait(STRIP)
+    before = page.run("document.querySelector('#original').src")
+    file = tmp_path / "a.png"
+    file.write_bytes(png())
+    page.choose("#file", file)
+    page.wait(f"{STRIP} && document.querySelector('#original').src !== {before!r}")
+    file.write_bytes(png(1, 50, 50))
+    page.run("document.querySelector('[role=switch][aria-label=Eyeglasses]').click()")
+    page.wait(SHOWN)
+    assert page.run("document.querySelector('#error').hidden")
+    page.run("Blob.prototype.arrayBuffer = () => Promise.reject(new Error('gone'))")
+    page.choose("#file", file)
+    page.wait("document.querySelector('#error').innerText === 'a.png cannot be read.'")
+
+
+def test_attributes_that_are_called_as_parts_of_javascript(page: Page, tmp_path: Path) -> None:
+    names = ("constructor", "__proto__", "toString")
+    with serving(Demo(tiny_translator({"toys": tuple(map(Attribute, names))}), tmp_path)) as served:
+        page.open(served.address)
+        page.wait("document.querySelector('#note').innerText")
+        (tmp_path / "a.png").write_bytes(png())
+        page.choose("#file", tmp_path / "a.png")
+        assert page.wait(STRIP) == len(names)
+        assert page.run("document.querySelectorAll('fieldset.changed').length") == 0
+        for name in names:
+            page.run(f"document.querySelector('[role=switch][aria-label={name}]').click()")
+        page.wait(f"{SHOWN} && document.querySelector('#edit').innerText.split(', ').length === {len(names)}")
+        assert page.run("document.querySelectorAll('fieldset.changed').length") == len(names)
+        page.run("""(() => { const is = document.querySelector('select[aria-label$=" __proto__"]');
+          is.value = is.value === 'yes' ? 'no' : 'yes'; is.dispatchEvent(new Event('change')); })()""")
+        page.wait(f"{SHOWN} && document.querySelectorAll('fieldset.changed').length === {len(names) - 1}")
 
 
 def test_several_datasets(page: Page, tmp_path: Path) -> None:

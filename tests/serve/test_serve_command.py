@@ -58,6 +58,20 @@ def test_a_port_that_is_taken_is_named(run: Path) -> None:
     assert said.startswith(f"--port {port}: ") and said.endswith("choose another, or --port 0 for any that is free")
 
 
+def test_of_two_that_begin_at_once_the_second_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    with serve.listening(0) as first:
+        port = first.getsockname()[1]
+        with pytest.raises(RecipeError, match=f"--port {port}: .*choose another"):
+            serve.listening(port)
+
+    def late(self: socket.socket, *_: Any) -> None:
+        raise OSError(98, "Address already in use")  # Both have bound it, and the other listens already.
+
+    monkeypatch.setattr(socket.socket, "listen", late)
+    with pytest.raises(RecipeError, match="--port 0: address already in use; choose another"):
+        serve.listening(0)
+
+
 def test_what_is_no_run_is_said_and_no_port_held(tmp_path: Path) -> None:
     assert failure(CheckpointError, str(tmp_path), "--port", "0") == (
         f"{tmp_path}: is neither a run (it holds no recipe.toml) nor a translator"
