@@ -74,7 +74,7 @@ def page(
             body.append(f"<figure>{drawn}<figcaption>Right and above is better.</figcaption></figure>")
         if own := {method: each for method, each in curves.get(name, {}).items() if len(each) > 1}:
             drawn = plots.lines(own, ("steps", "edits right while training"), order)
-            body.append(f"<figure>{drawn}<figcaption>Pictures looked at while training, first seed.</figcaption></figure>")
+            body.append(f"<figure>{drawn}<figcaption>Looks while it trained, first seed.</figcaption></figure>")
         body.append("</div>")
         body.append(plots.key(order, titles))
         body += [_shots(each, titles) for each in shown.get(name, ())]
