@@ -104,7 +104,7 @@ def test_info_tells_what_a_report_needs_and_no_names(
     assert (code, shown, err) == (0, 0, "")
     found = json.loads(out)
     assert found["mdtranslate"] == mdtranslate.__version__
-    assert found["packages"]["torch"].count(".") == 2 and found["packages"]["huggingface_hub"]
+    assert found["packages"]["torch"].count(".") == 2 and found["packages"]["huggingface-hub"]
     assert found["cache"] == {"folder": "~/cache/mdtranslate", "bytes": 2_000_000}
     assert "register_datasets" in found["hooks"] and found["devices"][0]["cores"] >= 1
     plugins = {each["name"]: each for each in found["plugins"]}
