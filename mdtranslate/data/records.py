@@ -38,6 +38,10 @@ class _Numbers(dict[tuple[Any, ...], int]):
         return number
 
 
+class NoRecord(TypeError):
+    """Something that a dataset gave as a record, and is none."""
+
+
 class Alike(NamedTuple):
     """Some successive records, and what they know of some attributes."""
 
@@ -70,7 +74,9 @@ class Records(Sequence[Record]):
         return records if isinstance(records, Records) else cls(records)
 
     def append(self, record: Record) -> None:
-        """Raises `DataError` for an attribute's value that no attribute can have, such as a list."""
+        """Raises `NoRecord`, or `DataError` for an attribute's value that no attribute can have, such as a list."""
+        if not isinstance(record, Record):
+            raise NoRecord(repr(record)[:100])
         keys: Iterable[tuple[Any, ...]] = record.attributes.items()
         if not PLAIN.issuperset(map(type, record.attributes.values())):
             keys = [(name, value, type(value)) for name, value in keys]
@@ -98,6 +104,11 @@ class Records(Sequence[Record]):
         return Record(
             self._keys[place], None if image is None else Path(image), dict(map(self._pairs.__getitem__, pairs))
         )
+
+    @property
+    def names(self) -> set[str]:
+        """The attributes that any of them mentions."""
+        return {name for name, _ in self._pairs}
 
     def files(self) -> Iterator[tuple[str, str | None]]:
         """The key and the file of each."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,7 +13,7 @@ from torch import Tensor
 from mdtranslate.config import Recipe
 from mdtranslate.data.entry import MOST_UNREADABLE
 from mdtranslate.data.pack import Packed, is_packed, pack
-from mdtranslate.data.records import Records
+from mdtranslate.data.records import NoRecord, Records
 from mdtranslate.errors import DataError, PluginError, RecipeError, nearest
 from mdtranslate.interfaces import Attribute, Dataset, LabelEncoder, Record, Split, Value
 
@@ -52,9 +53,16 @@ class Source:
         """As `records`, of a split that may be empty."""
         if split not in self._listed:
             try:
-                self._listed[split] = Records(self.dataset.records(split))
+                found = Records(self.dataset.records(split))
+            except NoRecord as error:
+                raise PluginError(f"dataset {self.dataset.name!r} lists {error}, which is no Record") from None
             except (OSError, ValueError) as error:
                 raise DataError(f"dataset {self.name}: {error}") from error
+            declared = [each.name for each in self.dataset.attributes]
+            if strange := sorted(found.names - {*declared}):
+                what = f"{strange[0]!r}, which its attributes lack; {nearest(strange[0], declared)}"
+                raise PluginError(f"dataset {self.dataset.name!r} lists pictures with {what}")
+            self._listed[split] = found
         return self._listed[split]
 
     def labelled(self, record: Record) -> dict[str, Value]:
@@ -130,10 +138,16 @@ def build_sources(recipe: Recipe) -> list[Source]:
     for number, (name, choice) in enumerate(recipe.datasets.items()):
         dataset = choice.build()
         try:
-            known = {attribute.name: attribute for attribute in dataset.attributes}
+            declared: Any = dataset.attributes
         except (OSError, ValueError) as error:
             raise DataError(f"dataset {name}: {error}") from error
-        if len(known) < len(dataset.attributes):
+        if not isinstance(declared, Sequence) or not all(isinstance(each, Attribute) for each in declared):
+            raise PluginError(
+                f"dataset {choice.name!r}: attributes is {declared!r}, and no tuple of Attributes, such as "
+                '(Attribute("Young"),), with its comma'
+            )
+        known: dict[str, Attribute] = {attribute.name: attribute for attribute in declared}
+        if len(known) < len(declared):
             raise PluginError(f"dataset {choice.name!r} declares an attribute twice")
         if not known:
             raise PluginError(f"dataset {choice.name!r} declares no attributes, so there is nothing to translate")

@@ -142,6 +142,8 @@ class Dataset(Component):
             attributes = (Attribute("species", ("cat", "dog")),)
 
             def records(self, split):
+                if not self.config.root.is_dir():
+                    raise DataError(f"{self.config.root}: there is no such folder")
                 for file in sorted((self.config.root / split).glob("*/*.jpg")):
                     yield Record(f"{split}/{file.parent.name}/{file.name}", file, {"species": file.parent.name})
     """

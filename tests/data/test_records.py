@@ -30,7 +30,7 @@ GIVEN = [
 
 class Faces(Dataset):
     name = "faces"
-    attributes = ATTRIBUTES
+    attributes = (*ATTRIBUTES, Attribute("age", ("old", "new")))  # Which no run here labels.
     given = GIVEN
     asked = 0
 
