@@ -212,10 +212,9 @@ def _written_version(home: str) -> object:
         spec = importlib.util.find_spec(whole)
         for part in parts:  # Not by its whole name: that would import the package around it.
             spec = spec and PathFinder.find_spec(part, list(spec.submodule_search_locations or ()))
-        source = spec and spec.loader and spec.loader.get_source(spec.name)  # type: ignore[attr-defined]
-        return written_version(source) if source else None
-    except Exception:
-        return None  # Why it cannot be imported is said already.
+        return written_version(Path(spec.origin).read_text("utf-8")) if spec and spec.origin else None
+    except (ImportError, OSError, ValueError, SyntaxError):
+        return None  # It is not there, or no source. Why it cannot be imported is said already.
 
 
 def _try(call: Callable[[], Any]) -> Any:

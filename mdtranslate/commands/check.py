@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from mdtranslate.commands.output import print_json
-from mdtranslate.errors import MdtranslateError, PluginError, RecipeError, first_line, nearest
+from mdtranslate.errors import MdtranslateError, PluginError, RecipeError, nearest
 from mdtranslate.kinds import KINDS
 
 
@@ -57,29 +57,25 @@ def _checked(kind: str, name: str, settings: tuple[str, ...], size: int, report:
 
     more: dict[str, Any] = {"size": size} if kind in ("generator", "discriminator") else {}
     given = _given(kind, name, settings)
-    results = suite(kind).results(given, **more)
-    while True:
-        try:
-            with redirect_stdout(sys.stderr):  # Of components that print: standard output is the report's.
-                result = next(results, None)
-        except Exception as error:
-            said = str(error) if isinstance(error, MdtranslateError) else first_line(error)
-            report["cannot be made"] = said
-            if not as_json:
-                click.secho(f"  cannot be made: {said}", fg="red")
-            return 1
-        if result is None:
-            break
-        report["checks"].append(asdict(result))
-        if result.state == "failed" and not as_json:
-            click.secho(f"  {result.name}", fg="red")
-            for word, text in (("expected", result.expected), ("came", result.came), ("why", result.why)):
-                click.echo(f"    {word:<9} {text}")
-    states = [each["state"] for each in report["checks"]]
+    try:
+        with redirect_stdout(sys.stderr):  # Of components that print: standard output is the report's.
+            results = list(suite(kind).results(given, **more))
+    except MdtranslateError as error:  # Of `Choice.build`, which says so of whatever a component raises.
+        report["cannot be made"] = str(error)
+        if not as_json:
+            click.secho(f"  cannot be made: {error}", fg="red")
+        return 1
+    report["checks"] = [asdict(each) for each in results]
+    failed = [each for each in results if each.state == "failed"]
     if not as_json:
-        left_out = states.count("left out")
-        click.echo(f"  {states.count('passed')} of {len(states) - left_out} passed, {left_out} do not apply")
-    return states.count("failed")
+        for each in failed:
+            click.secho(f"  {each.name}", fg="red")
+            for word, text in (("expected", each.expected), ("came", each.came), ("why", each.why)):
+                click.echo(f"    {word:<9} {text}")
+        left_out = sum(each.state == "left out" for each in results)
+        passed = len(results) - left_out - len(failed)
+        click.echo(f"  {passed} of {passed + len(failed)} passed, {left_out} do not apply")
+    return len(failed)
 
 
 def _chosen(name: str, settings: tuple[str, ...]) -> tuple[Iterator[tuple[str, str, str]], bool]:

@@ -50,7 +50,7 @@ class Source:
         return self.listed(Split.VAL) or self.records(Split.TRAIN)
 
     def listed(self, split: Split) -> Records:
-        """As `records`, of a split that may be empty."""
+        """As `records`, of a split that may be empty. Raises `PluginError` for what the contract has as no record."""
         if split not in self._listed:
             try:
                 found = Records(self.dataset.records(split))
@@ -131,7 +131,8 @@ def choose(labels: Sequence[Mapping[str, Value]], count: int) -> list[int]:
 def build_sources(recipe: Recipe) -> list[Source]:
     """The datasets of a recipe.
 
-    Raises `RecipeError` for an attribute that a dataset does not know, `DataError` for one that nobody could ask for.
+    Raises `RecipeError` for an attribute that a dataset does not know, `DataError` for one that nobody could ask for,
+    `PluginError` for a declaration that is none.
     """
     sources, data = [], recipe.data
     most = MOST_UNREADABLE if data.unreadable == "skip" else 0.0

@@ -116,7 +116,7 @@ def test_a_picture_has_at_most_40_million_pixels(served: Served) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
-def test_names_of_files_that_are_not_utf_8(tmp_path: Path) -> None:
+def test_names_of_files_that_are_not_utf_8(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = tmp_path / "pets"
     for name in (b"train/cat/0.png", b"train/dog/0.png", b"test/cat/caf\xe9.png", b"test/dog/0.png"):
         file = root / os.fsdecode(name)
@@ -134,7 +134,7 @@ def test_names_of_files_that_are_not_utf_8(tmp_path: Path) -> None:
             os.fsdecode(b"test/cat/caf\xe9.png"),
             "test/dog/0.png",
         ]
-        served.demo.look = lambda *_: decode(root / os.fsdecode(b"caf\xe9.png"))  # type: ignore[method-assign,assignment]
+        monkeypatch.setattr(served.demo, "look", lambda *_: decode(root / os.fsdecode(b"caf\xe9.png")))
         assert refused(served.ask("/api/look", png()), 415).endswith("caf\udce9.png: no such file or directory")
 
 
