@@ -118,12 +118,16 @@ class Registry:
                     return plugin
         return None
 
+    @property
+    def broken(self) -> str:
+        """The end of a message about an unknown name: which plugins are broken, of which it may be."""
+        return "".join(f"; {plugin} is broken: {error}" for plugin in self.plugins for error in plugin.errors)
+
     def _entry(self, kind: str, name: str) -> _Entry:
         try:
             return self._entries[kind, name]
         except KeyError:
-            broken = "".join(f"; {plugin} is broken: {error}" for plugin in self.plugins for error in plugin.errors)
-            raise UnknownName(f"no {kind} is called {name!r}: {nearest(name, self.names(kind))}{broken}") from None
+            raise UnknownName(f"no {kind} is called {name!r}: {nearest(name, self.names(kind))}{self.broken}") from None
 
     def _adopt(self, plugin: Plugin, load: Callable[[], object], home: str = "") -> None:
         """`home`: the module of its entry point, or of its file, which says what version it is made for."""

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import redirect_stdout
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+from rich.console import Console
 
 from mdtranslate.commands.output import print_json
 from mdtranslate.errors import MdtranslateError, PluginError, RecipeError, nearest
 from mdtranslate.kinds import KINDS
+
+if TYPE_CHECKING:
+    from mdtranslate.testing import Result
 
 
 class BrokenPlugin(MdtranslateError):
@@ -57,25 +61,41 @@ def _checked(kind: str, name: str, settings: tuple[str, ...], size: int, report:
 
     more: dict[str, Any] = {"size": size} if kind in ("generator", "discriminator") else {}
     given = _given(kind, name, settings)
+    results: list[Result] = []
     try:
-        with redirect_stdout(sys.stderr):  # Of components that print: standard output is the report's.
-            results = list(suite(kind).results(given, **more))
+        # Standard output is the report's, also of components that print.
+        with redirect_stdout(sys.stderr), Console(stderr=True).status("") as status:
+            begun = suite(kind).results(given, **more)
+            for each in suite(kind).checks:
+                status.update(f"{len(results) + 1} of {len(suite(kind).checks)}: {each}")
+                results.append(next(begun))
     except MdtranslateError as error:  # Of `Choice.build`, which says so of whatever a component raises.
         report["cannot be made"] = str(error)
         if not as_json:
             click.secho(f"  cannot be made: {error}", fg="red")
         return 1
     report["checks"] = [asdict(each) for each in results]
-    failed = [each for each in results if each.state == "failed"]
     if not as_json:
-        for each in failed:
+        _print(results)
+    return sum(each.state == "failed" for each in results)
+
+
+def _print(results: Sequence[Result]) -> None:
+    """What failed, each in full; how many did not; and what was not looked at, by the reason."""
+    asides: dict[tuple[str, str], list[str]] = {}
+    for each in results:
+        if each.state == "failed":
             click.secho(f"  {each.name}", fg="red")
             for word, text in (("expected", each.expected), ("came", each.came), ("why", each.why)):
                 click.echo(f"    {word:<9} {text}")
-        left_out = sum(each.state == "left out" for each in results)
-        passed = len(results) - left_out - len(failed)
-        click.echo(f"  {passed} of {passed + len(failed)} passed, {left_out} do not apply")
-    return len(failed)
+        elif each.state != "passed":
+            asides.setdefault((each.state, each.came), []).append(each.name)
+    states = [each.state for each in results]
+    click.echo(f"  {states.count('passed')} of {states.count('passed') + states.count('failed')} passed")
+    for (state, reason), names in asides.items():
+        # What waits for one that is broken comes by itself afterwards, and is half of all.
+        named = f": {', '.join(names)}" if state == "left out" else ""
+        click.echo(f"  {len(names)} {state}, {reason}{named}")
 
 
 def _chosen(name: str, settings: tuple[str, ...]) -> tuple[Iterator[tuple[str, str, str]], bool]:
@@ -88,13 +108,13 @@ def _chosen(name: str, settings: tuple[str, ...]) -> tuple[Iterator[tuple[str, s
     # A name can be both, as `stargan` is a plugin and one of its importers: settings are of a component.
     whole = not found or (len(own) > len(found) and not settings)
     if whole and name not in plugins:
-        known = [*plugins, *(each for kind in KINDS for each in registry().names(kind))]
-        raise RecipeError(f"no component and no plugin is called {name!r}: {nearest(name, known)}")
+        known = {*plugins, *(each for kind in KINDS for each in registry().names(kind))}
+        raise RecipeError(f"no component and no plugin is called {name!r}: {nearest(name, known)}{registry().broken}")
     if whole:
-        if settings:
-            raise RecipeError(f"{name!r} is a plugin, and settings are of a component: name one of its")
         if plugins[name].errors:
             raise PluginError(f"{plugins[name]}: {plugins[name].errors[0]}")
+        if settings:
+            raise RecipeError(f"{name!r} is a plugin, and settings are of a component: name one of its")
         found = own
     return ((_kind(*each), each[1], str(registry().owner(*each))) for each in found), whole
 

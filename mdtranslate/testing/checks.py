@@ -5,8 +5,9 @@ from __future__ import annotations
 import inspect
 import sys
 import traceback
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
     import pytest
 
 S = TypeVar("S")
+
+
+State = Literal["passed", "failed", "left out", "not reached"]
+"""Left out: it says nothing of this component. Not reached: what it builds on does not hold."""
 
 
 class BrokenContract(AssertionError):
@@ -29,18 +34,16 @@ class Result:
     """What became of one check."""
 
     name: str
-    state: Literal["passed", "failed", "left out"]
+    state: State
     expected: str
     came: str
-    """What came instead, or why the check was left out; empty where it passed."""
+    """What came instead, or why it was left out or not reached; empty where it passed."""
     why: str
 
     def text(self) -> str:
         """In a few lines."""
-        if self.state == "left out":
-            return f"{self.name}: left out, {self.came}"
-        if self.state == "passed":
-            return f"{self.name}: passed"
+        if self.state != "failed":
+            return ", ".join([f"{self.name}: {self.state}", *([self.came] if self.came else [])])
         return f"{self.name}\n  expected  {self.expected}\n  came      {self.came}\n  why       {self.why}"
 
 
@@ -52,10 +55,12 @@ class Check(Generic[S]):
     expected: str
     why: str
     function: Callable[[S], str | None]
+    premise: bool = False
+    """Whether the others build on it: where it is broken they would all fail, for the same mistake."""
 
     def on(self, subject: S) -> Result:
         """Looks whether `subject` keeps it. What the component raises is what came."""
-        state: Literal["passed", "failed", "left out"]
+        state: State
         try:
             came = self.function(subject) or ""
             state = "failed" if came else "passed"
@@ -74,20 +79,23 @@ class Suite(Generic[S]):
         self.prepare = prepare
         self.checks: dict[str, Check[S]] = {}
 
-    def check(self, function: Callable[[S], str | None]) -> Callable[[S], str | None]:
+    def premise(self, function: Callable[[S], str | None]) -> Callable[[S], str | None]:
+        """As `check`, and the others are not reached while it is broken."""
+        return self.check(function, premise=True)
+
+    def check(self, function: Callable[[S], str | None], premise: bool = False) -> Callable[[S], str | None]:
         """Adds a function to the checks, as a decorator."""
         expected, _, why = inspect.cleandoc(function.__doc__ or "").partition("\n\n")
         name = function.__name__
         assert expected and why and name not in self.checks, name
-        self.checks[name] = Check(name, " ".join(expected.split()), " ".join(why.split()), function)
+        self.checks[name] = Check(name, " ".join(expected.split()), " ".join(why.split()), function, premise)
         return function
 
     def results(self, given: Any, skip: Collection[str] = (), **more: Any) -> Iterator[Result]:
         """Every check on one component, each as soon as it is there."""
         chosen = self._chosen(skip)
-        subject = self.prepare(given, **more)
-        for each in chosen:
-            yield each.on(subject)
+        trial = _Trial(chosen, self.prepare(given, **more))
+        return (trial.result(each) for each in chosen)
 
     def cases(self, given: Any, skip: Collection[str] = (), **more: Any) -> pytest.MarkDecorator:
         """The checks as cases of a test function that takes `check` and calls it.
@@ -96,27 +104,59 @@ class Suite(Generic[S]):
         """
         import pytest
 
-        prepared: list[S] = []
+        chosen = self._chosen(skip)
+        trials: list[_Trial[S] | None] = []
+
+        def trial() -> _Trial[S]:
+            if not trials:
+                trials.append(None)
+                trials[0] = _Trial(chosen, self.prepare(given, **more))
+            return trials[0] or pytest.skip("not reached, it cannot be made")
 
         def case(each: Check[S]) -> Callable[[], None]:
             def run() -> None:
                 __tracebackhide__ = True
-                if not prepared:
-                    prepared.append(self.prepare(given, **more))
-                result = each.on(prepared[0])
-                if result.state == "left out":
-                    pytest.skip(result.came)
+                result = trial().result(each)
                 if result.state == "failed":
                     raise BrokenContract(result.text())
+                if result.state != "passed":
+                    pytest.skip(f"{result.state}, {result.came}")
 
             return run
 
-        return pytest.mark.parametrize("check", [pytest.param(case(each), id=each.name) for each in self._chosen(skip)])
+        return pytest.mark.parametrize("check", [pytest.param(case(each), id=each.name) for each in chosen])
 
     def _chosen(self, skip: Collection[str]) -> list[Check[S]]:
         if unknown := sorted(set(skip) - set(self.checks)):
             raise ValueError(f"no check is called {unknown[0]!r}; there is {', '.join(self.checks)}")
         return [each for each in self.checks.values() if each.name not in skip]
+
+
+class _Trial(Generic[S]):
+    """One component under the chosen checks of its kind."""
+
+    def __init__(self, chosen: Sequence[Check[S]], subject: S) -> None:
+        self.chosen, self.subject = chosen, subject
+
+    @cached_property
+    def premises(self) -> dict[str, Result]:
+        """What became of the premises, up to the first that is broken."""
+        found = dict[str, Result]()
+        for each in self.chosen:
+            if each.premise:
+                result = found[each.name] = each.on(self.subject)
+                if result.state == "failed":
+                    break
+        return found
+
+    def result(self, check: Check[S]) -> Result:
+        """What becomes of one check, in whatever order they are asked for."""
+        if check.name in self.premises:
+            return self.premises[check.name]
+        for each in self.premises.values():
+            if each.state == "failed":
+                return Result(check.name, "not reached", check.expected, f"{each.name} comes first", check.why)
+        return check.on(self.subject)
 
 
 def said(error: BaseException, component: type | None) -> str:

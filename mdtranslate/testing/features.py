@@ -39,7 +39,7 @@ FEATURES: Suite[Given] = Suite(Given)
 common(FEATURES)
 
 
-@FEATURES.check
+@FEATURES.premise
 def gives_features(given: Given) -> str | None:
     """Pictures [B, 3, H, W] in [-1, 1] become features [B, F], finite and of floating point.
 
@@ -50,7 +50,7 @@ def gives_features(given: Given) -> str | None:
     return None if fits and found.isfinite().all() else f"{found.dtype} {list(found.shape)}"
 
 
-@FEATURES.check
+@FEATURES.premise
 def gives_maps(given: Given) -> str | None:
     """`maps` gives at least one map [B, C, h, w], finite, from early to late: none is larger than the one before.
 

@@ -89,7 +89,7 @@ METRIC: Suite[Given] = Suite(Given)
 common(METRIC)
 
 
-@METRIC.check
+@METRIC.premise
 def figures_have_names(given: Given) -> str | None:
     """`compute` gives finite numbers by names that are texts, at least one.
 

@@ -76,6 +76,42 @@ def test_the_place_is_that_of_the_components_own_code() -> None:
     assert "bad_losses.py:" in result.came and "functional.py" not in result.came
 
 
+def fates(kind: str, given: Any) -> dict[str, str]:
+    """What becomes of each case of a test with the checks of a kind."""
+    found = {}
+    for each in suite(kind).cases(given).args[1]:
+        try:
+            each.values[0]()
+            found[each.id] = "passed"
+        except pytest.skip.Exception as reason:
+            found[each.id] = str(reason)
+        except Exception as error:
+            found[each.id] = type(error).__name__
+    return found
+
+
+@pytest.mark.parametrize("kind", ["encoder", "generator", "discriminator", "loss", "metric", "features"])
+def test_one_mistake_is_one_failure(kind: str) -> None:
+    """Each premise, broken, is the only one that fails; the checks that build on it say that it comes first."""
+    for name, check in suite(kind).checks.items():
+        if not check.premise:
+            continue
+        broken = maker(kind, KINDS[kind][1][name])
+        results = {each.name: each for each in suite(kind).results(broken)}
+        failed = [each.name for each in results.values() if each.state == "failed"]
+        assert len(failed) == 1 and suite(kind).checks[failed[0]].premise
+        came = {each.came for each in results.values() if each.state == "not reached"}
+        assert came == {f"{failed[0]} comes first"}
+        cases = fates(kind, broken)
+        assert [each for each in cases if cases[each] == "BrokenContract"] == failed
+        assert sum(each == f"not reached, {failed[0]} comes first" for each in cases.values()) > 5
+
+
+def test_what_cannot_be_made_is_one_failure() -> None:
+    cases = list(fates("loss", lambda encoder, size: 1 / 0).values())
+    assert cases[0] == "ZeroDivisionError" and {*cases[1:]} == {"not reached, it cannot be made"}
+
+
 @pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, (_, bad) in KINDS.items() for name in bad])
 def test_each_check_fails_on_what_breaks_it(kind: str, name: str) -> None:
     checks = suite(kind)

@@ -103,6 +103,14 @@ def test_checks_before_it_do_not_hide_it(name: str, cls: type[Good], root: Path)
     assert found[name].state == "failed"
 
 
+@pytest.mark.parametrize("name", [name for name, check in DATASET.checks.items() if check.premise])
+def test_one_mistake_is_one_failure(name: str, root: Path) -> None:
+    results = list(DATASET.results(BAD[name](BAD[name].Config(root=root))))
+    failed = [each.name for each in results if each.state == "failed"]
+    assert len(failed) == 1 and DATASET.checks[failed[0]].premise
+    assert {each.came for each in results if each.state == "not reached"} == {f"{failed[0]} comes first"}
+
+
 def test_what_a_module_keeps_does_not_hide_that_pictures_are_read(root: Path) -> None:
     given = DATASET.prepare(bad_datasets.ReadsOnce(Good.Config(root=root)))
     assert given.splits

@@ -164,7 +164,7 @@ def test_the_command_says_what_is_wrong_and_names_the_plugin(command, pets: Path
     assert done.stdout.startswith(
         f"dataset pets  of plugin pets ({pets})\n  a_missing_folder_is_one_line\n    expected  "
     )
-    assert " passed, " in done.stdout and done.stderr == "error: 1 check failed\n"
+    assert " passed\n" in done.stdout and done.stderr == "error: 1 check failed\n"
 
 
 def test_the_command_writes_json(command, pets: Path) -> None:
@@ -183,6 +183,7 @@ def test_mistakes_of_the_command(command) -> None:
         (("check", "wgan-gp", "gradient_penalt=1"), 2, "loss 'wgan-gp': gradient_penalt: no such key"),
         (("check", "basics", "a=1"), 2, "'basics' is a plugin, and settings are of a component"),
         (("check", "stargan", "a=1"), 2, "importer 'stargan': a: no such key"),
+        (("check", "qqqq"), 2, "no component and no plugin is called 'qqqq': there are "),
         (("check", "folder"), 2, "dataset 'folder' needs root: mdtranslate plugins check folder root=..."),
         (("check", "per-pair", "of=resnet-generator", "of.blocks=-1"), 2, "generator 'per-pair': of.blocks: "),
         (("loss", "wgan-gp", "a=1"), 2, "'a=1' is one word too many"),
@@ -224,6 +225,19 @@ def test_one_that_cannot_be_made_ends_no_report_and_prints_into_none(command, tm
     assert noisy["cannot be made"].endswith("refuses its settings: image_size is too small")
     assert {each["state"] for each in quiet["checks"]} == {"passed", "left out"}
     assert done.returncode == 1 and done.stderr.endswith("error: 1 check failed\n")
+
+
+def test_the_command_says_what_it_did_not_look_at(command, pets: Path, tmp_path: Path) -> None:
+    (tmp_path / "cwd" / "noisy_plugin.py").write_text(NOISY.replace(".mean((1, 2, 3))", ".mean()"))
+    done = command("--plugin", "noisy_plugin.py", "plugins", "check", "quiet")
+    assert done.returncode == 1 and "\n  terms_are_one_a_picture\n" in done.stdout
+    assert " not reached, terms_are_one_a_picture comes first\n" in done.stdout
+    assert done.stderr == "error: 1 check failed\n"
+    done = command("plugins", "check", "avatars")
+    assert " left out, its pictures are no files: listing_reads_no_picture, " in done.stdout and done.returncode == 0
+    pets.write_text("mdtranslate_api = 0\n")
+    done = command("--plugin", "pets.py", "plugins", "check", "pets", "root=pets")
+    assert done.returncode == 69 and "is made for version 0 of the contract" in done.stderr
 
 
 def test_a_run_of_a_test_leaves_torchs_generator(tiny_run) -> None:

@@ -20,7 +20,7 @@ def config_extends_that_of_datasets(given: Given) -> str | None:
     return None if issubclass(config, Dataset.Config) else f"{config.__mro__[1].__name__}"
 
 
-@DATASET.check
+@DATASET.premise
 def has_attributes(given: Given) -> str | None:
     """`attributes` is a sequence of `Attribute`, at least one.
 

@@ -14,7 +14,7 @@ from mdtranslate.testing.datasets.subject import DATASET, Given
 from mdtranslate.testing.watch import seeded
 
 
-@DATASET.check
+@DATASET.premise
 def loads_pictures(given: Given) -> str | None:
     """`load` gives an array [H, W, 3] of uint8.
 

@@ -8,7 +8,7 @@ from mdtranslate.interfaces import Record, Split
 from mdtranslate.testing.datasets.subject import DATASET, Given
 
 
-@DATASET.check
+@DATASET.premise
 def has_pictures_to_train_on(given: Given) -> str | None:
     """The train split has records.
 
@@ -17,7 +17,7 @@ def has_pictures_to_train_on(given: Given) -> str | None:
     return None if given.splits[Split.TRAIN] else "none"
 
 
-@DATASET.check
+@DATASET.premise
 def answers_for_every_split(given: Given) -> str | None:
     """`records` takes train, val and test; a split that is not there is empty.
 
@@ -28,7 +28,7 @@ def answers_for_every_split(given: Given) -> str | None:
     return None
 
 
-@DATASET.check
+@DATASET.premise
 def lists_records(given: Given) -> str | None:
     """Every record is a `Record` with a key that is a text and not empty.
 
@@ -101,7 +101,7 @@ def _absolute(path: Path) -> tuple[Path, Path]:
     return path.absolute(), path.resolve()
 
 
-@DATASET.check
+@DATASET.premise
 def pictures_are_there(given: Given) -> str | None:
     """`image` is a `Path` of a file that is there, or None for a picture that is drawn.
 
@@ -113,7 +113,7 @@ def pictures_are_there(given: Given) -> str | None:
     return None
 
 
-@DATASET.check
+@DATASET.premise
 def says_only_what_it_declared(given: Given) -> str | None:
     """Records have no attribute that is not among `attributes`.
 
@@ -125,7 +125,7 @@ def says_only_what_it_declared(given: Given) -> str | None:
     return None
 
 
-@DATASET.check
+@DATASET.premise
 def values_are_those_of_their_attributes(given: Given) -> str | None:
     """Each value is True or False, one of the attribute's values, or None where it is optional. Unknown is left out.
 

@@ -13,7 +13,7 @@ from mdtranslate.testing.sample import GLASSES, HAIR, MOOD, ONE, known, labels
 from mdtranslate.testing.watch import random_state
 
 
-@ENCODER.check
+@ENCODER.premise
 def sizes_are_counts(given: Given) -> str | None:
     """`size` and `classes` are whole numbers above 0.
 
@@ -38,7 +38,7 @@ def layout_names_each_channel(given: Given) -> str | None:
     return None
 
 
-@ENCODER.check
+@ENCODER.premise
 def labels_are_vectors(given: Given) -> str | None:
     """`encode` gives float32 [L], of the same L whatever is known and of whichever dataset.
 

@@ -24,7 +24,7 @@ def keeps_datasets_apart(given: Given) -> str | None:
     return "the condition of Young is the same in both" if torch.equal(*own) else None
 
 
-@ENCODER.check
+@ENCODER.premise
 def conditions_are_vectors(given: Given) -> str | None:
     """`condition` gives float32 [B, size] without NaN or infinity.
 

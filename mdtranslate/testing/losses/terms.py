@@ -22,7 +22,7 @@ def config_extends_that_of_losses(given: Given) -> str | None:
     return None if issubclass(config, Loss.Config) else f"{config.__mro__[1].__name__}"
 
 
-@LOSS.check
+@LOSS.premise
 def has_something_to_say(given: Given) -> str | None:
     """At least one of the two networks is given a term.
 
@@ -31,7 +31,7 @@ def has_something_to_say(given: Given) -> str | None:
     return None if any(given.terms(given.new(), role) for role in ROLES) else "none"
 
 
-@LOSS.check
+@LOSS.premise
 def terms_are_one_a_picture(given: Given) -> str | None:
     """Each term is a tensor [B]: a value for each picture, not their mean.
 

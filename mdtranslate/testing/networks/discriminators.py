@@ -13,7 +13,7 @@ from mdtranslate.testing.networks.subject import DISCRIMINATOR, Given, apart, dr
 Subject = Given[Discriminator]
 
 
-@DISCRIMINATOR.check
+@DISCRIMINATOR.premise
 def gives_verdicts(given: Subject) -> str | None:
     """It gives a `Verdict` of a finite score, [B, ...], and logits [B, classes] or None.
 

@@ -20,7 +20,7 @@ LEAST = 1e-4
 Rounding alone makes 1e-5 of planes that a normalisation takes away again."""
 
 
-@GENERATOR.check
+@GENERATOR.premise
 def gives_pictures(given: Subject) -> str | None:
     """Pictures [B, 3, S, S] become pictures of the same shape and type, finite and in [-1, 1].
 
