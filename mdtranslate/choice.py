@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Generic, TypeVar, get_args
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, Generic, TypeVar, get_args
 
 from pydantic import GetCoreSchemaHandler, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError, core_schema
@@ -14,6 +14,10 @@ from mdtranslate.kinds import KINDS, kind_class
 from mdtranslate.registry import UnknownName, registry
 
 C = TypeVar("C", bound=Component)
+
+
+UNKNOWN: Final = "unknown_component"
+"""The type of pydantic's error for a name that no plugin registers."""
 
 
 class Choice(Generic[C]):
@@ -57,6 +61,16 @@ class Choice(Generic[C]):
                 raise RecipeError(f"{what} refuses its settings: {said}") from error
             raise PluginError(f"{what} failed: {type(error).__name__}: {said}") from error
 
+    def owners(self) -> Iterator[str]:
+        """The plugins of the component and of those inside it, with their distributions and versions."""
+        try:
+            yield registry().owner(self.kind, self.name).public
+        except UnknownName:
+            yield f"{self.kind} {self.name!r} of no plugin"
+        for _, inner in self.config:
+            if isinstance(inner, Choice):
+                yield from inner.owners()
+
     def dump(self) -> dict[str, Any]:
         """The table that validates to this choice, every setting included."""
         return {"name": self.name, **self.config.model_dump(mode="json")}
@@ -85,7 +99,7 @@ def _choose(base: type[C], value: Any) -> Choice[C]:
     try:
         component = registry().component(kind, name)
     except UnknownName as error:
-        raise _misnamed(base, table, str(error)) from None
+        raise _misnamed(base, table, str(error), UNKNOWN) from None
     if not issubclass(component, base):
         raise _misnamed(base, table, f"{name!r} is a {kind}, but no {role}")
     rest = {key: each for key, each in table.items() if key != "name"}
@@ -93,8 +107,8 @@ def _choose(base: type[C], value: Any) -> Choice[C]:
     return Choice(component, component.Config.model_validate(rest))
 
 
-def _misnamed(base: type[Component], table: Mapping[str, Any], message: str) -> ValidationError:
-    custom = PydanticCustomError("choice", "{message}", {"message": message})
+def _misnamed(base: type[Component], table: Mapping[str, Any], message: str, kind: str = "choice") -> ValidationError:
+    custom = PydanticCustomError(kind, "{message}", {"message": message})
     place = ("name",) if "name" in table else ()
     return ValidationError.from_exception_data(
         base.__name__, [InitErrorDetails(type=custom, loc=place, input=table.get("name", table))]

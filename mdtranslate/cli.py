@@ -128,7 +128,7 @@ def _blamed(error: BaseException) -> Any:
     """The stranger's plugin in whose code an error was raised, or None."""
     registry = sys.modules.get("mdtranslate.registry")
     plugin = registry.registry().blame(error) if registry else None
-    return None if plugin is None or plugin.distribution.startswith("mdtranslate ") else plugin
+    return None if plugin is None or plugin.ours else plugin
 
 
 def _unexpected(error: BaseException) -> int:

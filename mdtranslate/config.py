@@ -230,6 +230,12 @@ class Recipe(Settings):
     )
 
     @property
+    def plugins(self) -> list[str]:
+        """The plugins of its components, and of those inside them, with their distributions and versions."""
+        parts = [each for _, value in self for each in (value.values() if isinstance(value, dict) else [value])]
+        return sorted({owner for each in parts if isinstance(each, Choice) for owner in each.owners()})
+
+    @property
     def judging(self) -> Judging:
         """How the judge of this recipe is trained: a label that mirroring changes could not be learned mirrored."""
         own = self.evaluation.judge

@@ -218,13 +218,19 @@ class Trainer:
     def check_finite(self, step: int) -> None:
         """Raises `NonFiniteError` with the name of the term that was first not finite, if any was."""
         if self.poisoned.item():
-            found = ((names, bad.tolist()) for names, bad in self.culprits.items())
-            names = [name for group, bad in found for name, each in zip(group, bad, strict=True) if each]
-            terms = [name for name in names if not name.endswith(GRADIENTS)]
-            raise NonFiniteError(
-                f"{' and '.join(terms or names)} became not finite by step {step}; no weight took it. "
-                "A lower learning rate, or a smaller weight of that loss, is the usual cure"
+            found = [(names, bad.tolist()) for names, bad in self.culprits.items() if bad.any()]
+            terms = [name for names, bad in found for name, each in zip(names[:-1], bad[:-1], strict=True) if each]
+            what, cure = (
+                " and ".join(terms),
+                "A lower learning rate, or a smaller weight of that loss, is the usual cure",
             )
+            if not terms:
+                what = f"the gradients of {' + '.join(name for names, _ in found for name in names[:-1])}"
+                cure = (
+                    "Each term itself was finite: one has no slope where it was, as a root or a norm has none at 0; "
+                    "`mdtranslate plugins check` looks for that in a loss"
+                )
+            raise NonFiniteError(f"{what} became not finite by step {step}; no weight took it. {cure}")
 
     def means(self) -> dict[str, float]:
         """The mean of each term since this was last asked."""

@@ -14,14 +14,19 @@ from typing import Any
 import tomli_w
 from pydantic import ValidationError
 
+from mdtranslate.choice import UNKNOWN
 from mdtranslate.config import GROUPS, Recipe
 from mdtranslate.errors import RecipeError
-from mdtranslate.registry import registry
+from mdtranslate.registry import UnknownName, registry
 
 Tree = dict[str, Any]
 COMMAND_LINE = "command line"
 
-PLAINLY = dict.fromkeys(("tuple_type", "list_type", "frozen_set_type"), "should be a list, such as ['a', 'b']")
+PLAINLY = {
+    **dict.fromkeys(("tuple_type", "list_type", "frozen_set_type"), "should be a list, such as ['a', 'b']"),
+    **dict.fromkeys(("model_type", "dict_type"), "should be a table"),
+    "missing": "is missing",
+}
 """What pydantic says in words of Python, in those of a recipe."""
 
 
@@ -45,6 +50,16 @@ class Resolved:
     def settings(self) -> Iterator[tuple[str, Any, str]]:
         """Every setting: its dotted key, its value, and the place that the value came from."""
         yield from ((key, value, self._origin(key)) for key, value in flat(self.tree))
+
+    @property
+    def note(self) -> str | None:
+        """A line for a run to say of several datasets, which an override may have made of one by mistake."""
+        names = list(self.recipe.datasets)
+        added = [name for name in names if self.origins.get(f"datasets.{name}.name") == COMMAND_LINE]
+        if len(names) < 2:
+            return None
+        alone = f"; 'datasets={{{added[0]}={{...}}}}' takes {added[0]} alone" if 0 < len(added) < len(names) else ""
+        return f"several datasets are trained on together: {', '.join(names)}{alone}"
 
     def explain(self) -> str:
         """A line per setting, each a valid override, with the place its value came from as a comment."""
@@ -71,7 +86,10 @@ def resolve(name: str, overrides: Iterable[str] = (), giver: str = COMMAND_LINE)
 def resolve_tree(
     name: str, tree: Tree, overrides: Iterable[str] = (), *, source: str, giver: str = COMMAND_LINE
 ) -> Resolved:
-    """As `resolve`, from a tree that is read already; `source` names it in messages."""
+    """As `resolve`, from a tree that is read already; `source` names it in messages.
+
+    Of the `RecipeError`s, a component that no plugin registers is an `UnknownName`.
+    """
     try:
         tree = deepcopy(tree)
     except RecursionError:
@@ -82,7 +100,9 @@ def resolve_tree(
     try:
         recipe = Recipe.model_validate(tree)
     except ValidationError as error:
-        raise RecipeError("\n".join(mistakes(error, tree, source, origins, giver))) from None
+        unknown = any(each["type"] == UNKNOWN for each in error.errors(include_url=False))
+        kind = UnknownName if unknown else RecipeError
+        raise kind("\n".join(mistakes(error, tree, source, origins, giver))) from None
     return Resolved(name, recipe, origins)
 
 
@@ -137,7 +157,12 @@ def parse(text: str, giver: str = COMMAND_LINE) -> tuple[str, Any]:
         raise RecipeError(f"{giver}: {text!r} is not UTF-8, which recipes are written in")
     try:
         read = tomllib.loads(f"x = {value}")
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError) as error:
+        if value.lstrip()[:1] in ("{", "["):
+            raise RecipeError(
+                f"{giver}: {text}: is not TOML ({error}): inside {{}} and [] a text stands in quotes, as in "
+                "datasets={pets={root=\"data/pets\"}}, and around it all the shell wants '...'"
+            ) from None
         return key, value  # A bare word or path: what people type in a shell, where quotes are lost.
     # No setting is a date, but a folder may be called like one.
     return key, value if len(read) > 1 or isinstance(read["x"], date | time) else read["x"]
@@ -217,7 +242,9 @@ def mistakes(
     for branches in found.values():
         key, shown, _ = max(branches, key=lambda branch: branch[0].count("."))
         message = " or ".join(dict.fromkeys(said for where, _, said in branches if where == key))
-        below = any(each.startswith(f"{key}.") and origin == giver for each, origin in origins.items())
+        # What is missing is missed by whoever gave the rest of its table.
+        table = key.rpartition(".")[0] or key if message == PLAINLY["missing"] else key
+        below = any(each.startswith(f"{table}.") and origin == giver for each, origin in origins.items())
         above = (key.rsplit(".", up)[0] for up in range(key.count(".") + 1))  # A list is one setting.
         origin = giver if below else next((origins[each] for each in above if each in origins), source)
         yield ": ".join([origin, *([f"{key}{shown}"] if key else []), message])

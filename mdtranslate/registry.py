@@ -42,6 +42,16 @@ class Plugin:
     def __str__(self) -> str:
         return f"plugin {self.name} ({self.distribution})"
 
+    @property
+    def public(self) -> str:
+        """As `str`, for others to read: of a plugin that is a plain file, where it lies is nobody else's business."""
+        return f"plugin {self.name} ({Path(self.distribution).name})"
+
+    @property
+    def ours(self) -> bool:
+        """Whether it comes with mdtranslate: no stranger takes one of its names, or the blame for it."""
+        return self.distribution.startswith("mdtranslate ")
+
 
 @dataclass(frozen=True)
 class _Entry:
@@ -56,6 +66,7 @@ class Registry:
         self.files = files
         self.plugins: list[Plugin] = []
         self._entries: dict[tuple[str, str], _Entry] = {}
+        self._contested: dict[tuple[str, str], list[Plugin]] = {}
         self._manager = pluggy.PluginManager("mdtranslate")
         self._manager.add_hookspecs(hookspecs)
         for point in _entry_points():
@@ -124,6 +135,9 @@ class Registry:
         return "".join(f"; {plugin} is broken: {error}" for plugin in self.plugins for error in plugin.errors)
 
     def _entry(self, kind: str, name: str) -> _Entry:
+        if (kind, name) in self._contested:  # Which of them was meant would depend on who is installed.
+            several = " and of ".join(map(str, self._contested[kind, name]))
+            raise PluginError(f"{kind} {name!r} is of {several}: uninstall all but one of them")
         try:
             return self._entries[kind, name]
         except KeyError:
@@ -162,7 +176,10 @@ class Registry:
         if problem:
             plugin.errors.append(f"{kind} {name!r}: {problem}")
         elif (kind, name) in self._entries:
-            plugin.errors.append(f"{kind} {name!r} is taken by {self._entries[kind, name].plugin}")
+            owner = self._entries[kind, name].plugin
+            plugin.errors.append(f"{kind} {name!r} is taken by {owner}")
+            if not owner.ours:
+                self._contested.setdefault((kind, name), [owner]).append(plugin)
         else:
             self._entries[kind, name] = _Entry(plugin, target)
             plugin.provides.append((kind, name))

@@ -29,9 +29,10 @@ from typing import Any
 
 from mdtranslate import __version__
 from mdtranslate.config import Recipe
-from mdtranslate.errors import CheckpointError, RecipeError, StorageError
-from mdtranslate.files import disk, sweep, write_json, write_text
+from mdtranslate.errors import CheckpointError, PluginError, RecipeError, StorageError
+from mdtranslate.files import disk, read_json, sweep, write_json, write_text
 from mdtranslate.recipes import Resolved, flat, plain, read_toml, resolve_tree, toml_value
+from mdtranslate.registry import UnknownName, registry
 
 # What may change when a run goes on: how long it is, and what only concerns logging.
 FREE = (
@@ -119,9 +120,25 @@ class RunFolder:
         write_text(file, "".join(f"{each}\n" for each in reasons))
         return file
 
+    def written(self) -> Resolved:
+        """The recipe as it stands in the folder. Raises `PluginError` where a plugin of it is not installed here."""
+        file = self.path / "recipe.toml"
+        try:
+            return resolve_tree(self.name, read_toml(file), source=str(file))
+        except UnknownName as error:
+            there = {plugin.public for plugin in registry().plugins}
+            lacking = [each for each in self._plugins() if each not in there]
+            told = f"; it was trained with {', '.join(lacking)}" if lacking else ""
+            raise PluginError(f"{error}{told}: install what is missing") from None
+
+    def _plugins(self) -> list[str]:
+        """Those that it was trained with, as the translator tells; none where there is no translator yet."""
+        trained = read_json(self.translator / "translator.json").get("trained")
+        return [str(each) for each in trained.get("plugins", ())] if isinstance(trained, dict) else []
+
     def resolve(self, overrides: tuple[str, ...]) -> Resolved:
         """The recipe of this run, to go on with. Raises `RecipeError` for a change that makes it another run."""
-        before = resolve_tree(self.name, read_toml(self.path / "recipe.toml"), source=f"{self.path}/recipe.toml")
+        before = self.written()
         after = resolve_tree(self.name, before.tree, overrides, source=f"{self.path}/recipe.toml")
         old, new = dict(flat(before.tree)), dict(flat(after.tree))
         for key in sorted(old.keys() | new.keys()):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +11,12 @@ import torch
 from pydantic import BaseModel, ValidationError
 
 from mdtranslate import checkpoint
-from mdtranslate.choice import Choice
+from mdtranslate.choice import UNKNOWN, Choice
 from mdtranslate.errors import CheckpointError, PluginError
-from mdtranslate.interfaces import Attribute, Crop, Discriminator, Generator, LabelEncoder, Settings
+from mdtranslate.interfaces import Attribute, Crop, Discriminator, Generator, LabelEncoder
 from mdtranslate.model import Model
 from mdtranslate.recipes import read_toml
-from mdtranslate.registry import UnknownName, registry
 from mdtranslate.runfolder import RunFolder, is_run
-
-KINDS = {"encoder": "encoder", "generator": "backbone", "discriminator": "backbone"}
 
 
 class Facts(BaseModel):
@@ -43,7 +40,7 @@ def write(folder: Path, model: Model, facts: Mapping[str, Any]) -> None:
     weights: dict[str, torch.Tensor] = {}
     for role, network in model.networks.items():
         weights |= checkpoint.gather(role, network.state_dict())
-    owners = {owner for role, each in parts.items() for owner in _owners(KINDS[role], each.name, each.config)}
+    owners = {owner for each in parts.values() for owner in Choice(type(each), each.config).owners()}
     body = {
         **{role: {"name": each.name, **each.config.model_dump(mode="json")} for role, each in parts.items()},
         "plugins": sorted(owners),
@@ -74,7 +71,7 @@ def read(path: Path) -> tuple[Model, Facts]:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         message = f"{file}: {'.'.join(map(str, first['loc']))}: {first['msg']} (trained with {_plugins(saved)})"
-        raise (PluginError if first["type"] == "choice" else CheckpointError)(message) from None
+        raise (PluginError if first["type"] == UNKNOWN else CheckpointError)(message) from None
     # The weights drawn here are replaced at once; nobody else's random numbers should change by that.
     with torch.random.fork_rng(devices=[]):
         model = Model.build(
@@ -113,18 +110,3 @@ def find(path: Path) -> Path:
 
 def _plugins(saved: Mapping[str, Any]) -> str:
     return ", ".join(map(str, saved.get("plugins") or ["plugins that it does not name"]))
-
-
-def _owners(kind: str, name: str, config: Settings) -> Iterator[str]:
-    """The plugins of a component and of those inside it, with their distributions and versions."""
-    try:
-        plugin = registry().owner(kind, name)
-    except UnknownName:
-        yield f"{kind} {name!r} of no plugin"
-    else:
-        # Of a plugin that is a plain file, where it lies is nobody else's business.
-        alone = any(plugin.distribution == str(file) for file in registry().files)
-        yield f"plugin {plugin.name} ({Path(plugin.distribution).name})" if alone else str(plugin)
-    for _, inner in config:
-        if isinstance(inner, Choice):
-            yield from _owners(inner.kind, inner.name, inner.config)

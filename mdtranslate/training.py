@@ -113,7 +113,7 @@ class Job:
         }
         self.trainer = Trainer(recipe, self.model, losses, device, world, watch.say)
         self.feed = Feed(recipe, self.sources, self.model.encoder, watch.packing)
-        for note in (*(network.note for network in self.model.networks.values()), recipe.data.note):
+        for note in (resolved.note, *(network.note for network in self.model.networks.values()), recipe.data.note):
             if note:
                 watch.say(note)
 
@@ -273,7 +273,7 @@ class Job:
             image_size=self.recipe.data.image_size,
             crops={source.name: source.dataset.crop for source in self.sources},
             credit=list(dict.fromkeys(each.dataset.credit for each in self.sources if each.dataset.credit)),
-            trained={"recipe": self.name, "step": step},
+            trained={"recipe": self.name, "step": step, "plugins": self.recipe.plugins},
         )
 
     def _draw(self, run: RunFolder, step: int, board: Any) -> None:

@@ -162,6 +162,19 @@ def test_every_broken_plugin_is_listed_and_harms_no_other(install: Install, comm
     assert "raising  (raising-dist 1.0)\n  broken    RuntimeError: two lines\n" in table.stdout
 
 
+def test_a_name_of_two_strangers_is_of_neither(install: Install, command: Command) -> None:
+    """Which of them was meant would depend on the order of their names."""
+    for name in ("first", "second"):
+        install(name, GOOD.format(name="pets"))
+    done = command("run", "stargan", "datasets={pets={}}", "--dry-run")
+    assert done.returncode == 69 and done.stderr == (
+        "error: dataset 'pets' is of plugin first (first-dist 1.0) and of plugin second (second-dist 1.0): "
+        "uninstall all but one of them\n"
+    )
+    install("third", GOOD.format(name="folder"))
+    assert command("plugins", "dataset", "folder").returncode == 0  # Ours is ours, whoever else wants the name.
+
+
 def test_an_unknown_name_names_the_broken_plugins(install: Install, command: Command) -> None:
     install("lacking", BROKEN["lacking"][0])
     done = command("run", "stargan", "losses.style.weight=1", "--dry-run")

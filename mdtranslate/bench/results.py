@@ -173,7 +173,8 @@ def _figures(suite: Suite, cell: Cell, report: Mapping[str, Any]) -> Iterator[tu
     yield "steps", float(facts["steps"])
     yield "parameters", float(sum(cost["parameters"].values()))
     yield "size", float(cost["translator_bytes"])
-    yield "minutes", cost["training_seconds"] / 60
+    if cost["training_seconds"] is not None:
+        yield "minutes", cost["training_seconds"] / 60
     if cost["peak_bytes"] is not None:
         yield "memory", float(cost["peak_bytes"])
     yield "pictures/s", facts.get(SPEED, cost["pictures_per_second"])

@@ -11,15 +11,15 @@ from mdtranslate.commands.output import print_json
 
 @click.command("evaluate")
 @click.argument("run", type=click.Path(path_type=Path))
-@click.argument("overrides", nargs=-1, metavar="[METRICS.KEY=VALUE]...")
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON instead of tables.")
 def command(run: Path, overrides: tuple[str, ...], device: str, as_json: bool) -> None:
     """Measure RUN, the folder of a trained run, on all test pictures and all edits of one attribute.
 
     An independent judge, trained on the dataset's real pictures and cached, says what it sees in each edited picture.
-    The report lies in RUN/evaluation afterwards, as JSON and as a picture. metrics.KEY=VALUE changes a metric's
-    setting or adds one.
+    The report lies in RUN/evaluation afterwards, as JSON and as a picture. KEY=VALUE changes metrics and
+    evaluation, such as metrics.l1=reconstruction, and where a dataset lies: datasets.pets.root=FOLDER.
     """
     from mdtranslate.errors import RecipeError
     from mdtranslate.runfolder import RunFolder, is_run

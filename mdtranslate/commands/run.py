@@ -17,7 +17,7 @@ from mdtranslate.commands.words import recipes
     "--out", type=click.Path(path_type=Path), help="Folder of the run; the next number below runs/ if left out."
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps.")
-@click.option("--dry-run", is_flag=True, help="Print every setting and where its value came from; do nothing.")
+@click.option("--dry-run", is_flag=True, help="Print every setting and where its value came from; look at no data.")
 @click.option("--json", "as_json", is_flag=True, help="With --dry-run: print JSON.")
 def command(
     recipe: str, overrides: tuple[str, ...], out: Path | None, device: str, dry_run: bool, as_json: bool

@@ -14,8 +14,9 @@ from mdtranslate.config import Recipe
 from mdtranslate.data.entry import MOST_UNREADABLE
 from mdtranslate.data.pack import Packed, is_packed, pack
 from mdtranslate.data.records import NoRecord, Records
-from mdtranslate.errors import DataError, PluginError, RecipeError, nearest
+from mdtranslate.errors import DataError, PluginError, RecipeError, first_line, nearest
 from mdtranslate.interfaces import Attribute, Dataset, LabelEncoder, Record, Split, Value
+from mdtranslate.registry import registry
 
 Progress = Callable[[str, int, int], None]
 SHOWN = 64
@@ -57,7 +58,7 @@ class Source:
             except NoRecord as error:
                 raise PluginError(f"dataset {self.dataset.name!r} lists {error}, which is no Record") from None
             except (OSError, ValueError) as error:
-                raise DataError(f"dataset {self.name}: {error}") from error
+                raise _unlisted(self.name, self.dataset, error) from error
             declared = [each.name for each in self.dataset.attributes]
             if strange := sorted(found.names - {*declared}):
                 what = f"{strange[0]!r}, which its attributes lack; {nearest(strange[0], declared)}"
@@ -141,7 +142,7 @@ def build_sources(recipe: Recipe) -> list[Source]:
         try:
             declared: Any = dataset.attributes
         except (OSError, ValueError) as error:
-            raise DataError(f"dataset {name}: {error}") from error
+            raise _unlisted(name, dataset, error) from error
         if not isinstance(declared, Sequence) or not all(isinstance(each, Attribute) for each in declared):
             raise PluginError(
                 f"dataset {choice.name!r}: attributes is {declared!r}, and no tuple of Attributes, such as "
@@ -169,6 +170,13 @@ def build_sources(recipe: Recipe) -> list[Source]:
                 )
         sources.append(Source(name, number, dataset, labelled, data.workers, most))
     return sources
+
+
+def _unlisted(name: str, dataset: Dataset, error: OSError | ValueError) -> DataError:
+    """The error of a dataset that is asked what there is: a file's names the file, of any other it is said whose."""
+    if isinstance(error, OSError):
+        return DataError(f"dataset {name}: {error}")
+    return DataError(f"dataset {name}, of {registry().owner('dataset', dataset.name)}: {first_line(error)}")
 
 
 def attributes_of(sources: Sequence[Source]) -> Mapping[str, tuple[Attribute, ...]]:

@@ -82,6 +82,7 @@ def examine_visibility(
             continue
         held_out = examples(judged, [(patient.source, patient.source.listed(split))], split, data.image_size, progress)
         reached, seen = accuracy(network, held_out, judged.attributes, device), list[bool]()
+        shares = list[str]()
         for attribute in patient.source.attributes:
             name = judged.names[patient.source.number][attribute.name]
             column = [each.name for each in judged.attributes].index(name)
@@ -89,6 +90,7 @@ def examine_visibility(
             common = max(Counter(codes).values()) / len(codes) if codes else 1.0
             if common == 1:
                 continue  # Said among the labels.
+            shares.append(f"{attribute.name} {reached[name]:.0%} ({common:.0%})")
             seen.append(len(codes) < ENOUGH or reached[name] >= common + BETTER * (1 - common))
             if seen[-1]:
                 continue
@@ -98,6 +100,13 @@ def examine_visibility(
                 f"of the {split} split, and always the commonest value in {common:.0%}",
                 "look at the contact sheet: wrong labels, a crop that cuts it off, pictures that are too small"
                 + (", or left and right in it, for which data.flip=false is right" if data.flip else ""),
+            )
+        if shares:
+            yield Finding(
+                Rank.NOTE,
+                f"{patient.name}: a small classifier is right in {', '.join(shares)} of the {split} split; in "
+                "brackets, the share of the commonest value",
+                "nothing to do: a discriminator sees what it sees, and an edit is learned no better",
             )
         if seen and not any(seen):
             what = f"{patient.name}: none of its labels can be seen in the pictures"
@@ -150,8 +159,9 @@ def _sizes(patient: Patient, size: int) -> Iterator[Finding]:
     common, often = shapes.most_common(1)[0]
     yield Finding(
         Rank.NOTE,
-        f"{patient.name}: {len(shapes)} sizes, mostly {common[0]} x {common[1]} ({often / len(sides):.0%}); "
-        f"modes {', '.join(f'{mode} {count / len(sides):.0%}' for mode, count in modes.most_common())}",
+        f"{patient.name}: {len(shapes)} size{'s' * (len(shapes) > 1)}, mostly {common[0]} x {common[1]} "
+        f"({often / len(sides):.0%}); modes "
+        f"{', '.join(f'{mode} {count / len(sides):.0%}' for mode, count in modes.most_common())}",
         f"the square that is cut out has {median(crop):.0f} pixels at the median; pictures are scaled to {size}",
     )
     if smaller := sum(each < size for each in crop) / len(crop):

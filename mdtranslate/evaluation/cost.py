@@ -25,7 +25,7 @@ def cost(run: RunFolder, translator: Translator) -> dict[str, Any]:
     return {
         "parameters": {role: sum(each.numel() for each in one.parameters()) for role, one in networks.items()},
         "translator_bytes": sum(file.stat().st_size for file in run.translator.rglob("*") if file.is_file()),
-        "training_seconds": round(sum(took.values()), 1),
+        "training_seconds": round(sum(took.values()), 1) if took else None,  # Of a pulled model nobody knows.
         "peak_bytes": max((line["peak_bytes"] for line in lines if "peak_bytes" in line), default=None),
         "pictures_per_second": round(speed(translator), 1),
         "measured_on": hardware(translator.device),

@@ -26,9 +26,9 @@ from mdtranslate.evaluation.judge import Judge, JudgeFeatures, StandIn, obtain_j
 from mdtranslate.evaluation.tested import Tested, chunks, prepare, shown
 from mdtranslate.files import disk, write_json
 from mdtranslate.grid import draw_grid
-from mdtranslate.interfaces import Edited, Metric, Settings, Split
+from mdtranslate.interfaces import Attribute, Edited, Metric, Settings, Split
 from mdtranslate.interfaces.dataset import spell
-from mdtranslate.recipes import read_toml, resolve_tree
+from mdtranslate.recipes import resolve_tree
 from mdtranslate.registry import registry
 from mdtranslate.runfolder import RunFolder
 from mdtranslate.translator import Translator
@@ -119,13 +119,15 @@ def evaluate(run: RunFolder, device: torch.device, overrides: Sequence[str] = ()
     Every test picture is translated to every other value of every attribute that the run labels, of its own dataset and
     of the others, and of several attributes at once (`evaluation.together`). "None of these" is no target, and a
     picture of which the attribute is unknown is left out of its edits.
-    `overrides` may change only `metrics` and `evaluation`. Raises `RecipeError` for any other, `CheckpointError` for a
-    run that has no translator or a damaged one, `DataError` for a test split without pictures.
+    `overrides` may change only `metrics`, `evaluation`, and settings of the run's datasets, as where they lie here.
+    Raises `RecipeError` for any other, and where the datasets then label something else, `CheckpointError` for a run
+    that has no translator or a damaged one, `DataError` for a test split without pictures.
     """
     recipe = _recipe(run, overrides)
     weights = checkpoint.load_facts(shipping.find(run.path), "translator")["files"]
     translator = Translator.load(run.path, device)
     sources = build_sources(recipe)
+    _refuse_others(run, sources, translator)
     try_metrics(recipe, sources)
     judge = obtain_judge(sources, recipe.data.image_size, device, progress, recipe.judging)
     judged = Judged(sources)
@@ -153,16 +155,32 @@ def try_metrics(recipe: Recipe, sources: Sequence[Source]) -> None:
 
 
 def _recipe(run: RunFolder, overrides: Sequence[str]) -> Recipe:
+    tree = run.written().tree
     for text in overrides:
-        if text.partition("=")[0].strip().partition(".")[0] not in ("metrics", "evaluation"):
+        group, *rest = text.partition("=")[0].strip().split(".")
+        if group == "datasets" and len(rest) > 1 and rest[0] in tree.get(group, {}) and rest[1] != "name":
+            continue
+        if group not in ("metrics", "evaluation"):
             raise RecipeError(
-                f"{text}: an evaluation can change only metrics and evaluation, such as metrics.l1=reconstruction"
+                f"{text}: an evaluation can change only metrics, evaluation, and where a dataset of the run lies: "
+                f"metrics.l1=reconstruction or datasets.{next(iter(tree.get('datasets', {})), 'NAME')}.root=FOLDER"
             )
-    path = run.path / "recipe.toml"
-    tree = read_toml(path)
     if not tree.get("metrics") and not any(text.startswith("metrics") for text in overrides):
         tree["metrics"] = {name: {} for name in registry().names("metric") if _needs_nothing(name)}
-    return resolve_tree(run.name, tree, overrides, source=str(path)).recipe
+    return resolve_tree(run.name, tree, overrides, source=f"{run.path}/recipe.toml").recipe
+
+
+def _refuse_others(run: RunFolder, sources: Sequence[Source], translator: Translator) -> None:
+    """Datasets that label something else than when the run was trained: no label could be laid out for them."""
+    for source, known in zip(sources, translator.encoder.attributes, strict=True):
+        if [*source.attributes] != [*known]:
+            here, there = (", ".join(map(_declared, own)) for own in (source.attributes, known))
+            raise RecipeError(f"datasets.{source.name}: labels {here}, and {run.path} was trained with {there}")
+
+
+def _declared(attribute: Attribute) -> str:
+    values = "|".join(map(spell, attribute.allowed))
+    return f"{attribute.name} ({values})" if attribute.values else attribute.name
 
 
 def _needs_nothing(metric: str) -> bool:

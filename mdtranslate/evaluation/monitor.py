@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean
@@ -66,6 +66,8 @@ class Look:
     real_accuracy: float
     """What that one sees right of everything that the run labels in the same pictures as they are, 0 to 1."""
     warning: str | None = None
+    edit_accuracies: Mapping[str, float] = field(default_factory=dict)
+    """`edit_accuracy` of each attribute that is changed."""
 
     def line(self) -> dict[str, Any]:
         """As it stands in log.jsonl."""
@@ -74,8 +76,10 @@ class Look:
 
     def text(self) -> str:
         """In a few words."""
+        worst = min(self.edit_accuracies, key=lambda name: self.edit_accuracies[name], default="")
+        least = f"{worst} {self.edit_accuracies[worst]:.0%}, " if len(self.edit_accuracies) > 1 else ""
         return (
-            f"edits right {self.edit_accuracy:.0%} (real pictures {self.real_accuracy:.0%}), "
+            f"edits right {self.edit_accuracy:.0%} ({least}real pictures {self.real_accuracy:.0%}), "
             f"targets {self.label_dependence:.1f} grey levels apart, reconstruction {self.reconstruction:.3f}"
         )
 
@@ -132,7 +136,7 @@ class Monitor:
     def look(self, translator: Translator, step: int) -> Look:
         """Translates the held-out pictures to some targets each, and back."""
         trials, classifier = self.trials, self._classifier
-        fakes, errors, right = list[Tensor](), list[float](), list[bool]()
+        fakes, errors, right = list[Tensor](), list[float](), dict[str, list[bool]]()
         for start in range(0, len(trials.real), AT_ONCE):
             some = slice(start, start + AT_ONCE)
             real, before, after = trials.real[some], trials.before[some], trials.after[some]
@@ -140,14 +144,16 @@ class Monitor:
             fakes.append(fake.cpu())
             errors += _distances(translator.translate(fake, after, before).cpu(), real)
             seen = classifier.predict(normalise(torch.from_numpy(to_pixels(fake))))  # In 8 bits, as they are shipped.
-            right += _agree(seen, trials.wanted[some])
+            for name, agrees in _agree(seen, trials.wanted[some]):
+                right.setdefault(name, []).append(agrees)
         fake = torch.cat(fakes)
         look = Look(
             step=step,
             label_dependence=_mean(_distances(fake[trials.again], fake[[n - 1 for n in trials.again]]), GREY),
             change=_mean(_distances(fake, trials.real), GREY),
             reconstruction=_mean(errors),
-            edit_accuracy=_mean(right),
+            edit_accuracy=_mean([each for own in right.values() for each in own]),
+            edit_accuracies={name: _mean(own) for name, own in right.items()},
             judged_by="judge" if classifier.facts else "classifier",
             real_accuracy=self._real_accuracy,
         )
@@ -227,7 +233,7 @@ class Monitor:
 
     @cached_property
     def _real_accuracy(self) -> float:
-        return _mean(_agree(self._classifier.predict(self.trials.real), self.trials.known))
+        return _mean([agrees for _, agrees in _agree(self._classifier.predict(self.trials.real), self.trials.known)])
 
 
 def _distances(one: Tensor, other: Tensor) -> list[float]:
@@ -236,8 +242,10 @@ def _distances(one: Tensor, other: Tensor) -> list[float]:
     return distances
 
 
-def _agree(seen: Sequence[Mapping[str, Value]], expected: Sequence[Mapping[str, Value]]) -> list[bool]:
-    return [sees[name] == value for sees, each in zip(seen, expected, strict=True) for name, value in each.items()]
+def _agree(seen: Sequence[Mapping[str, Value]], expected: Sequence[Mapping[str, Value]]) -> Iterator[tuple[str, bool]]:
+    """Each expected value, and whether it is seen."""
+    for sees, each in zip(seen, expected, strict=True):
+        yield from ((name, sees[name] == value) for name, value in each.items())
 
 
 def _mean(values: Sequence[float], scale: float = 1.0) -> float:

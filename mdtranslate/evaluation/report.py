@@ -53,12 +53,13 @@ def _show_cost(report: Report, console: Console) -> None:
     cost = report.cost
     weights = " and ".join(f"{count / 1e6:.2f} M of the {role}" for role, count in cost["parameters"].items())
     console.print(f"weights: {weights}; the translator takes {cost['translator_bytes'] / 1e6:.1f} MB", markup=False)
-    minutes, speed = cost["training_seconds"] / 60, cost["pictures_per_second"]
-    console.print(f"trained for {minutes:.1f} minutes; translates {speed:.0f} pictures/s here", markup=False)
+    trained = "" if cost["training_seconds"] is None else f"trained for {cost['training_seconds'] / 60:.1f} minutes; "
+    console.print(f"{trained}translates {cost['pictures_per_second']:.0f} pictures/s here", markup=False)
 
 
 def _tables(result: Result, figures: Mapping[str, float], width: int) -> Iterator[tuple[str, Table]]:
     """Those for which there are figures."""
+    gain = ["PSNR gain"] if any(name.endswith("/psnr gain") for name in figures) else []
     real = _table("attribute", "accuracy")
     for name, accuracy in result.accuracy.items():
         real.add_row(escape(name), _percent(accuracy))
@@ -76,16 +77,14 @@ def _tables(result: Result, figures: Mapping[str, float], width: int) -> Iterato
             there_and_back.add_row(_row(result, name), _number(figures.get(f"{name}/l1"), "{:.3f}"))
         yield "reconstruction after an edit and back: mean absolute difference on the scale of -1 to 1", there_and_back
     if any(f"{edit}/accuracy" in figures for edit in result.edits):
-        each = _table("edit", "pictures", "as wanted", "PSNR gain")
+        each = _table("edit", "pictures", "as wanted", *gain)
         for edit, count in ((edit, count) for edit, count in result.edits.items() if "," not in edit):
-            share, gain = figures.get(f"{edit}/accuracy"), figures.get(f"{edit}/psnr gain")
-            each.add_row(_row(result, edit), str(count), _percent(share), _number(gain, "{:+.2f}"))
+            each.add_row(_row(result, edit), str(count), *_success(figures, edit, bool(gain)))
         yield "each edit by itself", each
     if result.together:
-        each = _table("edited at once", "all as wanted", "PSNR gain")
+        each = _table("edited at once", "all as wanted", *gain)
         for scope in result.together:
-            share, gain = figures.get(f"{scope}/accuracy"), figures.get(f"{scope}/psnr gain")
-            each.add_row(escape(scope), _percent(share), _number(gain, "{:+.2f}"))
+            each.add_row(escape(scope), *_success(figures, scope, bool(gain)))
         yield "several attributes at once", each
     shown = {name: _LIKENESS[name] for name in _LIKENESS if any(f"{each}/{name}" in figures for each in result.edited)}
     if shown:
@@ -131,6 +130,13 @@ def _matrix(result: Result, figures: Mapping[str, float], columns: Sequence[str]
             cells.append(f"[{colour}]{_percent(value)}[/]")
         table.add_row(_row(result, edited), *cells)
     return table
+
+
+def _success(figures: Mapping[str, float], edit: str, gain: bool) -> Iterator[str]:
+    """How often an edit is as wanted, and what it gains on doing nothing where true pictures are known."""
+    yield _percent(figures.get(f"{edit}/accuracy"))
+    if gain:
+        yield _number(figures.get(f"{edit}/psnr gain"), "{:+.2f}")
 
 
 def _row(result: Result, edited: str) -> str:

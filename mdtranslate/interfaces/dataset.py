@@ -81,7 +81,7 @@ class Attribute:
             return 1 + self.values.index(value)
         if value is None and self.optional and self.values:
             return 0
-        raise ValueError(f"{value!r} is no value of {self.name}; it has {', '.join(map(spell, self.allowed))}")
+        raise ValueError(f"{value!r} is no value of {self.name}; it has {', '.join(map(repr, self.allowed))}")
 
     def parse(self, text: str) -> Value:
         """The value that a person means by `text`: yes, no, none, or a value by name. Raises `ValueError`."""

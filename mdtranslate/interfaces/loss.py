@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 from torch import Tensor, nn
@@ -21,8 +21,8 @@ Terms = Tensor | Mapping[str, Tensor] | None
 class Ramp(Settings):
     """A weight that grows or falls evenly over the first `steps` steps, then stays."""
 
-    start: float = Field(description="weight at step 0")
-    end: float = Field(description="weight from step `steps` on")
+    start: float = Field(ge=0, description="weight at step 0")
+    end: float = Field(ge=0, description="weight from step `steps` on")
     steps: int = Field(ge=1, description="steps over which it changes")
 
 
@@ -48,7 +48,9 @@ class Loss(Component, nn.Module):
     class Config(Settings):
         """Settings that every loss has."""
 
-        weight: float | Ramp = Field(1.0, description="factor of the term: a number, or {start, end, steps}")
+        weight: Annotated[float, Field(ge=0)] | Ramp = Field(
+            1.0, description="factor of the term, 0 or more: a number, or {start, end, steps}"
+        )
 
     def __init__(self, config: Any, *, encoder: LabelEncoder, image_size: int) -> None:
         nn.Module.__init__(self)

@@ -14,7 +14,6 @@ from mdtranslate.data.sources import Source, build_sources, choose
 from mdtranslate.errors import DataError, MdtranslateError, first_line
 from mdtranslate.interfaces import Record, Split
 from mdtranslate.interfaces.dataset import spell
-from mdtranslate.recipes import read_toml, resolve_tree
 from mdtranslate.runfolder import RunFolder, is_run
 from mdtranslate.sharing.layout import MANIFEST
 from mdtranslate.translator import Translator
@@ -48,9 +47,7 @@ def samples(translator: Translator, run: Path) -> tuple[list[Sample], list[str]]
     found: list[Sample] = []
     missing: list[str] = []
     try:
-        folder = RunFolder(run)
-        file = run / "recipe.toml"
-        sources = build_sources(resolve_tree(folder.name, read_toml(file), source=str(file)).recipe)
+        sources = build_sources(RunFolder(run).written().recipe)
     except Exception as error:  # Here and below: code of plugins, which may raise anything, and the demo goes without.
         return [], [f"There are no test pictures to choose from: {_line(error)}"]
     for source in sources:

@@ -135,6 +135,8 @@ class Card:
             yield f"Not trained here: imported from {files}, as `mdtranslate import {trained['imported']}` reads them."
         elif "step" in trained:
             yield f"Recipe `{trained.get('recipe')}`, {trained['step']:,} steps."
+        if more := [each for each in trained.get("plugins", ()) if each not in self.facts["plugins"]]:
+            yield f"To train or evaluate it, besides: {'; '.join(map(_plain, more))}."
         if self.recipe:
             yield (
                 "Every setting, as in `recipe.toml`. Of folders and files elsewhere on the machine only the last part "

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mdtranslate import Attribute, LabelEncoder, Settings, Value
+from mdtranslate.errors import nearest
 
 MOST_DOMAINS = 4096
 UNKNOWN = -1
@@ -83,8 +84,13 @@ class MaskVector(LabelEncoder):
         for name in self.config.shared:
             found = {each for own in self.attributes for each in own if each.name == name}
             owners = tuple(n for n, own in enumerate(self.attributes) if any(each.name == name for each in own))
+            if not owners:
+                known = {each.name for own in self.attributes for each in own}
+                raise ValueError(f"shared: no dataset labels {name!r}; {nearest(name, known)}")
             if len(owners) < 2:
-                raise ValueError(f"shared: {name!r} is labelled by {len(owners)} of the datasets, so nobody shares it")
+                raise ValueError(
+                    f"shared: {name!r} is labelled by {self.datasets[owners[0]]} alone, so nobody shares it"
+                )
             if len(found) > 1:
                 raise ValueError(f"shared: {name!r} has other values in one dataset than in another")
         for number, own in enumerate(self.attributes):

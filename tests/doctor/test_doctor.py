@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -138,6 +139,9 @@ def test_labels_that_cannot_be_seen(tmp_path: Path) -> None:
     squares(tmp_path / "a", count=600, change=shuffle)
     report = examined()
     assert finding(report, "bright cannot be seen: a small classifier is right in") is Rank.TROUBLE
+    assert finding(report, "the share of the commonest value") is Rank.NOTE
+    told = next(each.what for each in report.findings if "a small classifier is right in colour" in each.what)
+    assert re.search(r"right in colour \d+% \(\d+%\), bright \d+% \([56]\d%\)", told), told
     assert not report.in_vain
     alone = examined(tables='a={name="table", file="a/table.csv", attributes=["bright"]}')
     assert alone.in_vain and finding(alone, "none of its labels can be seen") is Rank.IN_VAIN

@@ -17,13 +17,14 @@ from toys import toy_run
 
 from mdtranslate.commands.evaluate import command
 from mdtranslate.data.sources import Source
-from mdtranslate.errors import CheckpointError, RecipeError
+from mdtranslate.errors import CheckpointError, PluginError, RecipeError
 from mdtranslate.evaluation import evaluate as evaluation
 from mdtranslate.evaluation.classifier import Judged
 from mdtranslate.evaluation.evaluate import evaluate
 from mdtranslate.evaluation.judge import Judge
 from mdtranslate.evaluation.report import show
 from mdtranslate.interfaces import Split
+from mdtranslate.registry import registry
 from mdtranslate.runfolder import RunFolder
 from mdtranslate.translator import Translator
 
@@ -176,6 +177,35 @@ def test_unknown_labels_are_inferred_from_the_picture(run: RunFolder, eyes: None
     monkeypatch.setattr(Translator, "translate", watched)
     evaluate(run, CPU, progress=quiet)
     assert sources and all(set(each) == {"colour", "framed"} for each in sources)
+
+
+def test_a_dataset_may_lie_elsewhere_and_must_label_the_same(run: RunFolder, eyes: None) -> None:
+    same = evaluate(run, CPU, ['datasets.squares.attributes=["colour", "framed"]'], progress=quiet)
+    assert same.results[0].pictures == 20 and same.cost["training_seconds"] is None
+    for text, said in (
+        (
+            'datasets.squares.attributes=["framed"]',
+            "labels framed, and .* was trained with colour .red.green.blue., framed",
+        ),
+        ("datasets.squares.name=folder", "can change only metrics, evaluation, and where a dataset of the run lies"),
+        ("datasets.others.root=x", r"lies: metrics.*datasets\.squares\.root=FOLDER"),
+    ):
+        with pytest.raises(RecipeError, match=said):
+            evaluate(run, CPU, [text], progress=quiet)
+
+
+def test_a_plugin_that_is_not_there_is_named(run: RunFolder, eyes: None) -> None:
+    file = run.path / "recipe.toml"
+    file.write_text(file.read_text().replace('name = "squares"', 'name = "sqares"'))
+    with pytest.raises(PluginError, match=r"no dataset is called 'sqares': did you mean 'squares'.*: install what is"):
+        evaluate(run, CPU, progress=quiet)
+    saved = run.translator / "translator.json"
+    facts = json.loads(saved.read_text())
+    there = registry().owner("dataset", "avatars").public
+    facts["trained"] = {"plugins": [there, "plugin sqares (mdtranslate-sqares 0.3)"]}
+    saved.write_text(json.dumps(facts))
+    with pytest.raises(PluginError, match=r"; it was trained with plugin sqares .mdtranslate-sqares 0\.3.: install"):
+        run.resolve(())
 
 
 def test_mistakes(run: RunFolder, eyes: None, tmp_path: Path) -> None:
