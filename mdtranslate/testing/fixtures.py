@@ -55,11 +55,14 @@ def tiny_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., P
     count = 0
 
     def run(*overrides: str, recipe: str = "stargan") -> Path:
+        __tracebackhide__ = True
         nonlocal count
         import torch
 
+        from mdtranslate.errors import MdtranslateError
         from mdtranslate.parallel import joined
         from mdtranslate.recipes import resolve
+        from mdtranslate.registry import UnknownName
         from mdtranslate.training import start
 
         keys = [each.partition("=")[0] for each in overrides]
@@ -69,8 +72,13 @@ def tiny_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., P
         tiny = [each for each in TINY if each.partition(".")[0] not in replaced]
         count += 1
         folder = tmp_path / f"run-{count}"
-        with torch.random.fork_rng(devices=[]), joined("cpu") as world:  # A run seeds it, and later tests draw.
-            start(resolve(recipe, [*tiny, *overrides]), folder, world)
+        try:
+            with torch.random.fork_rng(devices=[]), joined("cpu") as world:  # A run seeds it, and later tests draw.
+                start(resolve(recipe, [*tiny, *overrides]), folder, world)
+        except UnknownName as error:
+            raise UnknownName(f"{error}; a package's names are there once it is installed: pip install -e .") from None
+        except MdtranslateError as error:
+            raise error.with_traceback(None) from error.__cause__  # It says all; what it came from stays with it.
         return folder
 
     return run

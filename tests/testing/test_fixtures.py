@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from mdtranslate import Attribute, Dataset, Loss, Record, Split
+from mdtranslate.errors import RecipeError
 from mdtranslate.registry import registry
 from mdtranslate.testing import BrokenContract, dataset_checks, loss_checks, suite
 
@@ -238,6 +239,14 @@ def test_the_command_says_what_it_did_not_look_at(command, pets: Path, tmp_path:
     pets.write_text("mdtranslate_api = 0\n")
     done = command("--plugin", "pets.py", "plugins", "check", "pets", "root=pets")
     assert done.returncode == 69 and "is made for version 0 of the contract" in done.stderr
+
+
+def test_what_a_run_of_a_test_says_is_short(tiny_run) -> None:
+    with pytest.raises(RecipeError, match=r"no loss is called 'mine': there is .*once it is installed: pip install -e"):
+        tiny_run("losses.mine.weight=1")
+    with pytest.raises(RecipeError, match="critic_steps 9 is more than") as caught:
+        tiny_run("train.critic_steps=9")
+    assert len(caught.traceback) == 2  # This line, and the fixture's own, which pytest hides.
 
 
 def test_a_run_of_a_test_leaves_torchs_generator(tiny_run) -> None:
