@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final, Generic, TypeVar, get_args
+from typing import Any, Generic, TypeVar, get_args
 
 from pydantic import GetCoreSchemaHandler, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError, core_schema
@@ -14,10 +14,6 @@ from mdtranslate.kinds import KINDS, kind_class
 from mdtranslate.registry import UnknownName, registry
 
 C = TypeVar("C", bound=Component)
-
-
-UNKNOWN: Final = "unknown_component"
-"""The type of pydantic's error for a name that no plugin registers."""
 
 
 class Choice(Generic[C]):
@@ -67,9 +63,8 @@ class Choice(Generic[C]):
             yield registry().owner(self.kind, self.name).public
         except UnknownName:
             yield f"{self.kind} {self.name!r} of no plugin"
-        for _, inner in self.config:
-            if isinstance(inner, Choice):
-                yield from inner.owners()
+        for each in _inside([value for _, value in self.config]):
+            yield from each.owners()
 
     def dump(self) -> dict[str, Any]:
         """The table that validates to this choice, every setting included."""
@@ -82,6 +77,15 @@ class Choice(Generic[C]):
             lambda value: _choose(base, value),
             serialization=core_schema.plain_serializer_function_ser_schema(lambda choice: choice.dump()),
         )
+
+
+def _inside(value: Any) -> Iterator[Choice[Any]]:
+    """The choices that a setting holds, itself or in lists and tables."""
+    if isinstance(value, Choice):
+        yield value
+    elif isinstance(value, Mapping | list | tuple):
+        for each in value.values() if isinstance(value, Mapping) else value:
+            yield from _inside(each)
 
 
 def _choose(base: type[C], value: Any) -> Choice[C]:
@@ -99,7 +103,7 @@ def _choose(base: type[C], value: Any) -> Choice[C]:
     try:
         component = registry().component(kind, name)
     except UnknownName as error:
-        raise _misnamed(base, table, str(error), UNKNOWN) from None
+        raise _misnamed(base, table, str(error)) from None
     if not issubclass(component, base):
         raise _misnamed(base, table, f"{name!r} is a {kind}, but no {role}")
     rest = {key: each for key, each in table.items() if key != "name"}
@@ -107,8 +111,8 @@ def _choose(base: type[C], value: Any) -> Choice[C]:
     return Choice(component, component.Config.model_validate(rest))
 
 
-def _misnamed(base: type[Component], table: Mapping[str, Any], message: str, kind: str = "choice") -> ValidationError:
-    custom = PydanticCustomError(kind, "{message}", {"message": message})
+def _misnamed(base: type[Component], table: Mapping[str, Any], message: str) -> ValidationError:
+    custom = PydanticCustomError("choice", "{message}", {"message": message})
     place = ("name",) if "name" in table else ()
     return ValidationError.from_exception_data(
         base.__name__, [InitErrorDetails(type=custom, loc=place, input=table.get("name", table))]

@@ -220,17 +220,14 @@ class Trainer:
         if self.poisoned.item():
             found = [(names, bad.tolist()) for names, bad in self.culprits.items() if bad.any()]
             terms = [name for names, bad in found for name, each in zip(names[:-1], bad[:-1], strict=True) if each]
-            what, cure = (
-                " and ".join(terms),
-                "A lower learning rate, or a smaller weight of that loss, is the usual cure",
-            )
+            what, slope = " and ".join(terms), ""
             if not terms:
                 what = f"the gradients of {' + '.join(name for names, _ in found for name in names[:-1])}"
-                cure = (
-                    "Each term itself was finite: one has no slope where it was, as a root or a norm has none at 0; "
-                    "`mdtranslate plugins check` looks for that in a loss"
-                )
-            raise NonFiniteError(f"{what} became not finite by step {step}; no weight took it. {cure}")
+                slope = "; or one of them has no slope where it was, as a root or a norm has none at 0"
+            raise NonFiniteError(
+                f"{what} became not finite by step {step}; no weight took it. "
+                f"A lower learning rate, or a smaller weight of that loss, is the usual cure{slope}"
+            )
 
     def means(self) -> dict[str, float]:
         """The mean of each term since this was last asked."""

@@ -84,7 +84,7 @@ class Stopped(MdtranslateError):
         self.exit_code = 128 + signal_number
 
 
-MANY = 32
+MANY = 64
 """Names that a message lists at most."""
 
 

@@ -33,7 +33,10 @@ class Watch:
             TimeRemainingColumn(),
             # What room is left; the log has them all.
             TextColumn(
-                "{task.fields[losses]}", style="dim", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")
+                "{task.fields[losses]}",
+                style="dim",
+                markup=False,  # Names of a dataset's attributes are among it.
+                table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis"),
             ),
         )
         self._bar = Progress(*columns, console=self.console, disable=not self.live, expand=True)

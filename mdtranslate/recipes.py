@@ -14,10 +14,9 @@ from typing import Any
 import tomli_w
 from pydantic import ValidationError
 
-from mdtranslate.choice import UNKNOWN
 from mdtranslate.config import GROUPS, Recipe
 from mdtranslate.errors import RecipeError
-from mdtranslate.registry import UnknownName, registry
+from mdtranslate.registry import registry
 
 Tree = dict[str, Any]
 COMMAND_LINE = "command line"
@@ -55,7 +54,7 @@ class Resolved:
     def note(self) -> str | None:
         """A line for a run to say of several datasets, which an override may have made of one by mistake."""
         names = list(self.recipe.datasets)
-        added = [name for name in names if self.origins.get(f"datasets.{name}.name") == COMMAND_LINE]
+        added = [name for name in names if self._origin(f"datasets.{name}.name") == COMMAND_LINE]
         if len(names) < 2:
             return None
         alone = f"; 'datasets={{{added[0]}={{...}}}}' takes {added[0]} alone" if 0 < len(added) < len(names) else ""
@@ -86,10 +85,7 @@ def resolve(name: str, overrides: Iterable[str] = (), giver: str = COMMAND_LINE)
 def resolve_tree(
     name: str, tree: Tree, overrides: Iterable[str] = (), *, source: str, giver: str = COMMAND_LINE
 ) -> Resolved:
-    """As `resolve`, from a tree that is read already; `source` names it in messages.
-
-    Of the `RecipeError`s, a component that no plugin registers is an `UnknownName`.
-    """
+    """As `resolve`, from a tree that is read already; `source` names it in messages."""
     try:
         tree = deepcopy(tree)
     except RecursionError:
@@ -100,9 +96,7 @@ def resolve_tree(
     try:
         recipe = Recipe.model_validate(tree)
     except ValidationError as error:
-        unknown = any(each["type"] == UNKNOWN for each in error.errors(include_url=False))
-        kind = UnknownName if unknown else RecipeError
-        raise kind("\n".join(mistakes(error, tree, source, origins, giver))) from None
+        raise RecipeError("\n".join(mistakes(error, tree, source, origins, giver))) from None
     return Resolved(name, recipe, origins)
 
 
@@ -160,8 +154,8 @@ def parse(text: str, giver: str = COMMAND_LINE) -> tuple[str, Any]:
     except (ValueError, RecursionError) as error:
         if value.lstrip()[:1] in ("{", "["):
             raise RecipeError(
-                f"{giver}: {text}: is not TOML ({error}): inside {{}} and [] a text stands in quotes, as in "
-                "datasets={pets={root=\"data/pets\"}}, and around it all the shell wants '...'"
+                f"{giver}: {text!r}: is not TOML: {str(error).partition(' (at')[0]}; in {{}} and [] a text stands in "
+                "quotes, such as \"data/pets\", and around it all the shell wants '...'"
             ) from None
         return key, value  # A bare word or path: what people type in a shell, where quotes are lost.
     # No setting is a date, but a folder may be called like one.
@@ -227,7 +221,7 @@ def mistakes(
     error: ValidationError, tree: Tree, source: str, origins: Mapping[str, str], giver: str = COMMAND_LINE
 ) -> Iterator[str]:
     """A line per mistake. What is wrong in every branch of a union is one mistake, said of the one that fits best."""
-    found: dict[Any, list[tuple[str, str, str]]] = {}
+    found: dict[Any, list[tuple[str, str, str, bool]]] = {}
     every = error.errors(include_url=False)
     wrong_inside = {other["loc"][:-1] for other in every}
     for number, each in enumerate(every):
@@ -238,15 +232,17 @@ def mistakes(
         hidden = missing or (isinstance(given, Mapping) and not each["type"].endswith("_type"))
         shown = "" if hidden else f"={toml_value(given)}"
         said = PLAINLY.get(each["type"], each["msg"].removeprefix("Value error, "))
-        found.setdefault(number if union is None else union, []).append((key, shown, said))
+        found.setdefault(number if union is None else union, []).append((key, shown, said, missing))
     for branches in found.values():
-        key, shown, _ = max(branches, key=lambda branch: branch[0].count("."))
-        message = " or ".join(dict.fromkeys(said for where, _, said in branches if where == key))
-        # What is missing is missed by whoever gave the rest of its table.
-        table = key.rpartition(".")[0] or key if message == PLAINLY["missing"] else key
-        below = any(each.startswith(f"{table}.") and origin == giver for each, origin in origins.items())
+        key, shown, _, missing = max(branches, key=lambda branch: branch[0].count("."))
+        message = " or ".join(dict.fromkeys(said for where, _, said, _ in branches if where == key))
+        below = [origin == giver for each, origin in origins.items() if each.startswith(f"{key}.")]
+        if missing:  # Missed by whoever gave its table, which is not who gave one setting of it.
+            table = f"{key.rpartition('.')[0]}."
+            own = [origin == giver for each, origin in origins.items() if each.startswith(table)]
+            below = [bool(own) and all(own)]
         above = (key.rsplit(".", up)[0] for up in range(key.count(".") + 1))  # A list is one setting.
-        origin = giver if below else next((origins[each] for each in above if each in origins), source)
+        origin = giver if any(below) else next((origins[each] for each in above if each in origins), source)
         yield ": ".join([origin, *([f"{key}{shown}"] if key else []), message])
 
 

@@ -24,6 +24,9 @@ from mdtranslate.errors import PluginError, RecipeError, nearest
 from mdtranslate.interfaces import Component
 from mdtranslate.kinds import KINDS, RECIPES, misfit, misspelt, of_another_version, unfit, written_version
 
+MEMORY = "in memory"
+"""What stands for the distribution of a plugin that is an object."""
+
 
 class UnknownName(RecipeError):
     """No plugin registers a component or recipe of that name."""
@@ -66,7 +69,7 @@ class Registry:
         self.files = files
         self.plugins: list[Plugin] = []
         self._entries: dict[tuple[str, str], _Entry] = {}
-        self._contested: dict[tuple[str, str], list[Plugin]] = {}
+        self._contested: set[tuple[str, str]] = set()
         self._manager = pluggy.PluginManager("mdtranslate")
         self._manager.add_hookspecs(hookspecs)
         for point in _entry_points():
@@ -82,7 +85,7 @@ class Registry:
     def register(self, module: object, name: str) -> Plugin:
         """Adds a plugin that is already an object in memory, as tests and notebooks have them."""
         home = getattr(module, "__module__", None) or getattr(module, "__name__", name)
-        plugin = Plugin(name, "in memory", (str(home),))
+        plugin = Plugin(name, MEMORY, (str(home),))
         self._adopt(plugin, lambda: module)
         return plugin
 
@@ -135,9 +138,6 @@ class Registry:
         return "".join(f"; {plugin} is broken: {error}" for plugin in self.plugins for error in plugin.errors)
 
     def _entry(self, kind: str, name: str) -> _Entry:
-        if (kind, name) in self._contested:  # Which of them was meant would depend on who is installed.
-            several = " and of ".join(map(str, self._contested[kind, name]))
-            raise PluginError(f"{kind} {name!r} is of {several}: uninstall all but one of them")
         try:
             return self._entries[kind, name]
         except KeyError:
@@ -175,11 +175,17 @@ class Registry:
         problem = _try(lambda: unfit(target, kind, name))
         if problem:
             plugin.errors.append(f"{kind} {name!r}: {problem}")
+        elif (kind, name) in self._contested:
+            plugin.errors.append(f"{kind} {name!r} is of several plugins: uninstall all but one of them")
         elif (kind, name) in self._entries:
             owner = self._entries[kind, name].plugin
             plugin.errors.append(f"{kind} {name!r} is taken by {owner}")
-            if not owner.ours:
-                self._contested.setdefault((kind, name), [owner]).append(plugin)
+            if not owner.ours and owner is not plugin and plugin.distribution != MEMORY:
+                # Neither has it: which one was meant would depend on the order of their names.
+                self._contested.add((kind, name))
+                del self._entries[kind, name]
+                owner.provides.remove((kind, name))
+                owner.errors.append(f"{kind} {name!r} is of {plugin}, too: uninstall one of the two")
         else:
             self._entries[kind, name] = _Entry(plugin, target)
             plugin.provides.append((kind, name))

@@ -20,7 +20,7 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -32,7 +32,7 @@ from mdtranslate.config import Recipe
 from mdtranslate.errors import CheckpointError, PluginError, RecipeError, StorageError
 from mdtranslate.files import disk, read_json, sweep, write_json, write_text
 from mdtranslate.recipes import Resolved, flat, plain, read_toml, resolve_tree, toml_value
-from mdtranslate.registry import UnknownName, registry
+from mdtranslate.registry import registry
 
 # What may change when a run goes on: how long it is, and what only concerns logging.
 FREE = (
@@ -120,26 +120,32 @@ class RunFolder:
         write_text(file, "".join(f"{each}\n" for each in reasons))
         return file
 
-    def written(self) -> Resolved:
-        """The recipe as it stands in the folder. Raises `PluginError` where a plugin of it is not installed here."""
+    def written(self, overrides: Iterable[str] = ()) -> Resolved:
+        """The recipe as it stands in the folder, with overrides.
+
+        Raises `RecipeError` for a mistake, `PluginError` where a plugin that it was trained with is not installed here.
+        """
         file = self.path / "recipe.toml"
         try:
-            return resolve_tree(self.name, read_toml(file), source=str(file))
-        except UnknownName as error:
-            there = {plugin.public for plugin in registry().plugins}
-            lacking = [each for each in self._plugins() if each not in there]
-            told = f"; it was trained with {', '.join(lacking)}" if lacking else ""
-            raise PluginError(f"{error}{told}: install what is missing") from None
+            return resolve_tree(self.name, read_toml(file), overrides, source=str(file))
+        except RecipeError:
+            there = {f"plugin {each.name}" for each in registry().plugins if not each.errors}
+            if lacking := [each for each in self.strangers if each.partition(" (")[0] not in there]:
+                raise PluginError(f"{file}: wants {', '.join(lacking)}, not installed here") from None
+            raise
 
-    def _plugins(self) -> list[str]:
-        """Those that it was trained with, as the translator tells; none where there is no translator yet."""
+    @property
+    def strangers(self) -> list[str]:
+        """The plugins that it was trained with and that are not ours, as the translator tells; none before there is."""
         trained = read_json(self.translator / "translator.json").get("trained")
-        return [str(each) for each in trained.get("plugins", ())] if isinstance(trained, dict) else []
+        found = trained.get("plugins") if isinstance(trained, dict) else None
+        told = [" ".join(each.split()) for each in found if isinstance(each, str)] if isinstance(found, list) else []
+        return [each for each in told if " (mdtranslate " not in each]
 
     def resolve(self, overrides: tuple[str, ...]) -> Resolved:
         """The recipe of this run, to go on with. Raises `RecipeError` for a change that makes it another run."""
         before = self.written()
-        after = resolve_tree(self.name, before.tree, overrides, source=f"{self.path}/recipe.toml")
+        after = self.written(overrides)
         old, new = dict(flat(before.tree)), dict(flat(after.tree))
         for key in sorted(old.keys() | new.keys()):
             if old.get(key) != new.get(key) and key not in FREE:

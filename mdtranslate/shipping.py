@@ -11,7 +11,7 @@ import torch
 from pydantic import BaseModel, ValidationError
 
 from mdtranslate import checkpoint
-from mdtranslate.choice import UNKNOWN, Choice
+from mdtranslate.choice import Choice
 from mdtranslate.errors import CheckpointError, PluginError
 from mdtranslate.interfaces import Attribute, Crop, Discriminator, Generator, LabelEncoder
 from mdtranslate.model import Model
@@ -71,7 +71,7 @@ def read(path: Path) -> tuple[Model, Facts]:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         message = f"{file}: {'.'.join(map(str, first['loc']))}: {first['msg']} (trained with {_plugins(saved)})"
-        raise (PluginError if first["type"] == UNKNOWN else CheckpointError)(message) from None
+        raise (PluginError if first["type"] == "choice" else CheckpointError)(message) from None
     # The weights drawn here are replaced at once; nobody else's random numbers should change by that.
     with torch.random.fork_rng(devices=[]):
         model = Model.build(

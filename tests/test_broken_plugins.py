@@ -167,10 +167,15 @@ def test_a_name_of_two_strangers_is_of_neither(install: Install, command: Comman
     for name in ("first", "second"):
         install(name, GOOD.format(name="pets"))
     done = command("run", "stargan", "datasets={pets={}}", "--dry-run")
-    assert done.returncode == 69 and done.stderr == (
-        "error: dataset 'pets' is of plugin first (first-dist 1.0) and of plugin second (second-dist 1.0): "
-        "uninstall all but one of them\n"
+    assert done.returncode == 2 and done.stderr.endswith(
+        "; plugin first (first-dist 1.0) is broken: dataset 'pets' is of plugin second (second-dist 1.0), too: "
+        "uninstall one of the two; plugin second (second-dist 1.0) is broken: dataset 'pets' is taken by plugin first "
+        "(first-dist 1.0)\n"
     )
+    install("also", GOOD.format(name="pets"))
+    listed = {plugin["name"]: plugin for plugin in json.loads(command("plugins", "--json").stdout)}
+    assert all(listed[name]["errors"] and not listed[name]["provides"] for name in ("also", "first", "second"))
+    assert command("plugins", "check", "first").returncode == 69
     install("third", GOOD.format(name="folder"))
     assert command("plugins", "dataset", "folder").returncode == 0  # Ours is ours, whoever else wants the name.
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from pathlib import Path
 
 from kills import command, state
+from rich.console import Console
 from runs import mdtranslate
+
+from mdtranslate.progress import Watch
 
 
 def test_looks_are_in_the_log_and_the_same_after_an_interruption(home: Path) -> None:
@@ -40,3 +44,14 @@ def test_looks_change_nothing_of_the_training_and_can_be_done_without(home: Path
     one, other = state(home / "unlooked"), state(home / "seen")
     assert b"check/" not in one.pop("log") and b"check/" in other.pop("log")
     assert one == other
+
+
+def test_a_name_with_brackets_is_shown_as_it_is() -> None:
+    """On a terminal rich would take `[/b]` for the end of something bold, and end the program for it."""
+    shown = Console(file=io.StringIO(), width=200, force_terminal=True, color_system=None)
+    watch = Watch(quiet=True)
+    watch.training(1, 9, {})
+    watch.looked(1, 9, "edits right 50% (hair [/b] 0%)")
+    watch.training(2, 9, {"generator/mine": 1.0})
+    shown.print(watch._bar.get_renderable())
+    assert "(hair [/b] 0%)" in shown.file.getvalue()

@@ -66,8 +66,8 @@ def _checked(kind: str, name: str, settings: tuple[str, ...], size: int, report:
         # Standard output is the report's, also of components that print.
         with redirect_stdout(sys.stderr), Console(stderr=True).status("") as status:
             begun = suite(kind).results(given, **more)
-            for each in suite(kind).checks:
-                status.update(f"{len(results) + 1} of {len(suite(kind).checks)}: {each}")
+            for each in (chosen := suite(kind).chosen()):
+                status.update(f"{len(results) + 1} of {len(chosen)}: {each.name}")
                 results.append(next(begun))
     except MdtranslateError as error:  # Of `Choice.build`, which says so of whatever a component raises.
         report["cannot be made"] = str(error)
@@ -109,7 +109,9 @@ def _chosen(name: str, settings: tuple[str, ...]) -> tuple[Iterator[tuple[str, s
     whole = not found or (len(own) > len(found) and not settings)
     if whole and name not in plugins:
         known = {*plugins, *(each for kind in KINDS for each in registry().names(kind))}
-        raise RecipeError(f"no component and no plugin is called {name!r}: {nearest(name, known)}{registry().broken}")
+        near = nearest(name, known)
+        hint = near if near.startswith("did") else "`mdtranslate plugins` lists what is installed"
+        raise RecipeError(f"no component and no plugin is called {name!r}: {hint}{registry().broken}")
     if whole:
         if plugins[name].errors:
             raise PluginError(f"{plugins[name]}: {plugins[name].errors[0]}")

@@ -14,7 +14,7 @@ from mdtranslate.config import Recipe
 from mdtranslate.data.entry import MOST_UNREADABLE
 from mdtranslate.data.pack import Packed, is_packed, pack
 from mdtranslate.data.records import NoRecord, Records
-from mdtranslate.errors import DataError, PluginError, RecipeError, first_line, nearest
+from mdtranslate.errors import DataError, PluginError, RecipeError, nearest
 from mdtranslate.interfaces import Attribute, Dataset, LabelEncoder, Record, Split, Value
 from mdtranslate.registry import registry
 
@@ -174,9 +174,10 @@ def build_sources(recipe: Recipe) -> list[Source]:
 
 def _unlisted(name: str, dataset: Dataset, error: OSError | ValueError) -> DataError:
     """The error of a dataset that is asked what there is: a file's names the file, of any other it is said whose."""
-    if isinstance(error, OSError):
+    if isinstance(error, OSError) and error.filename is not None:
         return DataError(f"dataset {name}: {error}")
-    return DataError(f"dataset {name}, of {registry().owner('dataset', dataset.name)}: {first_line(error)}")
+    said = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    return DataError(f"dataset {name}, of {registry().owner('dataset', dataset.name)}: {said}")
 
 
 def attributes_of(sources: Sequence[Source]) -> Mapping[str, tuple[Attribute, ...]]:

@@ -112,8 +112,8 @@ def _values(patient: Patient) -> Iterator[Finding]:
             yield Finding(
                 Rank.TROUBLE if unknown > 0.9 else Rank.NOTE,
                 f"{name}: {attribute.name} is unknown of {unknown:.1%} of the train split",
-                "such pictures teach nothing about it; encoder.masks=attribute (of encoder mask-vector) tells the "
-                "networks what is known of each",
+                "such pictures teach nothing about it; an encoder may tell networks what is known of each, as "
+                "mask-vector does with encoder.masks=attribute",
             )
         counts = {value: seen[value] for value in attribute.allowed}
         rare = [value for value, count in counts.items() if _is_rare(count, len(known), len(counts))]

@@ -19,17 +19,15 @@ from mdtranslate.data.batches import to_pixels
 from mdtranslate.data.images import encode_png
 from mdtranslate.data.sources import Progress, Source, build_sources, choose
 from mdtranslate.device import describe
-from mdtranslate.errors import RecipeError
 from mdtranslate.evaluation.classifier import Judged
 from mdtranslate.evaluation.cost import cost
 from mdtranslate.evaluation.judge import Judge, JudgeFeatures, StandIn, obtain_judge
+from mdtranslate.evaluation.recipe import evaluated, refuse_others
 from mdtranslate.evaluation.tested import Tested, chunks, prepare, shown
 from mdtranslate.files import disk, write_json
 from mdtranslate.grid import draw_grid
-from mdtranslate.interfaces import Attribute, Edited, Metric, Settings, Split
+from mdtranslate.interfaces import Edited, Metric, Settings, Split
 from mdtranslate.interfaces.dataset import spell
-from mdtranslate.recipes import resolve_tree
-from mdtranslate.registry import registry
 from mdtranslate.runfolder import RunFolder
 from mdtranslate.translator import Translator
 
@@ -96,6 +94,8 @@ class Report:
     """Of the translator, as `cost.cost` has it."""
     weights: Mapping[str, str]
     """The files of the weights that were measured, with their hashes: a run that goes on has others."""
+    overrides: tuple[str, ...]
+    """What was measured otherwise than the run's recipe says."""
     made: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
     def json(self) -> dict[str, Any]:
@@ -108,6 +108,7 @@ class Report:
             "made": self.made,
             "split": Split.TEST.value,
             "weights": dict(self.weights),
+            "overrides": list(self.overrides),
             "cost": dict(self.cost),
             "datasets": {each.dataset: each.json() for each in self.results},
         }
@@ -123,11 +124,11 @@ def evaluate(run: RunFolder, device: torch.device, overrides: Sequence[str] = ()
     Raises `RecipeError` for any other, and where the datasets then label something else, `CheckpointError` for a run
     that has no translator or a damaged one, `DataError` for a test split without pictures.
     """
-    recipe = _recipe(run, overrides)
+    recipe = evaluated(run, overrides)
     weights = checkpoint.load_facts(shipping.find(run.path), "translator")["files"]
     translator = Translator.load(run.path, device)
     sources = build_sources(recipe)
-    _refuse_others(run, sources, translator)
+    refuse_others(run, sources, translator)
     try_metrics(recipe, sources)
     judge = obtain_judge(sources, recipe.data.image_size, device, progress, recipe.judging)
     judged = Judged(sources)
@@ -142,7 +143,9 @@ def evaluate(run: RunFolder, device: torch.device, overrides: Sequence[str] = ()
             names = ["edits"] if len(sources) == 1 else ["edits", source.name]
             name = "-".join(names if owner is source else [*names, owner.name])
             encode_png(_picture(tested, owner, translator, device), run.path / "evaluation" / f"{name}.png")
-    report = Report(str(run.path), run.name, describe(device), tuple(results), cost(run, translator), weights)
+    report = Report(
+        str(run.path), run.name, describe(device), tuple(results), cost(run, translator), weights, tuple(overrides)
+    )
     write_json(run.path / "evaluation" / "report.json", report.json())
     return report
 
@@ -152,40 +155,6 @@ def try_metrics(recipe: Recipe, sources: Sequence[Source]) -> None:
     attributes = [each for source in sources for each in source.attributes]
     for choice in recipe.metrics.values():
         choice.build(attributes=attributes, judge=StandIn(Settings()))
-
-
-def _recipe(run: RunFolder, overrides: Sequence[str]) -> Recipe:
-    tree = run.written().tree
-    for text in overrides:
-        group, *rest = text.partition("=")[0].strip().split(".")
-        if group == "datasets" and len(rest) > 1 and rest[0] in tree.get(group, {}) and rest[1] != "name":
-            continue
-        if group not in ("metrics", "evaluation"):
-            raise RecipeError(
-                f"{text}: an evaluation can change only metrics, evaluation, and where a dataset of the run lies: "
-                f"metrics.l1=reconstruction or datasets.{next(iter(tree.get('datasets', {})), 'NAME')}.root=FOLDER"
-            )
-    if not tree.get("metrics") and not any(text.startswith("metrics") for text in overrides):
-        tree["metrics"] = {name: {} for name in registry().names("metric") if _needs_nothing(name)}
-    return resolve_tree(run.name, tree, overrides, source=f"{run.path}/recipe.toml").recipe
-
-
-def _refuse_others(run: RunFolder, sources: Sequence[Source], translator: Translator) -> None:
-    """Datasets that label something else than when the run was trained: no label could be laid out for them."""
-    for source, known in zip(sources, translator.encoder.attributes, strict=True):
-        if [*source.attributes] != [*known]:
-            here, there = (", ".join(map(_declared, own)) for own in (source.attributes, known))
-            raise RecipeError(f"datasets.{source.name}: labels {here}, and {run.path} was trained with {there}")
-
-
-def _declared(attribute: Attribute) -> str:
-    values = "|".join(map(spell, attribute.allowed))
-    return f"{attribute.name} ({values})" if attribute.values else attribute.name
-
-
-def _needs_nothing(metric: str) -> bool:
-    """Whether a metric has no setting that must be given, such as a file of weights."""
-    return not any(field.is_required() for field in registry().component("metric", metric).Config.model_fields.values())
 
 
 @torch.inference_mode()

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from torch import Tensor, nn
 
 from mdtranslate.interfaces.component import Component, Settings
@@ -21,8 +21,8 @@ Terms = Tensor | Mapping[str, Tensor] | None
 class Ramp(Settings):
     """A weight that grows or falls evenly over the first `steps` steps, then stays."""
 
-    start: float = Field(ge=0, description="weight at step 0")
-    end: float = Field(ge=0, description="weight from step `steps` on")
+    start: float = Field(description="weight at step 0")
+    end: float = Field(description="weight from step `steps` on")
     steps: int = Field(ge=1, description="steps over which it changes")
 
 
@@ -48,9 +48,14 @@ class Loss(Component, nn.Module):
     class Config(Settings):
         """Settings that every loss has."""
 
-        weight: Annotated[float, Field(ge=0)] | Ramp = Field(
-            1.0, description="factor of the term, 0 or more: a number, or {start, end, steps}"
-        )
+        weight: float | Ramp = Field(1.0, description="factor of the term, 0 or more: a number, or {start, end, steps}")
+
+        @field_validator("weight", mode="after")
+        @classmethod
+        def _not_negative(cls, weight: float | Ramp) -> float | Ramp:
+            if min((weight.start, weight.end) if isinstance(weight, Ramp) else (weight,)) < 0:
+                raise ValueError("is negative, and a network would unlearn what the loss asks; 0 or more is right")
+            return weight
 
     def __init__(self, config: Any, *, encoder: LabelEncoder, image_size: int) -> None:
         nn.Module.__init__(self)

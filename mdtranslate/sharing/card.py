@@ -38,6 +38,8 @@ class Card:
     """The recipe as TOML."""
     report: Mapping[str, Any]
     """The content of report.json; empty where it was not evaluated."""
+    strangers: Sequence[str]
+    """Plugins that it was trained with and that are not mdtranslate's own."""
     outdated: bool
     """Whether it was evaluated, and trained on since."""
 
@@ -135,7 +137,7 @@ class Card:
             yield f"Not trained here: imported from {files}, as `mdtranslate import {trained['imported']}` reads them."
         elif "step" in trained:
             yield f"Recipe `{trained.get('recipe')}`, {trained['step']:,} steps."
-        if more := [each for each in trained.get("plugins", ()) if each not in self.facts["plugins"]]:
+        if more := [each for each in self.strangers if each not in self.facts["plugins"]]:
             yield f"To train or evaluate it, besides: {'; '.join(map(_plain, more))}."
         if self.recipe:
             yield (

@@ -110,6 +110,7 @@ def _fill(
         sample=_sample(own, side) if picture else None,
         recipe=recipe,
         report=report if measured else {},
+        strangers=own.strangers,
         outdated=bool(report) and not measured,
     )
     write_text(side / CARD, card.text())

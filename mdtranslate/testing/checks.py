@@ -5,9 +5,9 @@ from __future__ import annotations
 import inspect
 import sys
 import traceback
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
@@ -91,10 +91,18 @@ class Suite(Generic[S]):
         self.checks[name] = Check(name, " ".join(expected.split()), " ".join(why.split()), function, premise)
         return function
 
+    def chosen(self, skip: Collection[str] = ()) -> list[Check[S]]:
+        """The checks but those to skip, premises first. Raises `ValueError` for a name that there is not."""
+        if unknown := sorted(set(skip) - set(self.checks)):
+            raise ValueError(f"no check is called {unknown[0]!r}; there is {', '.join(self.checks)}")
+        return sorted(
+            (each for each in self.checks.values() if each.name not in skip), key=lambda each: not each.premise
+        )
+
     def results(self, given: Any, skip: Collection[str] = (), **more: Any) -> Iterator[Result]:
-        """Every check on one component, each as soon as it is there."""
-        chosen = self._chosen(skip)
-        trial = _Trial(chosen, self.prepare(given, **more))
+        """Every check on one component, each as soon as it is there, in the order of `chosen`."""
+        subject, chosen = self.prepare(given, **more), self.chosen(skip)
+        trial = _Trial(chosen, lambda: subject)
         return (trial.result(each) for each in chosen)
 
     def cases(self, given: Any, skip: Collection[str] = (), **more: Any) -> pytest.MarkDecorator:
@@ -104,59 +112,74 @@ class Suite(Generic[S]):
         """
         import pytest
 
-        chosen = self._chosen(skip)
-        trials: list[_Trial[S] | None] = []
-
-        def trial() -> _Trial[S]:
-            if not trials:
-                trials.append(None)
-                trials[0] = _Trial(chosen, self.prepare(given, **more))
-            return trials[0] or pytest.skip("not reached, it cannot be made")
-
-        def case(each: Check[S]) -> Callable[[], None]:
-            def run() -> None:
-                __tracebackhide__ = True
-                result = trial().result(each)
-                if result.state == "failed":
-                    raise BrokenContract(result.text())
-                if result.state != "passed":
-                    pytest.skip(f"{result.state}, {result.came}")
-
-            return run
-
-        return pytest.mark.parametrize("check", [pytest.param(case(each), id=each.name) for each in chosen])
-
-    def _chosen(self, skip: Collection[str]) -> list[Check[S]]:
-        if unknown := sorted(set(skip) - set(self.checks)):
-            raise ValueError(f"no check is called {unknown[0]!r}; there is {', '.join(self.checks)}")
-        return [each for each in self.checks.values() if each.name not in skip]
+        chosen = self.chosen(skip)
+        trial = _Trial(chosen, lambda: self.prepare(given, **more))
+        return pytest.mark.parametrize(
+            "check", [pytest.param(partial(trial.case, each), id=each.name) for each in chosen]
+        )
 
 
 class _Trial(Generic[S]):
     """One component under the chosen checks of its kind."""
 
-    def __init__(self, chosen: Sequence[Check[S]], subject: S) -> None:
-        self.chosen, self.subject = chosen, subject
+    def __init__(self, chosen: Sequence[Check[S]], make: Callable[[], S]) -> None:
+        self.chosen, self.make = chosen, make
+        self.unmade = False
+        self.told: str | None = None
+        """The case that failed for all that cannot be looked at."""
+
+    @cached_property
+    def subject(self) -> S:
+        return self.make()
 
     @cached_property
     def premises(self) -> dict[str, Result]:
         """What became of the premises, up to the first that is broken."""
         found = dict[str, Result]()
         for each in self.chosen:
-            if each.premise:
-                result = found[each.name] = each.on(self.subject)
-                if result.state == "failed":
-                    break
+            if each.premise and self.broken(found) is None:
+                found[each.name] = each.on(self.subject)
         return found
+
+    @staticmethod
+    def broken(premises: Mapping[str, Result]) -> Result | None:
+        return next((each for each in premises.values() if each.state == "failed"), None)
 
     def result(self, check: Check[S]) -> Result:
         """What becomes of one check, in whatever order they are asked for."""
         if check.name in self.premises:
             return self.premises[check.name]
-        for each in self.premises.values():
-            if each.state == "failed":
-                return Result(check.name, "not reached", check.expected, f"{each.name} comes first", check.why)
+        if broken := self.broken(self.premises):
+            return Result(check.name, "not reached", check.expected, f"{broken.name} comes first", check.why)
         return check.on(self.subject)
+
+    def case(self, check: Check[S]) -> None:
+        """The same as a test.
+
+        A component that cannot be made, or of which a premise is broken, fails the first case that asks in a process:
+        whichever cases were selected, not all of them are skipped.
+        """
+        import pytest
+
+        __tracebackhide__ = True
+        if self.unmade and check.name != self.told:
+            pytest.skip(f"not reached, it cannot be made: {self.told} says why")
+        try:
+            result = self.result(check)
+        except Exception:
+            self.unmade = self._tells(check)
+            raise
+        broken = self.broken(self.premises)
+        if broken is not None and result.state != "passed" and self._tells(check):
+            raise BrokenContract(broken.text())
+        if result.state == "failed":
+            raise BrokenContract(result.text())
+        if result.state != "passed":
+            pytest.skip(f"{result.state}, {result.came}")
+
+    def _tells(self, check: Check[S]) -> bool:
+        self.told = self.told or check.name
+        return self.told == check.name
 
 
 def said(error: BaseException, component: type | None) -> str:

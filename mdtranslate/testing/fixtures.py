@@ -62,7 +62,6 @@ def tiny_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., P
         from mdtranslate.errors import MdtranslateError
         from mdtranslate.parallel import joined
         from mdtranslate.recipes import resolve
-        from mdtranslate.registry import UnknownName
         from mdtranslate.training import start
 
         keys = [each.partition("=")[0] for each in overrides]
@@ -75,8 +74,6 @@ def tiny_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., P
         try:
             with torch.random.fork_rng(devices=[]), joined("cpu") as world:  # A run seeds it, and later tests draw.
                 start(resolve(recipe, [*tiny, *overrides]), folder, world)
-        except UnknownName as error:
-            raise UnknownName(f"{error}; a package's names are there once it is installed: pip install -e .") from None
         except MdtranslateError as error:
             raise error.with_traceback(None) from error.__cause__  # It says all; what it came from stays with it.
         return folder

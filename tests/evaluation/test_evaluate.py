@@ -17,7 +17,7 @@ from toys import toy_run
 
 from mdtranslate.commands.evaluate import command
 from mdtranslate.data.sources import Source
-from mdtranslate.errors import CheckpointError, PluginError, RecipeError
+from mdtranslate.errors import CheckpointError, DataError, PluginError, RecipeError
 from mdtranslate.evaluation import evaluate as evaluation
 from mdtranslate.evaluation.classifier import Judged
 from mdtranslate.evaluation.evaluate import evaluate
@@ -179,37 +179,56 @@ def test_unknown_labels_are_inferred_from_the_picture(run: RunFolder, eyes: None
     assert sources and all(set(each) == {"colour", "framed"} for each in sources)
 
 
-def test_a_dataset_may_lie_elsewhere_and_must_label_the_same(run: RunFolder, eyes: None) -> None:
-    same = evaluate(run, CPU, ['datasets.squares.attributes=["colour", "framed"]'], progress=quiet)
-    assert same.results[0].pictures == 20 and same.cost["training_seconds"] is None
+def test_a_dataset_may_lie_elsewhere_and_must_label_the_same(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    for place in ("here/cat", "here/dog", "there/cat", "there/dog", "other/cat", "other/cow"):
+        (tmp_path / place).mkdir(parents=True)
+        for number in range(20):
+            pixels = draw.integers(0, 256, (16, 16, 3), np.uint8)
+            Image.fromarray(pixels).save(tmp_path / place / f"{number}.png")
+    pets = f"datasets.pets = {{ name = 'folder', root = '{tmp_path / 'here'}' }}"
+    judge = "evaluation.judge = { rounds = 1, least = 16, batch_size = 16 }"
+    own = toy_run(tmp_path, f"{pets}\nmetrics.l1 = {{ name = 'reconstruction' }}\n{judge}")
+    (tmp_path / "here").rename(tmp_path / "gone")
+    with pytest.raises(DataError, match="here: there is no such folder"):
+        evaluate(own, CPU, progress=quiet)
+    elsewhere = f"datasets.pets.root={tmp_path / 'there'}"
+    report = evaluate(own, CPU, [elsewhere], progress=quiet)
+    assert report.results[0].pictures > 0 and report.cost["training_seconds"] is None
+    assert json.loads((own.path / "evaluation" / "report.json").read_text())["overrides"] == [elsewhere]
     for text, said in (
-        (
-            'datasets.squares.attributes=["framed"]',
-            "labels framed, and .* was trained with colour .red.green.blue., framed",
-        ),
-        ("datasets.squares.name=folder", "can change only metrics, evaluation, and where a dataset of the run lies"),
-        ("datasets.others.root=x", r"lies: metrics.*datasets\.squares\.root=FOLDER"),
+        (f"datasets.pets.root={tmp_path / 'other'}", "labels domain .cat.cow., and .* trained with domain .cat.dog."),
+        ("datasets.pets.test=0.4", "can change only metrics, evaluation, and where a dataset of the run lies"),
+        ("datasets.pets.attribute=kind", r"lies: metrics.*datasets\.pets\.root=FOLDER"),
+        ("datasets.more.name=avatars", "can change only metrics"),
     ):
         with pytest.raises(RecipeError, match=said):
-            evaluate(run, CPU, [text], progress=quiet)
+            evaluate(own, CPU, [text], progress=quiet)
+    file = own.path / "recipe.toml"
+    file.write_text(file.read_text().replace("[datasets.pets]", "[datasets.cats]"))
+    with pytest.raises(RecipeError, match="was trained on pets, and its recipe has cats"):
+        evaluate(own, CPU, ["datasets.cats.root=" + str(tmp_path / "there")], progress=quiet)
 
 
 def test_a_plugin_that_is_not_there_is_named(run: RunFolder, eyes: None) -> None:
     file = run.path / "recipe.toml"
     file.write_text(file.read_text().replace('name = "squares"', 'name = "sqares"'))
-    with pytest.raises(PluginError, match=r"no dataset is called 'sqares': did you mean 'squares'.*: install what is"):
+    with pytest.raises(RecipeError, match=r"recipe.toml: .*: no dataset is called 'sqares': did you mean 'squares'"):
         evaluate(run, CPU, progress=quiet)
     saved = run.translator / "translator.json"
     facts = json.loads(saved.read_text())
     there = registry().owner("dataset", "avatars").public
     facts["trained"] = {"plugins": [there, "plugin sqares (mdtranslate-sqares 0.3)"]}
     saved.write_text(json.dumps(facts))
-    with pytest.raises(PluginError, match=r"; it was trained with plugin sqares .mdtranslate-sqares 0\.3.: install"):
+    with pytest.raises(PluginError, match=r"recipe.toml: wants plugin sqares .mdtranslate-sqares 0\.3., not installed"):
         run.resolve(())
+    for damage in (5, None, "abc", {"plugins": 5}, {"plugins": [5, "a (b\n1)"]}):
+        saved.write_text(json.dumps({**facts, "trained": damage}))
+        assert run.strangers == (["a (b 1)"] if isinstance(damage, dict) and damage["plugins"] != 5 else [])
 
 
 def test_mistakes(run: RunFolder, eyes: None, tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match=r"data.image_size=32: an evaluation can change only metrics"):
+    with pytest.raises(RecipeError, match=r"data.image_size: an evaluation can change only metrics"):
         evaluate(run, CPU, ["data.image_size=32"], progress=quiet)
     with pytest.raises(RecipeError, match="no metric is called 'reconstructoin': did you mean 'reconstruction'"):
         evaluate(run, CPU, ["metrics.x=reconstructoin"], progress=quiet)

@@ -12,7 +12,7 @@ import bad_metrics
 import bad_networks
 import pytest
 
-from mdtranslate.testing import suite
+from mdtranslate.testing import BrokenContract, suite
 
 KINDS = {
     "encoder": (bad_encoders.Good, bad_encoders.BAD),
@@ -108,8 +108,26 @@ def test_one_mistake_is_one_failure(kind: str) -> None:
 
 
 def test_what_cannot_be_made_is_one_failure() -> None:
-    cases = list(fates("loss", lambda encoder, size: 1 / 0).values())
-    assert cases[0] == "ZeroDivisionError" and {*cases[1:]} == {"not reached, it cannot be made"}
+    cases = list(fates("loss", lambda encoder, size: 1 / 0).items())
+    (first, came), rest = cases[0], {came for _, came in cases[1:]}
+    assert came == "ZeroDivisionError" and rest == {f"not reached, it cannot be made: {first} says why"}
+    asked = fates("loss", lambda encoder, size: pytest.skip("no weights on this machine"))
+    assert {*asked.values()} == {"no weights on this machine"}
+
+
+def test_a_selection_of_cases_is_never_skipped_whole() -> None:
+    """Without the case of the premise that is broken, the first that is selected fails for it, as often as it runs."""
+    broken = maker("loss", bad_losses.BAD["terms_are_one_a_picture"])
+    cases = {each.id: each.values[0] for each in suite("loss").cases(broken).args[1]}
+    for name in ("terms_teach", "terms_teach"):
+        with pytest.raises(BrokenContract, match=r"^terms_are_one_a_picture\n"):
+            cases[name]()
+    with pytest.raises(pytest.skip.Exception, match="not reached, terms_are_one_a_picture comes first"):
+        cases["can_be_copied"]()
+    unmade = {each.id: each.values[0] for each in suite("loss").cases(lambda encoder, size: 1 / 0).args[1]}
+    for name in ("terms_teach", "terms_teach"):
+        with pytest.raises(ZeroDivisionError):
+            unmade[name]()
 
 
 @pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, (_, bad) in KINDS.items() for name in bad])

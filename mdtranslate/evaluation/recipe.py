@@ -1,0 +1,70 @@
+"""The recipe of an evaluation: that of the run, with what may be otherwise when it is measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mdtranslate.config import Recipe
+from mdtranslate.data.sources import Source
+from mdtranslate.errors import RecipeError
+from mdtranslate.interfaces import Attribute
+from mdtranslate.interfaces.dataset import spell
+from mdtranslate.recipes import parse, plain, resolve_tree
+from mdtranslate.registry import registry
+from mdtranslate.runfolder import RunFolder
+from mdtranslate.translator import Translator
+
+
+def evaluated(run: RunFolder, overrides: Sequence[str]) -> Recipe:
+    """The recipe of a run as it is to be measured; all metrics that want no setting, where it has none of its own.
+
+    Raises `RecipeError` for an override of anything but `metrics`, `evaluation` and where a dataset lies.
+    """
+    recipe = run.written(overrides).recipe
+    for key in (parse(text)[0] for text in overrides):
+        if key.partition(".")[0] not in ("metrics", "evaluation") and not _says_where(recipe, key):
+            raise RecipeError(
+                f"{key}: an evaluation can change only metrics, evaluation, and where a dataset of the run lies: "
+                f"metrics.l1=reconstruction or datasets.{next(iter(recipe.datasets))}.root=FOLDER"
+            )
+    if recipe.metrics:
+        return recipe
+    names = [name for name in registry().names("metric") if _needs_nothing(name)]
+    return resolve_tree(
+        run.name, {**plain(recipe), "metrics": {name: {} for name in names}}, source=str(run.path)
+    ).recipe
+
+
+def _says_where(recipe: Recipe, key: str) -> bool:
+    """Whether a key is a path of a dataset, or what it has instead of one: other settings would make it another."""
+    match key.split("."):
+        case ["datasets", name, setting] if name in recipe.datasets:
+            config = recipe.datasets[name].config
+            field = type(config).model_fields.get(setting)
+            value = getattr(config, setting, None)
+            return isinstance(value, Path) or (isinstance(value, str) and field is not None and field.is_required())
+    return False
+
+
+def refuse_others(run: RunFolder, sources: Sequence[Source], translator: Translator) -> None:
+    """Raises `RecipeError` for datasets that label something else than when the run was trained."""
+    encoder = translator.encoder
+    if (names := [each.name for each in sources]) != [*encoder.datasets]:
+        raise RecipeError(
+            f"{run.path} was trained on {', '.join(encoder.datasets)}, and its recipe has {', '.join(names)}"
+        )
+    for source, known in zip(sources, encoder.attributes, strict=True):
+        if [*source.attributes] != [*known]:
+            here, there = (", ".join(map(_declared, own)) for own in (source.attributes, known))
+            raise RecipeError(f"datasets.{source.name}: labels {here}, and {run.path} was trained with {there}")
+
+
+def _declared(attribute: Attribute) -> str:
+    values = "|".join(map(spell, attribute.allowed))
+    return f"{attribute.name} ({values})" if attribute.values else attribute.name
+
+
+def _needs_nothing(metric: str) -> bool:
+    """Whether a metric has no setting that must be given, such as a file of weights."""
+    return not any(field.is_required() for field in registry().component("metric", metric).Config.model_fields.values())
