@@ -6,7 +6,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from mdtranslate.data.batches import normalise, to_device, to_pixels
 from mdtranslate.device import Precision, arithmetic, layout, pick_precision, slow
 from mdtranslate.errors import RecipeError, first_line
+from mdtranslate.interfaces.networks import as_pictures
 from mdtranslate.model import Model
 from mdtranslate.translation import NOISE
 from mdtranslate.views import Pixels
@@ -150,9 +151,8 @@ class Inference:
         self._sizes.add(size)
         return made
 
-    def _plain(self, *given: Tensor | None) -> Tensor:
-        made: Tensor = self.model.generator(*given)
-        return made
+    def _plain(self, *given: Any) -> Tensor:
+        return as_pictures(self.model.generator(*given), given[0], self.model.generator)
 
     @property
     def least(self) -> int:

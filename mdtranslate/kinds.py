@@ -74,11 +74,32 @@ def misfit(target: Any, kind: str, name: str) -> str | None:
     base = kind_class(kind)
     if not (isinstance(target, type) and issubclass(target, base)):
         return f"{target!r} is no subclass of mdtranslate.{base.__name__}"
+    if getattr(target, "name", None) is None:
+        return f'{target.__name__} has no name; write name = "..." in it'
     if getattr(target, "name", None) != name:
         return f"the class calls itself {getattr(target, 'name', None)!r}"
     config = base.Config if "Config" in vars(base) else Settings
     if not (isinstance(target.Config, type) and issubclass(target.Config, config)):
         return f"its Config is no subclass of mdtranslate.{config.__qualname__}"
+    if kind == "loss" and all(getattr(target, role) is getattr(base, role) for role in ("discriminator", "generator")):
+        return "it overrides neither discriminator(self, t) nor generator(self, t), so no network learns from it"
+    return miscalled(target)
+
+
+def miscalled(target: type[Component]) -> str | None:
+    """The method of a component that cannot be called as the core calls it; None where all can."""
+    interfaces = [each for each in target.__mro__ if each.__module__.startswith("mdtranslate.interfaces")]
+    for name, method in [pair for each in interfaces for pair in vars(each).items()]:
+        own = inspect.getattr_static(target, name)
+        if name.startswith("_") or own is method or not (inspect.isfunction(method) and inspect.isfunction(own)):
+            continue
+        wanted, given = inspect.signature(method), inspect.signature(own)
+        every = [each.name for each in wanted.parameters.values() if each.kind is each.POSITIONAL_OR_KEYWORD]
+        named = {each.name: each for each in wanted.parameters.values() if each.kind is each.KEYWORD_ONLY}
+        try:
+            given.bind(*every, **named)
+        except TypeError:
+            return f"its {name}({', '.join(given.parameters)}) is called as {name}({', '.join(wanted.parameters)})"
     return None
 
 

@@ -28,9 +28,10 @@ def objective(losses: Mapping[str, Loss], role: Role, t: Translation, weights: M
         if given is None:
             continue
         for part, term in (given if isinstance(given, Mapping) else {"": given}).items():
-            if term.shape != t.real.shape[:1]:
+            if not isinstance(term, Tensor) or term.shape != t.real.shape[:1]:
+                came = f"a term of shape {list(term.shape)}" if isinstance(term, Tensor) else f"{term!r}"
                 raise PluginError(
-                    f"loss {name!r} returned a term of shape {list(term.shape)} for the {role}; "
+                    f"loss {name!r} returned {came} for the {role}; "
                     f"one value per picture is right, {list(t.real.shape[:1])}"
                 )
             mean = term.mean()

@@ -121,16 +121,24 @@ class Registry:
 
     def blame(self, error: BaseException) -> Plugin | None:
         """The plugin in whose code `error` was raised: the innermost frame that belongs to one."""
-        frames = []
-        trace = error.__traceback__
+        frames = self._frames(error)
+        return frames[-1][0] if frames else None
+
+    def fault(self, error: BaseException) -> str:
+        """An error of a plugin's code in one line, with the place in that code."""
+        said, frames = f"{type(error).__name__}: {' '.join(str(error).split())}", self._frames(error)
+        return f"{said} ({frames[-1][1]})" if frames else said
+
+    def _frames(self, error: BaseException) -> list[tuple[Plugin, str]]:
+        """The plugins, and the places in their code, on the way to where an error was raised."""
+        found, trace = [], error.__traceback__
         while trace:
-            frames.append(trace.tb_frame.f_globals.get("__name__", ""))
+            module = trace.tb_frame.f_globals.get("__name__", "")
+            place = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
+            own = (each for each in self.plugins if any(f"{module}.".startswith(f"{home}.") for home in each.modules))
+            found += [(plugin, place) for plugin in [next(own, None)] if plugin]
             trace = trace.tb_next
-        for module in reversed(frames):
-            for plugin in self.plugins:
-                if any(module == each or module.startswith(each + ".") for each in plugin.modules):
-                    return plugin
-        return None
+        return found
 
     @property
     def broken(self) -> str:
@@ -258,10 +266,13 @@ def _targets(given: Any) -> Iterator[tuple[Any, Any]]:
     if isinstance(given, Mapping):
         yield from given.items()
         return
+    if isinstance(given, type):
+        raise TypeError(f"{given.__name__} is one class: return a list, [{given.__name__}]")
     for each in [given] if isinstance(given, str) else given or ():
         if isinstance(each, str):
             raise TypeError(f'{each!r} lacks the name that it goes by: return {{"name": {each!r}}}')
-        yield (each.stem, each) if isinstance(each, Path) else (getattr(each, "name", repr(each)), each)
+        named = getattr(each, "name", None) or getattr(each, "__name__", repr(each))
+        yield (each.stem, each) if isinstance(each, Path) else (named, each)
 
 
 def _module_name(file: Path) -> str:
@@ -270,8 +281,10 @@ def _module_name(file: Path) -> str:
 
 def _load_file(file: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(_module_name(file), file)
-    if spec is None or spec.loader is None or not file.is_file():
-        raise FileNotFoundError(f"{file} is no Python file")
+    if not file.is_file():
+        raise FileNotFoundError(f"there is no such file: {file}")
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{file} is no Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)

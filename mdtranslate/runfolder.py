@@ -131,7 +131,8 @@ class RunFolder:
         except RecipeError:
             there = {f"plugin {each.name}" for each in registry().plugins if not each.errors}
             if lacking := [each for each in self.strangers if each.partition(" (")[0] not in there]:
-                raise PluginError(f"{file}: wants {', '.join(lacking)}, not installed here") from None
+                files = "; --plugin names one that is a file" if any(each.endswith(".py)") for each in lacking) else ""
+                raise PluginError(f"{file}: wants {', '.join(lacking)}, not installed here{files}") from None
             raise
 
     @property

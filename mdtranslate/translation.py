@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from mdtranslate.errors import RecipeError
+from mdtranslate.errors import PluginError, RecipeError
 from mdtranslate.interfaces.labels import LabelEncoder
-from mdtranslate.interfaces.networks import Discriminator, Generator, Verdict
+from mdtranslate.interfaces.networks import Discriminator, Generator, Verdict, as_pictures
 
 T = TypeVar("T")
 NOISE = 64  # Numbers of a style code's noise.
@@ -146,15 +146,16 @@ class Translation:
         given = image, source, target, code
         with self._lowered():
             thrifty = self._thrifty and torch.is_grad_enabled()
-            out: Tensor = (
-                checkpoint(self._generator, *given, use_reentrant=False) if thrifty else self._generator(*given)
-            )
+            made = checkpoint(self._generator, *given, use_reentrant=False) if thrifty else self._generator(*given)
+        out = as_pictures(made, image, self._generator)
         return out if self._lower is None else out.float()
 
     def judge(self, image: Tensor, label: Tensor, made_from: Tensor | None = None) -> Verdict:
         """A pass of the discriminator that only the asking loss needs."""
         with self._lowered():
             verdict: Verdict = self._discriminator(image, label, made_from)
+        if not isinstance(verdict, Verdict):
+            raise PluginError(f"discriminator {self._discriminator.name!r} returned no Verdict(score, logits)")
         if self._lower is None:
             return verdict
         return Verdict(verdict.score.float(), None if verdict.logits is None else verdict.logits.float())

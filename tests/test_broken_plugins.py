@@ -95,6 +95,31 @@ BROKEN = {
         "  class Config(Settings): pass\n@hookimpl\ndef register_datasets(): return [D]",
         "its Config is no subclass of mdtranslate.Dataset.Config",
     ),
+    "miscalled": (
+        "from mdtranslate import hookimpl, Generator\nclass G(Generator):\n  name = 'g'\n"
+        "  def forward(self, image, source, target): return image\n"
+        "@hookimpl\ndef register_backbones(): return [G]",
+        "its forward(self, image, source, target) is called as forward(self, image, source, target, code)",
+    ),
+    "mute": (
+        "from mdtranslate import hookimpl, Loss\nclass M(Loss):\n  name = 'm'\n"
+        "  def generater(self, t): return t.fake\n@hookimpl\ndef register_losses(): return [M]",
+        "loss 'm': it overrides neither discriminator(self, t) nor generator(self, t), so no network learns from it",
+    ),
+    "single": (
+        "from mdtranslate import hookimpl, Dataset\nclass D(Dataset): name = 'd'\n"
+        "@hookimpl\ndef register_datasets(): return D",
+        "register_datasets: TypeError: D is one class: return a list, [D]",
+    ),
+    "anonymous": (
+        "from mdtranslate import hookimpl, Dataset\nclass Birds(Dataset): pass\n"
+        "@hookimpl\ndef register_datasets(): return [Birds]",
+        "dataset 'Birds': Birds has no name; write name = \"...\" in it",
+    ),
+    "commaless": (
+        "from mdtranslate import Attribute\nAttribute('colour', ('red'))",
+        "TypeError: values of colour are the text 'red'; a tuple is right, ('red',)",
+    ),
     "fileless": (
         "from pathlib import Path\nfrom mdtranslate import hookimpl\n@hookimpl\n"
         "def register_recipes(): return [Path('/nowhere/x.toml')]",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -277,6 +279,32 @@ def test_a_gradient_that_is_not_finite_is_noticed_where_the_loss_is_sound() -> N
 def test_a_term_that_is_no_value_per_picture_is_refused_by_name() -> None:
     made = learning(Learned("shape"))
     with pytest.raises(PluginError, match=r"loss 'learned' .* shape \[\] for the generator"):
+        made.step(0, batch(made))
+
+
+@pytest.mark.parametrize(
+    ("role", "made_of", "said"),
+    [
+        (
+            "generator",
+            lambda real: real[:, :1],
+            r"generator 'stargan-generator' returned \[4, 1, 16, 16\]; .*\[4, 3, 16",
+        ),
+        ("generator", lambda real: None, "generator 'stargan-generator' returned None; pictures like its input"),
+        ("discriminator", lambda real: real, r"discriminator 'stargan-discriminator' returned no Verdict\(score, log"),
+    ],
+)
+def test_what_a_network_gives_is_looked_at(role: str, made_of: Any, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = trainer()
+    monkeypatch.setattr(type(getattr(made.model, role)), "forward", lambda self, real, *rest: made_of(real))
+    with pytest.raises(PluginError, match=said):
+        made.step(0, batch(made))
+
+
+def test_a_term_that_is_a_number_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = learning(Learned())
+    monkeypatch.setattr(Learned, "generator", lambda self, t: 0.5)
+    with pytest.raises(PluginError, match=r"loss 'learned' returned 0\.5 for the generator; one value per picture is"):
         made.step(0, batch(made))
 
 

@@ -76,7 +76,7 @@ def test_arrays_that_are_no_pictures_are_refused(translator, bad):
         ({"hiar": "Blond_Hair"}, "did you mean 'hair'"),
         ({"hair": "Blond"}, "'Blond' is no value of hair; it has none, Black_Hair, Blond_Hair"),
         ({"hair": True}, "True is no value of hair"),
-        ({"Male": None}, "None is no value of Male; it has no, yes"),
+        ({"Male": None}, "None is no value of Male; it has False, True"),
         ({"celeba.hair": "none", "hair": None}, "hair is given twice"),
         ({}, r"nothing to change; what can be set: hair=none\|Black_Hair\|Blond_Hair, Eyeglasses=no\|yes"),
     ],

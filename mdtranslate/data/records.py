@@ -39,7 +39,7 @@ class _Numbers(dict[tuple[Any, ...], int]):
 
 
 class NoRecord(TypeError):
-    """Something that a dataset gave as a record, and is none."""
+    """Something that a dataset gave as a record, and is none; what, and why."""
 
 
 class Alike(NamedTuple):
@@ -76,7 +76,9 @@ class Records(Sequence[Record]):
     def append(self, record: Record) -> None:
         """Raises `NoRecord`, or `DataError` for an attribute's value that no attribute can have, such as a list."""
         if not isinstance(record, Record):
-            raise NoRecord(repr(record)[:100])
+            raise NoRecord(f"{repr(record)[:100]}, which is no Record")
+        if not (isinstance(record.key, str) and isinstance(record.image, Path | None)):
+            raise NoRecord(f"{repr(record)[:200]}: its key should be a text, and its image a pathlib.Path or None")
         keys: Iterable[tuple[Any, ...]] = record.attributes.items()
         if not PLAIN.issuperset(map(type, record.attributes.values())):
             keys = [(name, value, type(value)) for name, value in keys]
@@ -104,6 +106,14 @@ class Records(Sequence[Record]):
         return Record(
             self._keys[place], None if image is None else Path(image), dict(map(self._pairs.__getitem__, pairs))
         )
+
+    @property
+    def twice(self) -> str | None:
+        """A key that two of them have."""
+        if len({*self._keys}) == len(self._keys):
+            return None
+        seen = set[str]()
+        return next(key for key in self._keys if key in seen or seen.add(key))  # type: ignore[func-returns-value]
 
     @property
     def names(self) -> set[str]:

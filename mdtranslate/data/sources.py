@@ -14,7 +14,7 @@ from mdtranslate.config import Recipe
 from mdtranslate.data.entry import MOST_UNREADABLE
 from mdtranslate.data.pack import Packed, is_packed, pack
 from mdtranslate.data.records import NoRecord, Records
-from mdtranslate.errors import DataError, PluginError, RecipeError, nearest
+from mdtranslate.errors import DataError, MdtranslateError, PluginError, RecipeError, nearest
 from mdtranslate.interfaces import Attribute, Dataset, LabelEncoder, Record, Split, Value
 from mdtranslate.registry import registry
 
@@ -51,14 +51,20 @@ class Source:
         return self.listed(Split.VAL) or self.records(Split.TRAIN)
 
     def listed(self, split: Split) -> Records:
-        """As `records`, of a split that may be empty. Raises `PluginError` for what the contract has as no record."""
+        """As `records`, of a split that may be empty.
+
+        Raises `PluginError` for what the contract has as no record, `DataError` for a key that is there twice.
+        """
         if split not in self._listed:
             try:
                 found = Records(self.dataset.records(split))
             except NoRecord as error:
-                raise PluginError(f"dataset {self.dataset.name!r} lists {error}, which is no Record") from None
-            except (OSError, ValueError) as error:
+                raise PluginError(f"dataset {self.dataset.name!r} lists {error}") from None
+            except Exception as error:  # Of a plugin's code, which fails in as many ways as there are.
                 raise _unlisted(self.name, self.dataset, error) from error
+            if (key := found.twice) is not None:
+                what = f"{key!r} is there twice in its {split} split; a key names one picture"
+                raise DataError(f"dataset {self.name}: {what}")
             declared = [each.name for each in self.dataset.attributes]
             if strange := sorted(found.names - {*declared}):
                 what = f"{strange[0]!r}, which its attributes lack; {nearest(strange[0], declared)}"
@@ -141,7 +147,7 @@ def build_sources(recipe: Recipe) -> list[Source]:
         dataset = choice.build()
         try:
             declared: Any = dataset.attributes
-        except (OSError, ValueError) as error:
+        except Exception as error:  # It may be a property, which reads something.
             raise _unlisted(name, dataset, error) from error
         if not isinstance(declared, Sequence) or not all(isinstance(each, Attribute) for each in declared):
             raise PluginError(
@@ -172,12 +178,14 @@ def build_sources(recipe: Recipe) -> list[Source]:
     return sources
 
 
-def _unlisted(name: str, dataset: Dataset, error: OSError | ValueError) -> DataError:
-    """The error of a dataset that is asked what there is: a file's names the file, of any other it is said whose."""
+def _unlisted(name: str, dataset: Dataset, error: Exception) -> MdtranslateError:
+    """The error of a dataset that is asked what there is: its own, a file's, or a mistake of its code."""
+    if isinstance(error, MdtranslateError):
+        return error
     if isinstance(error, OSError) and error.filename is not None:
         return DataError(f"dataset {name}: {error}")
-    said = f"{type(error).__name__}: {' '.join(str(error).split())}"
-    return DataError(f"dataset {name}, of {registry().owner('dataset', dataset.name)}: {said}")
+    owner = registry().owner("dataset", dataset.name)
+    return PluginError(f"dataset {name}, of {owner}, failed: {registry().fault(error)}")
 
 
 def attributes_of(sources: Sequence[Source]) -> Mapping[str, tuple[Attribute, ...]]:

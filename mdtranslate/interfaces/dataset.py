@@ -61,6 +61,10 @@ class Attribute:
     values: tuple[str, ...] = ()
     optional: bool = False
 
+    def __post_init__(self) -> None:
+        if isinstance(self.values, str):
+            raise TypeError(f"values of {self.name} are the text {self.values!r}; a tuple is right, ({self.values!r},)")
+
     @property
     def choices(self) -> tuple[Value, ...]:
         """Every value that a picture can have, in the order of the label codes 0, 1, 2, ..."""

@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from mdtranslate.errors import PluginError
 from mdtranslate.interfaces.component import Component
 from mdtranslate.interfaces.labels import LabelEncoder
 
@@ -77,6 +78,15 @@ def painted(output: Output, image: Tensor, given: Tensor) -> Tensor:
     if output == "residual":
         return (image + 2 * given.tanh()).clamp(-1, 1)  # Twice, so that black can become white.
     return given.tanh()
+
+
+def as_pictures(made: Any, image: Tensor, generator: Generator) -> Tensor:
+    """What a generator made of `image`. Raises `PluginError` where it is not pictures of the same shape."""
+    if isinstance(made, Tensor) and made.shape == image.shape:
+        return made
+    came = list(made.shape) if isinstance(made, Tensor) else repr(made)[:100]
+    right = list(image.shape)
+    raise PluginError(f"generator {generator.name!r} returned {came}; pictures like its input are right, {right}")
 
 
 class Verdict(NamedTuple):

@@ -187,6 +187,6 @@ def said(error: BaseException, component: type | None) -> str:
     frames = [each for each in traceback.extract_tb(error.__traceback__) if "mdtranslate/testing" not in each.filename]
     module = sys.modules.get(component.__module__) if component else None
     home = Path(getattr(module, "__file__", None) or "/").parent
-    frames = [each for each in frames if Path(each.filename).is_relative_to(home)] or frames
+    frames = [each for each in frames if Path(each.filename).is_relative_to(home)]
     place = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
     return f"{type(error).__name__}: {' '.join(str(error).split())}{place}"

@@ -210,6 +210,9 @@ class Noisy(Loss):
             raise ValueError("image_size is too small")
         super().__init__(config, encoder=encoder, image_size=image_size)
 
+    def generator(self, t):
+        return (t.fake - t.real).abs().mean((1, 2, 3))
+
 class Quiet(Loss):
     "Like the picture."
     name = "quiet"

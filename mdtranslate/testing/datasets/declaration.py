@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from mdtranslate.interfaces import Attribute, Crop, Dataset, Split
 from mdtranslate.testing.checks import DoesNotApply
 from mdtranslate.testing.common import common
@@ -26,7 +29,9 @@ def has_attributes(given: Given) -> str | None:
 
     Without attributes there is nothing to translate.
     """
-    found = given.dataset.attributes
+    found: Any = given.dataset.attributes
+    if not isinstance(found, Sequence):
+        return f"{found!r}; a tuple of one has a comma: (Attribute(...),)"
     wrong = [each for each in found if not isinstance(each, Attribute)]
     return f"{wrong[0]!r} among them" if wrong else None if len(found) else "none"
 

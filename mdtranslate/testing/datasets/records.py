@@ -9,15 +9,6 @@ from mdtranslate.testing.datasets.subject import DATASET, Given
 
 
 @DATASET.premise
-def has_pictures_to_train_on(given: Given) -> str | None:
-    """The train split has records.
-
-    Without them there is nothing to learn from. For the check, settings must name data that is there.
-    """
-    return None if given.splits[Split.TRAIN] else "none"
-
-
-@DATASET.premise
 def answers_for_every_split(given: Given) -> str | None:
     """`records` takes train, val and test; a split that is not there is empty.
 
@@ -40,6 +31,15 @@ def lists_records(given: Given) -> str | None:
         if not isinstance(record.key, str) or not record.key:
             return f"key {record.key!r}"
     return None
+
+
+@DATASET.premise
+def has_pictures_to_train_on(given: Given) -> str | None:
+    """The train split has records.
+
+    Without them there is nothing to learn from. For the check, settings must name data that is there.
+    """
+    return None if given.splits[Split.TRAIN] else "none"
 
 
 @DATASET.check
@@ -108,8 +108,10 @@ def pictures_are_there(given: Given) -> str | None:
     A missing file stops a run while it packs.
     """
     for record in given.records:
-        if record.image is not None and not (isinstance(record.image, Path) and record.image.is_file()):
-            return f"{record.image!r} of {record.key!r}"
+        if not isinstance(record.image, Path | None):
+            return f"{record.image!r}, a {type(record.image).__name__}, of {record.key!r}"
+        if record.image is not None and not record.image.is_file():
+            return f"{record.image}, which is not there, of {record.key!r}"
     return None
 
 

@@ -45,7 +45,7 @@ def terms_are_one_a_picture(given: Given) -> str | None:
     return None
 
 
-@LOSS.check
+@LOSS.premise
 def terms_are_finite(given: Given) -> str | None:
     """Each term and its gradients are finite, on usual pictures and on ones that are all alike.
 

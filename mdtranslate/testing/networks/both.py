@@ -30,7 +30,7 @@ def run(network: Any, given: Given[Any], rows: slice = slice(None), image: Tenso
     if isinstance(network, Discriminator):
         made_from = given.real[rows] if network.needs_truth else None
         return flat(network(image, given.target[rows], made_from))
-    return flat(network(image, given.source[rows], given.target[rows]))
+    return flat(network(image, given.source[rows], given.target[rows], None))  # As the engine calls it.
 
 
 def flat(out: Any) -> Tensor:
