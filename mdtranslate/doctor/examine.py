@@ -133,15 +133,16 @@ def _open(source: Source, size: int, progress: Progress) -> Patient:
 
 
 def _sheets(patient: Patient, out: Path) -> Iterator[Path]:
-    """Contact sheets: a column per value of each labelled attribute, with the first pictures that have it."""
+    """Contact sheets: a column per value of each labelled attribute, with pictures from all over that have it."""
     pixels, known = patient.packed[Split.TRAIN].pixels, patient.labels[Split.TRAIN]
     columns = []
     for attribute in patient.source.attributes:
         for value in attribute.allowed:
             places = [n for n, each in enumerate(known) if attribute.name in each and each[attribute.name] == value]
             column = np.full((ROWS, *pixels.shape[1:]), BLANK, np.uint8)
-            for row, place in enumerate(places[:ROWS]):
-                column[row] = pixels[place]
+            # From all over: the first are often of one kind, as files are sorted.
+            for row in range(min(ROWS, len(places))):
+                column[row] = pixels[places[row * len(places) // min(ROWS, len(places))]]
             columns.append((f"{attribute.name}={spell(value)}", column))
     credit = patient.source.dataset.credit
     for number, start in enumerate(range(0, len(columns), COLUMNS), start=1):

@@ -26,7 +26,7 @@ from mdtranslate.evaluation.recipe import evaluated, refuse_others
 from mdtranslate.evaluation.tested import Tested, chunks, prepare, shown
 from mdtranslate.files import disk, write_json
 from mdtranslate.grid import draw_grid
-from mdtranslate.interfaces import Edited, Metric, Settings, Split
+from mdtranslate.interfaces import Edited, Metric, Settings, Split, Value
 from mdtranslate.interfaces.dataset import spell
 from mdtranslate.runfolder import RunFolder
 from mdtranslate.translator import Translator
@@ -55,6 +55,8 @@ class Result:
     judge: Mapping[str, Any]
     accuracy: Mapping[str, float]
     """The judge's, on real test pictures."""
+    commonest: Mapping[str, float]
+    """The share of each attribute's commonest value among those pictures: what the accuracy of a guess would be."""
     edits: Mapping[str, int]
     """Pictures by edit, `hair=Blond_Hair`."""
     compared: Mapping[str, int]
@@ -67,7 +69,11 @@ class Result:
     def json(self) -> dict[str, Any]:
         """As it stands in report.json: the judge's accuracy on real pictures first."""
         return {
-            "judge": {"accuracy_on_real_pictures": dict(self.accuracy), **self.judge},
+            "judge": {
+                "accuracy_on_real_pictures": dict(self.accuracy),
+                "share_of_commonest_value": dict(self.commonest),
+                **self.judge,
+            },
             "pictures": self.pictures,
             "left_out": list(self.left_out),
             "digest": self.digest,
@@ -209,11 +215,20 @@ def _measure(
         transferred={name: owner.name for name, owner in edited.items() if owner is not source},
         judge=judge.facts,
         accuracy=judge.accuracy.get(source.name, {}),
+        commonest=_commonest(tested.known),
         edits={str(edit): len(chosen) for edit, chosen in tested.edits.items()},
         compared={name: count for name, count in compared.items() if count},
         figures={name: metric.compute() for name, metric in metrics.items()},
         facts={name: facts for name, metric in metrics.items() if (facts := metric.facts())},
     )
+
+
+def _commonest(known: Sequence[Mapping[str, Value]]) -> dict[str, float]:
+    counts: dict[str, Counter[Value]] = {}
+    for each in known:
+        for name, value in each.items():
+            counts.setdefault(name, Counter())[value] += 1
+    return {name: max(own.values()) / own.total() for name, own in counts.items()}
 
 
 @torch.inference_mode()

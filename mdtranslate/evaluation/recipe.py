@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mdtranslate.config import Recipe
 from mdtranslate.data.sources import Source
-from mdtranslate.errors import RecipeError
+from mdtranslate.errors import DataError, RecipeError
 from mdtranslate.interfaces import Attribute
 from mdtranslate.interfaces.dataset import spell
 from mdtranslate.recipes import parse, plain, resolve_tree
@@ -19,7 +19,8 @@ from mdtranslate.translator import Translator
 def evaluated(run: RunFolder, overrides: Sequence[str]) -> Recipe:
     """The recipe of a run as it is to be measured; all metrics that want no setting, where it has none of its own.
 
-    Raises `RecipeError` for an override of anything but `metrics`, `evaluation` and where a dataset lies.
+    Raises `RecipeError` for an override of anything but `metrics`, `evaluation` and where a dataset lies, `DataError`
+    for a dataset that is not where it should lie.
     """
     recipe = run.written(overrides).recipe
     for key in (parse(text)[0] for text in overrides):
@@ -28,6 +29,10 @@ def evaluated(run: RunFolder, overrides: Sequence[str]) -> Recipe:
                 f"{key}: an evaluation can change only metrics, evaluation, and where a dataset of the run lies: "
                 f"metrics.l1=reconstruction or datasets.{next(iter(recipe.datasets))}.root=FOLDER"
             )
+    for name, choice in recipe.datasets.items():
+        for setting, value in choice.config:
+            if isinstance(value, Path) and not value.exists():
+                raise DataError(f"{value}: is not there; datasets.{name}.{setting}=PATH says where it lies here")
     if recipe.metrics:
         return recipe
     names = [name for name in registry().names("metric") if _needs_nothing(name)]

@@ -42,7 +42,7 @@ def show(report: Report, console: Console) -> None:
             console.print(f"others preserved on average: {figures['preservation']:.1%}")
         if "l1" in figures:
             console.print(f"reconstruction L1, all edits: {figures['l1']:.3f}")
-        for line in _confusion(result, figures):
+        for line in (*_blind(result), *_confusion(result, figures)):
             console.print(line, style="yellow", markup=False, soft_wrap=True)
         for name, value in figures.items():
             if not _has_table(name):
@@ -60,9 +60,9 @@ def _show_cost(report: Report, console: Console) -> None:
 def _tables(result: Result, figures: Mapping[str, float], width: int) -> Iterator[tuple[str, Table]]:
     """Those for which there are figures."""
     gain = ["PSNR gain"] if any(name.endswith("/psnr gain") for name in figures) else []
-    real = _table("attribute", "accuracy")
+    real = _table("attribute", "accuracy", "commonest value")
     for name, accuracy in result.accuracy.items():
-        real.add_row(escape(name), _percent(accuracy))
+        real.add_row(escape(name), _percent(accuracy), _percent(result.commonest.get(name)))
     yield "the judge on real test pictures", real
     if any(f"{name}/accuracy" in figures for name in result.edited):
         title = (
@@ -143,6 +143,13 @@ def _row(result: Result, edited: str) -> str:
     """An edited attribute, or an edit of it, with the dataset that taught it where that is not the edited pictures'."""
     owner = result.transferred.get(edited.partition("=")[0])
     return escape(edited if owner is None else f"{edited} (of {owner})")
+
+
+def _blind(result: Result) -> Iterator[str]:
+    """A line for every attribute of which the judge's word is worth no more than a guess."""
+    for name, share in result.commonest.items():
+        if share < 1 and result.accuracy.get(name, 1.0) <= share:
+            yield f"{name}: the judge is right no more often than a guess, so its word on edits of {name} means nothing"
 
 
 def _confusion(result: Result, figures: Mapping[str, float]) -> Iterator[str]:

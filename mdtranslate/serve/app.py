@@ -142,7 +142,7 @@ class Guard:
         headers = Headers(scope=scope)
         host, origin = headers.get("host", ""), headers.get("origin")
         if _name(host) not in HOSTS:
-            answer = _error(421, f"{host or 'no host'}: this page is at http://127.0.0.1, for this machine only")
+            answer = _error(421, f"{host or 'no host'}: this page is for this machine only, which calls it 127.0.0.1")
         elif origin is not None and origin != f"http://{host}":
             answer = _error(403, f"{origin}: the pages of other sites get no answer here")
         else:

@@ -113,19 +113,20 @@ class Card:
         )
         for name, own in self.report["datasets"].items():
             figures = {key: value for each in own["figures"].values() for key, value in each.items()}
-            real = own["judge"]["accuracy_on_real_pictures"]
+            real, guess = own["judge"]["accuracy_on_real_pictures"], own["judge"].get("share_of_commonest_value", {})
             shown = {key: COLUMNS[key] for key in COLUMNS if any(f"{each}/{key}" in figures for each in own["edited"])}
             rows = (
                 (
                     each,
                     _form(real.get(each), "{:.1%}"),
+                    _form(guess.get(each), "{:.1%}"),
                     *(_form(figures.get(f"{each}/{key}"), form) for key, (_, form) in shown.items()),
                 )
                 for each in own["edited"]
             )
             missing = f", {len(own['left_out'])} more cannot be read" if own.get("left_out") else ""
             yield f"**{_plain(name)}**: {own['pictures']} test pictures{missing}, {sum(own['edits'].values())} edits."
-            yield _table(("edited", "judge on real pictures", *(head for head, _ in shown.values())), rows)
+            yield _table(("edited", "judge on real pictures", "a guess", *(head for head, _ in shown.values())), rows)
             if "preservation" in figures:
                 yield f"What was not edited is judged as it was in {figures['preservation']:.1%}."
 

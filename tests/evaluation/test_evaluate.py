@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -163,7 +164,10 @@ def test_a_strangers_figure_is_shown(run: RunFolder, eyes: None) -> None:
     result.figures["back"]["fid"] = 12.5
     text = io.StringIO()
     show(report, Console(file=text, width=200))
-    assert "fid: 12.5" in text.getvalue()
+    assert "fid: 12.5" in text.getvalue() and "means nothing" not in text.getvalue()
+    assert result.json()["judge"]["share_of_commonest_value"]["colour"] == 0.35
+    show(replace(report, results=(replace(result, accuracy={"colour": 0.3}),)), Console(file=text, width=200))
+    assert "colour: the judge is right no more often than a guess, so its word on edits of colour" in text.getvalue()
 
 
 def test_unknown_labels_are_inferred_from_the_picture(run: RunFolder, eyes: None, monkeypatch) -> None:
@@ -190,7 +194,7 @@ def test_a_dataset_may_lie_elsewhere_and_must_label_the_same(tmp_path: Path) -> 
     judge = "evaluation.judge = { rounds = 1, least = 16, batch_size = 16 }"
     own = toy_run(tmp_path, f"{pets}\nmetrics.l1 = {{ name = 'reconstruction' }}\n{judge}")
     (tmp_path / "here").rename(tmp_path / "gone")
-    with pytest.raises(DataError, match="here: there is no such folder"):
+    with pytest.raises(DataError, match=r"here: is not there; datasets\.pets\.root=PATH says where it lies here"):
         evaluate(own, CPU, progress=quiet)
     elsewhere = f"datasets.pets.root={tmp_path / 'there'}"
     report = evaluate(own, CPU, [elsewhere], progress=quiet)

@@ -40,7 +40,11 @@ def report(weights: dict[str, str]) -> dict[str, Any]:
         "cost": {"parameters": {"generator": 7}, "translator_bytes": 9, "measured_on": {"device": "ann-smith's"}},
         "datasets": {
             "celeba": {
-                "judge": {"accuracy_on_real_pictures": {"hair": 0.987, "Male": 0.5}, "weights": f"{SECRET}/judge.pth"},
+                "judge": {
+                    "accuracy_on_real_pictures": {"hair": 0.987, "Male": 0.5},
+                    "share_of_commonest_value": {"hair": 0.4, "Male": 0.5},
+                    "weights": f"{SECRET}/judge.pth",
+                },
                 "pictures": 31,
                 "left_out": [f"{SECRET}/1.jpg: is damaged"],
                 "edited": ["hair", "Male"],
