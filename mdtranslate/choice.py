@@ -52,10 +52,9 @@ class Choice(Generic[C]):
             raise
         except (Exception, SystemExit) as error:
             what = f"{self.kind} {self.name!r} of {registry().owner(self.kind, self.name)}"
-            said = " ".join(str(error).split())
             if type(error) is ValueError:
-                raise RecipeError(f"{what} refuses its settings: {said}") from error
-            raise PluginError(f"{what} failed: {type(error).__name__}: {said}") from error
+                raise RecipeError(f"{what} refuses its settings: {' '.join(str(error).split())}") from error
+            raise PluginError(f"{what} failed: {registry().fault(error)}") from error
 
     def owners(self) -> Iterator[str]:
         """The plugins of the component and of those inside it, with their distributions and versions."""

@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from mdtranslate import __version__
-from mdtranslate.errors import MdtranslateError
+from mdtranslate.errors import MdtranslateError, said
 from mdtranslate.process import endings
 
 # When a process that trains along is gone, torch prints a page of its own; what matters is in the line that we give.
@@ -133,7 +133,7 @@ def _blamed(error: BaseException) -> Any:
 
 def _unexpected(error: BaseException) -> int:
     """A failure that nobody named: the machine's, a plugin's if the code that raised it is a plugin's, or ours."""
-    what = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    what = said(error)
     if plugin := _blamed(error):
         _show(error, f"{plugin} failed: {what} (--debug shows where)")
         return 69
@@ -144,8 +144,8 @@ def _unexpected(error: BaseException) -> int:
         _show(error, "out of memory; a smaller data.batch_size, data.image_size or, for translate, picture needs less")
         return 1
     traceback.print_exception(error)
-    said = "please report the lines above, with what `mdtranslate info` prints"
-    click.echo(f"mdtranslate failed in a way that it should not: {said}", err=True)
+    plea = "please report the lines above, with what `mdtranslate info` prints"
+    click.echo(f"mdtranslate failed in a way that it should not: {plea}", err=True)
     return 1
 
 

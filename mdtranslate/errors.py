@@ -100,6 +100,12 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f"there is {', '.join(names)}" if names else "there is none"
 
 
+def said(error: BaseException) -> str:
+    """An error's kind and all that it says, on one line."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
 def first_line(error: BaseException) -> str:
     """What a library's error says, on one line: its kind, and the first of its lines."""
     error = getattr(error, "inner_exception", error)  # Of what torch's compiler wraps.

@@ -236,13 +236,12 @@ def mistakes(
     for branches in found.values():
         key, shown, _, missing = max(branches, key=lambda branch: branch[0].count("."))
         message = " or ".join(dict.fromkeys(said for where, _, said, _ in branches if where == key))
-        below = [origin == giver for each, origin in origins.items() if each.startswith(f"{key}.")]
-        if missing:  # Missed by whoever gave its table, which is not who gave one setting of it.
-            table = f"{key.rpartition('.')[0]}."
-            own = [origin == giver for each, origin in origins.items() if each.startswith(table)]
-            below = [bool(own) and all(own)]
+        # Who gave one part of a value is blamed for it; for what its table lacks, who gave all of the table.
+        inside = f"{key.rpartition('.')[0] if missing else key}."
+        parts = [origin == giver for each, origin in origins.items() if each.startswith(inside)]
+        below = parts and (all(parts) if missing else any(parts))
         above = (key.rsplit(".", up)[0] for up in range(key.count(".") + 1))  # A list is one setting.
-        origin = giver if any(below) else next((origins[each] for each in above if each in origins), source)
+        origin = giver if below else next((origins[each] for each in above if each in origins), source)
         yield ": ".join([origin, *([f"{key}{shown}"] if key else []), message])
 
 

@@ -20,7 +20,7 @@ from typing import Any
 import pluggy
 
 from mdtranslate import hookspecs
-from mdtranslate.errors import PluginError, RecipeError, nearest
+from mdtranslate.errors import PluginError, RecipeError, nearest, said
 from mdtranslate.interfaces import Component
 from mdtranslate.kinds import KINDS, RECIPES, misfit, misspelt, of_another_version, unfit, written_version
 
@@ -126,8 +126,8 @@ class Registry:
 
     def fault(self, error: BaseException) -> str:
         """An error of a plugin's code in one line, with the place in that code."""
-        said, frames = f"{type(error).__name__}: {' '.join(str(error).split())}", self._frames(error)
-        return f"{said} ({frames[-1][1]})" if frames else said
+        frames = self._frames(error)
+        return f"{said(error)} ({frames[-1][1]})" if frames else said(error)
 
     def _frames(self, error: BaseException) -> list[tuple[Plugin, str]]:
         """The plugins, and the places in their code, on the way to where an error was raised."""
@@ -257,8 +257,7 @@ def _try(call: Callable[[], Any]) -> Any:
     try:
         return call()
     except (Exception, SystemExit) as error:
-        text = " ".join(str(error).split())
-        return f"{type(error).__name__}: {text}" if text else type(error).__name__
+        return said(error)
 
 
 def _targets(given: Any) -> Iterator[tuple[Any, Any]]:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 import torch
 from torch import Tensor, nn
 
 from mdtranslate.config import Recipe
 from mdtranslate.engine import Trainer
-from mdtranslate.errors import NonFiniteError, PluginError, RecipeError
-from mdtranslate.interfaces import Attribute, Discriminator, Loss, Verdict
+from mdtranslate.errors import NonFiniteError, RecipeError
+from mdtranslate.interfaces import Attribute, Discriminator, Verdict
 from mdtranslate.model import Model
 from mdtranslate.recipes import resolve
 from mdtranslate.translation import DRAWN, Batch, Translation
@@ -234,78 +232,6 @@ def test_parts_are_computed_one_after_the_other() -> None:
     made.model.generator.register_forward_pre_hook(lambda _, given: sizes.append(len(given[0])))
     made.step(0, batch(made))
     assert sizes == [1] * 12, "for the discriminator, anew for the generator, and back"
-
-
-class Learned(Loss):
-    """A term with a parameter of its own, told by `mode` how to go wrong."""
-
-    name = "learned"
-
-    def __init__(self, mode: str = "") -> None:
-        super().__init__(Loss.Config(), encoder=None, image_size=16)  # type: ignore[arg-type]
-        self.scale, self.mode = nn.Parameter(torch.ones(())), mode
-
-    def generator(self, t) -> Tensor:
-        if self.mode == "gradient":
-            return (t.fake.flatten(1) * 0).abs().sum(1).sqrt()  # 0, of which the slope is infinite, times 0.
-        term: Tensor = self.scale * t.fake.flatten(1).mean(1)
-        return term.mean() if self.mode == "shape" else term
-
-
-def learning(loss: Learned) -> Trainer:
-    made = trainer("train.critic_steps=1")
-    return Trainer(made.recipe, made.model, {**made.losses, "learned": loss}, made.device)
-
-
-def test_parameters_of_a_loss_train_with_the_generator() -> None:
-    loss = Learned()
-    made = learning(loss)
-    made.step(0, batch(made))
-    assert loss.scale.item() != 1
-
-
-def test_a_gradient_that_is_not_finite_is_noticed_where_the_loss_is_sound() -> None:
-    made = learning(Learned("gradient"))
-    before = [each.clone() for each in made.model.generator.parameters()]
-    made.step(0, batch(made))
-    with pytest.raises(
-        NonFiniteError,
-        match=r"^the gradients of generator/.* became not finite by step .*A lower learning rate.*no slope",
-    ):
-        made.check_finite(1)
-    assert all(torch.equal(a, b) for a, b in zip(before, made.model.generator.parameters(), strict=True))
-
-
-def test_a_term_that_is_no_value_per_picture_is_refused_by_name() -> None:
-    made = learning(Learned("shape"))
-    with pytest.raises(PluginError, match=r"loss 'learned' .* shape \[\] for the generator"):
-        made.step(0, batch(made))
-
-
-@pytest.mark.parametrize(
-    ("role", "made_of", "said"),
-    [
-        (
-            "generator",
-            lambda real: real[:, :1],
-            r"generator 'stargan-generator' returned \[4, 1, 16, 16\]; .*\[4, 3, 16",
-        ),
-        ("generator", lambda real: None, "generator 'stargan-generator' returned None; pictures like its input"),
-        ("discriminator", lambda real: real, r"discriminator 'stargan-discriminator' returned no Verdict\(score, log"),
-    ],
-)
-def test_what_a_network_gives_is_looked_at(role: str, made_of: Any, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = trainer()
-    monkeypatch.setattr(type(getattr(made.model, role)), "forward", lambda self, real, *rest: made_of(real))
-    with pytest.raises(PluginError, match=said):
-        made.step(0, batch(made))
-
-
-def test_a_term_that_is_a_number_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = learning(Learned())
-    monkeypatch.setattr(Learned, "generator", lambda self, t: 0.5)
-    with pytest.raises(PluginError, match=r"loss 'learned' returned 0\.5 for the generator; one value per picture is"):
-        made.step(0, batch(made))
 
 
 def test_a_network_without_a_term_is_left_alone_for_that_step() -> None:

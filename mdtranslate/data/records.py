@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from array import array
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
@@ -112,8 +113,7 @@ class Records(Sequence[Record]):
         """A key that two of them have."""
         if len({*self._keys}) == len(self._keys):
             return None
-        seen = set[str]()
-        return next(key for key in self._keys if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        return Counter(self._keys).most_common(1)[0][0]
 
     @property
     def names(self) -> set[str]:

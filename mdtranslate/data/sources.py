@@ -60,6 +60,8 @@ class Source:
                 found = Records(self.dataset.records(split))
             except NoRecord as error:
                 raise PluginError(f"dataset {self.dataset.name!r} lists {error}") from None
+            except MdtranslateError:
+                raise
             except Exception as error:  # Of a plugin's code, which fails in as many ways as there are.
                 raise _unlisted(self.name, self.dataset, error) from error
             if (key := found.twice) is not None:
@@ -147,6 +149,8 @@ def build_sources(recipe: Recipe) -> list[Source]:
         dataset = choice.build()
         try:
             declared: Any = dataset.attributes
+        except MdtranslateError:
+            raise
         except Exception as error:  # It may be a property, which reads something.
             raise _unlisted(name, dataset, error) from error
         if not isinstance(declared, Sequence) or not all(isinstance(each, Attribute) for each in declared):
@@ -179,9 +183,7 @@ def build_sources(recipe: Recipe) -> list[Source]:
 
 
 def _unlisted(name: str, dataset: Dataset, error: Exception) -> MdtranslateError:
-    """The error of a dataset that is asked what there is: its own, a file's, or a mistake of its code."""
-    if isinstance(error, MdtranslateError):
-        return error
+    """The error of a dataset that is asked what there is, and has no words of its own: a file's, or of its code."""
     if isinstance(error, OSError) and error.filename is not None:
         return DataError(f"dataset {name}: {error}")
     owner = registry().owner("dataset", dataset.name)

@@ -90,7 +90,8 @@ def examine_visibility(
             common = max(Counter(codes).values()) / len(codes) if codes else 1.0
             if common == 1:
                 continue  # Said among the labels.
-            shares.append(f"{attribute.name} {reached[name]:.0%} ({common:.0%})")
+            if len(codes) >= ENOUGH:
+                shares.append(f"{attribute.name} {reached[name]:.0%} ({common:.0%})")
             seen.append(len(codes) < ENOUGH or reached[name] >= common + BETTER * (1 - common))
             if seen[-1]:
                 continue
@@ -106,7 +107,7 @@ def examine_visibility(
                 Rank.NOTE,
                 f"{patient.name}: a small classifier is right in {', '.join(shares)} of the {split} split; in "
                 "brackets, the share of the commonest value",
-                "nothing to do: a discriminator sees what it sees, and an edit is learned no better",
+                "what is seen so far is what an edit can be learned from",
             )
         if seen and not any(seen):
             what = f"{patient.name}: none of its labels can be seen in the pictures"

@@ -17,12 +17,12 @@ from mdtranslate.choice import Choice
 from mdtranslate.config import Recipe
 from mdtranslate.data.batches import to_pixels
 from mdtranslate.data.images import encode_png
-from mdtranslate.data.sources import Progress, Source, build_sources, choose
+from mdtranslate.data.sources import Progress, Source, choose
 from mdtranslate.device import describe
 from mdtranslate.evaluation.classifier import Judged
 from mdtranslate.evaluation.cost import cost
 from mdtranslate.evaluation.judge import Judge, JudgeFeatures, StandIn, obtain_judge
-from mdtranslate.evaluation.recipe import evaluated, refuse_others
+from mdtranslate.evaluation.recipe import evaluated, refuse_others, sources_of
 from mdtranslate.evaluation.tested import Tested, chunks, prepare, shown
 from mdtranslate.files import disk, write_json
 from mdtranslate.grid import draw_grid
@@ -126,14 +126,14 @@ def evaluate(run: RunFolder, device: torch.device, overrides: Sequence[str] = ()
     Every test picture is translated to every other value of every attribute that the run labels, of its own dataset and
     of the others, and of several attributes at once (`evaluation.together`). "None of these" is no target, and a
     picture of which the attribute is unknown is left out of its edits.
-    `overrides` may change only `metrics`, `evaluation`, and settings of the run's datasets, as where they lie here.
-    Raises `RecipeError` for any other, and where the datasets then label something else, `CheckpointError` for a run
-    that has no translator or a damaged one, `DataError` for a test split without pictures.
+    `overrides` may change only `metrics`, `evaluation`, and where the run's datasets lie. Raises `RecipeError` for any
+    other, and where the datasets then label something else, `CheckpointError` for a run that has no translator or a
+    damaged one, `DataError` for a dataset that is not there or a test split without pictures.
     """
     recipe = evaluated(run, overrides)
     weights = checkpoint.load_facts(shipping.find(run.path), "translator")["files"]
     translator = Translator.load(run.path, device)
-    sources = build_sources(recipe)
+    sources = sources_of(recipe)
     refuse_others(run, sources, translator)
     try_metrics(recipe, sources)
     judge = obtain_judge(sources, recipe.data.image_size, device, progress, recipe.judging)

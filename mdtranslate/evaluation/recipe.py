@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mdtranslate.config import Recipe
-from mdtranslate.data.sources import Source
+from mdtranslate.data.sources import Source, build_sources
 from mdtranslate.errors import DataError, RecipeError
-from mdtranslate.interfaces import Attribute
+from mdtranslate.interfaces import Attribute, Split
 from mdtranslate.interfaces.dataset import spell
 from mdtranslate.recipes import parse, plain, resolve_tree
 from mdtranslate.registry import registry
@@ -19,8 +19,7 @@ from mdtranslate.translator import Translator
 def evaluated(run: RunFolder, overrides: Sequence[str]) -> Recipe:
     """The recipe of a run as it is to be measured; all metrics that want no setting, where it has none of its own.
 
-    Raises `RecipeError` for an override of anything but `metrics`, `evaluation` and where a dataset lies, `DataError`
-    for a dataset that is not where it should lie.
+    Raises `RecipeError` for an override of anything but `metrics`, `evaluation` and where a dataset lies.
     """
     recipe = run.written(overrides).recipe
     for key in (parse(text)[0] for text in overrides):
@@ -29,10 +28,6 @@ def evaluated(run: RunFolder, overrides: Sequence[str]) -> Recipe:
                 f"{key}: an evaluation can change only metrics, evaluation, and where a dataset of the run lies: "
                 f"metrics.l1=reconstruction or datasets.{next(iter(recipe.datasets))}.root=FOLDER"
             )
-    for name, choice in recipe.datasets.items():
-        for setting, value in choice.config:
-            if isinstance(value, Path) and not value.exists():
-                raise DataError(f"{value}: is not there; datasets.{name}.{setting}=PATH says where it lies here")
     if recipe.metrics:
         return recipe
     names = [name for name in registry().names("metric") if _needs_nothing(name)]
@@ -50,6 +45,25 @@ def _says_where(recipe: Recipe, key: str) -> bool:
             value = getattr(config, setting, None)
             return isinstance(value, Path) or (isinstance(value, str) and field is not None and field.is_required())
     return False
+
+
+def sources_of(recipe: Recipe) -> list[Source]:
+    """The datasets, their test pictures listed. Raises `DataError`; of a place that is not there, with the key to say
+    where it lies.
+    """
+    try:
+        sources = build_sources(recipe)
+        for source in sources:
+            source.records(Split.TEST)
+    except DataError as error:
+        gone = [
+            f"datasets.{name}.{setting}=PATH"
+            for name, choice in recipe.datasets.items()
+            for setting, value in choice.config
+            if isinstance(value, Path) and not value.exists()
+        ]
+        raise DataError(f"{error}; {', '.join(gone)} says where it lies here" if gone else str(error)) from error
+    return sources
 
 
 def refuse_others(run: RunFolder, sources: Sequence[Source], translator: Translator) -> None:

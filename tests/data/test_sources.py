@@ -54,32 +54,38 @@ def test_records_that_are_none_or_say_too_much(listed: Any, said: str, fresh_reg
         source.listed(Split.TRAIN)
 
 
-@pytest.mark.parametrize("wrong", [Record(1), Record("", "a.png"), Record("one", {"leaf": True})], ids=str)  # type: ignore[arg-type]
-def test_fields_of_another_type_are_named(wrong: Record, fresh_registry: Registry) -> None:
-    (source,) = sources(fresh_registry, records=lambda self, split: [wrong])
+@pytest.mark.parametrize("fields", [(1,), ("", "a.png"), ("one", {"leaf": True})], ids=str)
+def test_fields_of_another_type_are_named(fields: tuple[Any, ...], fresh_registry: Registry) -> None:
+    (source,) = sources(fresh_registry, records=lambda self, split: [Record(*fields)])
     with pytest.raises(PluginError, match=r"lists Record.*: its key should be a text, and its image a pathlib.Path or"):
         source.listed(Split.TRAIN)
 
 
 def test_a_key_of_two_pictures_is_refused(fresh_registry: Registry) -> None:
-    (source,) = sources(fresh_registry, records=lambda self, split: [Record(each) for each in "abcba"])
+    (source,) = sources(fresh_registry, records=lambda self, split: [Record(each) for each in "abcb"])
     with pytest.raises(DataError, match=r"^dataset odd-pets: 'b' is there twice in its val split; a key names one"):
         source.listed(Split.VAL)
 
 
-def fails(self: Dataset, split: Split) -> Any:
-    raise {"value": ValueError("no\nnumber"), "key": KeyError("blue"), "file": OSError(2, "not there", "a.csv")}[split]
+@pytest.mark.parametrize(
+    ("error", "kind", "said"),
+    [
+        (ValueError("no\nnumber"), PluginError, r", of plugin odd \(in memory\), failed: ValueError: no number"),
+        (KeyError("blue"), PluginError, r", of plugin odd \(in memory\), failed: KeyError: 'blue'"),
+        (OSError("no room"), PluginError, r", of plugin odd \(in memory\), failed: OSError: no room"),
+        (OSError(2, "not there", "a.csv"), DataError, r": .*not there: 'a.csv'"),
+        (DataError("a.csv:3: is no row"), DataError, ""),
+    ],
+)
+def test_what_fails_while_listing_names_the_plugin_or_the_file(
+    error: Exception, kind: type[Exception], said: str, fresh_registry: Registry
+) -> None:
+    def fails(self: Dataset, split: Split) -> Any:
+        raise error
 
-
-def test_what_fails_while_listing_names_the_plugin_and_the_place(fresh_registry: Registry) -> None:
     (source,) = sources(fresh_registry, records=fails)
-    owner = r"^dataset odd-pets, of plugin odd \(in memory\), failed: "
-    with pytest.raises(PluginError, match=owner + r"ValueError: no number"):
-        source.listed("value")  # type: ignore[arg-type]
-    with pytest.raises(PluginError, match=owner + r"KeyError: 'blue'"):
-        source.listed("key")  # type: ignore[arg-type]
-    with pytest.raises(DataError, match=r"^dataset odd-pets: .*not there: 'a.csv'"):
-        source.listed("file")  # type: ignore[arg-type]
+    with pytest.raises(kind, match=f"^dataset odd-pets{said}" if said else "^a.csv:3: is no row$"):
+        source.listed(Split.TRAIN)
 
 
 def test_what_is_right_is_listed(fresh_registry: Registry) -> None:

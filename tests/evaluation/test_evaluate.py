@@ -194,7 +194,7 @@ def test_a_dataset_may_lie_elsewhere_and_must_label_the_same(tmp_path: Path) -> 
     judge = "evaluation.judge = { rounds = 1, least = 16, batch_size = 16 }"
     own = toy_run(tmp_path, f"{pets}\nmetrics.l1 = {{ name = 'reconstruction' }}\n{judge}")
     (tmp_path / "here").rename(tmp_path / "gone")
-    with pytest.raises(DataError, match=r"here: is not there; datasets\.pets\.root=PATH says where it lies here"):
+    with pytest.raises(DataError, match=r"no such folder; datasets\.pets\.root=PATH says where it lies here"):
         evaluate(own, CPU, progress=quiet)
     elsewhere = f"datasets.pets.root={tmp_path / 'there'}"
     report = evaluate(own, CPU, [elsewhere], progress=quiet)
