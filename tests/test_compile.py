@@ -54,8 +54,8 @@ def states(made: Trainer) -> list[Tensor]:
     "settings",
     [
         (),
-        ("discriminator.projection=true", "generator.condition=norms", "generator.output=blend"),
-        ("losses.wgan-gp.penalised=sum", "encoder.masks=attribute", "generator.label=difference"),
+        ("discriminator.projection=true", "generator.output=residual", "generator.label=target"),
+        ("losses.wgan-gp.penalised=sum", "encoder.masks=attribute", "generator=stargan-generator"),
         ("train.checkpointing=true", "train.precision=bf16", "train.accumulate=2"),
         ("generator=resnet-generator", *PATCHES, "losses={lsgan={},cycle-reconstruction={}}"),
         (*PATCHES, "losses={wgan-gp={},cycle-reconstruction={}}"),  # A penalty by autograd.

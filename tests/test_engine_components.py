@@ -70,9 +70,9 @@ def test_a_term_that_is_no_value_per_picture_is_refused_by_name(mode: str, came:
         (
             "generator",
             lambda real: real[:, :1],
-            r"generator 'stargan-generator' returned \[4, 1, 16, 16\]; .*\[4, 3, 16",
+            r"generator 'conditional-unet' returned \[4, 1, 16, 16\]; .*\[4, 3, 16",
         ),
-        ("generator", lambda real: None, "generator 'stargan-generator' returned None; pictures like its input"),
+        ("generator", lambda real: None, "generator 'conditional-unet' returned None; pictures like its input"),
         ("discriminator", lambda real: real, r"discriminator 'stargan-discriminator' returned no Verdict\(score, log"),
     ],
 )

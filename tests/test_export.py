@@ -70,8 +70,9 @@ def test_a_file_of_onnx_makes_the_translators_pictures(saved: Path) -> None:
     assert again.returncode == 2 and "model.onnx: is there already" in again.stderr
 
 
-def test_a_program_of_torch_makes_the_translators_pictures(tmp_path: Path) -> None:
-    own, file = translator("generator.condition=planes"), tmp_path / "a.pt2"
+@pytest.mark.parametrize("generator", ["conditional-unet", "stargan-generator"])
+def test_a_program_of_torch_makes_the_translators_pictures(tmp_path: Path, generator: str) -> None:
+    own, file = translator(f"generator={generator}"), tmp_path / "a.pt2"
     assert "read by torch: within 0" in export(own, "torch", file, 32, None)
     extra = {"mdtranslate.json": ""}
     program = torch.export.load(str(file), extra_files=extra).module()

@@ -106,7 +106,7 @@ REST = {"kernel": 7, "label": "target", "condition": "planes", "output": "pictur
             },
         ),
         (
-            ["generator=stargan-generator", "generator.blocks=3"],
+            ["generator=conditional-unet", "generator.blocks=3"],
             {**resolve("stargan").tree["generator"], "blocks": 3},
         ),
     ],
@@ -133,7 +133,7 @@ def test_where_each_value_came_from(tmp_path: Path) -> None:
     assert new["generator.name"] == new["generator.of.name"] == new["generator.of.depth"] == "command line"
     assert new["generator.copies"] == new["generator.of.kinds"] == "default"
     assert new["metrics.again.name"] == "command line"
-    kept = origins(resolve("stargan", ["generator=stargan-generator"]))
+    kept = origins(resolve("stargan", ["generator=conditional-unet"]))
     assert kept["generator.name"] == "command line" and kept["generator.channels"] == "stargan.toml"
     plain = origins(resolve("stargan", ["generator=test-plain"]))
     assert plain["generator.depth"] == "default"

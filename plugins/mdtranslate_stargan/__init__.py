@@ -23,6 +23,7 @@ def register_backbones() -> Mapping[str, str]:
     return {
         "stargan-generator": "mdtranslate_stargan.networks:StarGANGenerator",
         "stargan-discriminator": "mdtranslate_stargan.networks:StarGANDiscriminator",
+        "conditional-unet": "mdtranslate_stargan.unet:ConditionalUNet",
     }
 
 

@@ -90,11 +90,16 @@ def test_the_encoder(settings: dict[str, Any]) -> None:
 
 RESNET = {"name": "resnet-generator", "channels": 4, "blocks": 1}
 STARGAN = {"name": "stargan-generator", "channels": 8, "blocks": 1}
+UNET = {"name": "conditional-unet", "channels": 4, "blocks": 1}
 CRITIC = {"name": "stargan-discriminator", "channels": 8, "layers": 3}
 PATCH = {"name": "patchgan", "channels": 4, "layers": 1}
 GENERATORS = [
     STARGAN,
     {**STARGAN, "condition": "norms", "output": "blend", "label": "difference", "kernel": 3},
+    UNET,
+    {**UNET, "label": "target", "output": "residual", "depth": 3},
+    {**UNET, "label": "none", "output": "picture", "depth": 1},
+    {"name": "per-pair", "of": {**UNET, "label": "none"}},
     RESNET,
     {"name": "unet-generator", "channels": 4},
     {"name": "per-pair", "of": RESNET},
