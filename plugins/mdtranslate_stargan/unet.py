@@ -112,18 +112,21 @@ class _Layer(nn.Module):
 class UpsamplingConv2d(nn.Conv2d):
     """Repeats each pixel twice in both directions, then convolves by 3 x 3: [B, C, H, W] to [B, C', 2H, 2W].
 
-    Computed on the small map, with a kernel for each of the four pixels that a pixel becomes: the same result in two
-    thirds of the time on processors.
+    Computed on the small map, by a kernel of 2 x 2 for each of the four pixels that a pixel becomes: the same result
+    with fewer than half of the multiplications.
     """
 
     taps: Tensor
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__(inputs, outputs, 3, padding=1, bias=False)
-        # For even and odd pixels, which taps on the large map fall on which tap on the small map: [2, 3, 3].
-        even, odd = [[1.0, 0, 0], [0, 1, 1], [0, 0, 0]], [[0, 0, 0], [1.0, 1, 0], [0, 0, 1]]
+        # For even and odd pixels, which of the 3 taps on the large map meet which of 2 pixels of the small map.
+        even, odd = [[1.0, 0, 0], [0, 1, 1]], [[1.0, 1, 0], [0, 0, 1]]
         self.register_buffer("taps", torch.tensor([even, odd]), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        kernels = torch.einsum("pyh,qxw,oihw->opqiyx", self.taps, self.taps, self.weight)
-        return F.pixel_shuffle(F.conv2d(x, kernels.flatten(0, 2), padding=1), 2)
+        count, _, height, width = x.shape
+        kernels = torch.einsum("pyh,qxw,oihw->pqoiyx", self.taps, self.taps, self.weight).flatten(0, 2)
+        maps = F.conv2d(x, kernels, padding=1).view(count, 2, 2, -1, height + 1, width + 1)
+        rows = [torch.stack([maps[:, p, q, :, p : p + height, q : q + width] for q in (0, 1)], dim=-1) for p in (0, 1)]
+        return torch.stack(rows, dim=3).reshape(count, -1, 2 * height, 2 * width)
