@@ -33,7 +33,7 @@ def step(name: str, folder: Path) -> None:
     attributes = {"toys": (Attribute("Round"), Attribute("Red"))}
     model = Model.build(recipe.encoder, recipe.generator, recipe.discriminator, attributes=attributes, image_size=32)
     if name == "stargan":
-        model.generator.main[0].weight.requires_grad_(False)
+        model.generator.first.weight.requires_grad_(False)
     losses = {name: each.build(encoder=model.encoder, image_size=32) for name, each in recipe.losses.items()}
     draw = torch.Generator().manual_seed(0)
 

@@ -11,6 +11,8 @@ from mdtranslate.errors import RecipeError
 from mdtranslate.recipes import resolve
 from mdtranslate.registry import registry
 
+STEPS = resolve("stargan").recipe.train.steps
+
 # An override, and all that is said about it.
 MISTAKES = {
     # unknown keys
@@ -33,7 +35,7 @@ MISTAKES = {
     "data.load_size=32": "data: load_size 32 is smaller than image_size 64",
     "train={steps = 0}": "train.steps=0: Input should be greater than 0",
     "train=5": "train=5: should be a table",
-    "train.critic_steps=3000": "train: critic_steps 3000 is more than steps 2000: no generator update",
+    "train.critic_steps=300000": f"train: critic_steps 300000 is more than steps {STEPS}: no generator update",
     "train.accumulate=3": "train: accumulate 3 does not cut data.batch_size=8 evenly",
     "train.seed=9223372036854775808": "train.seed=9223372036854775808: Input should be less than",
     "data.batch_size=1_000_000": "data.batch_size=1000000: Input should be less than or equal to 65536",
@@ -45,7 +47,7 @@ MISTAKES = {
     "optimizers.generator.betas=[0.5]": "optimizers.generator.betas.1: is missing",
     "datasets.avatars.attributes=hair": 'datasets.avatars.attributes="hair": should be a list',
     "datasets.avatars.attributes=[1]": "datasets.avatars.attributes.0=1: Input should be a valid string",
-    "train.steps.more=5": "train.steps.more=5: train.steps is 2000, not a table",
+    "train.steps.more=5": f"train.steps.more=5: train.steps is {STEPS}, not a table",
     # one mistake in a union is one line
     "losses.wgan-gp.weight=heavy": 'losses.wgan-gp.weight="heavy": Input should be a valid number',
     "losses.wgan-gp.weight={start=1, end=2}": "losses.wgan-gp.weight.steps: is missing",

@@ -69,9 +69,8 @@ def test_overrides(override: str, key: str, value: Any) -> None:
         if not each.startswith(("generator.", "losses.again", "losses.name"))
     }
     theirs = {each: one for each, one in flat(plain) if not each.startswith("generator.")}
-    assert {each for each in ours.keys() | theirs.keys() if ours.get(each) != theirs.get(each)} <= {
-        each for each, _ in flat({key: value})
-    } | {key}
+    changed = {each for each in ours.keys() | theirs.keys() if ours.get(each) != theirs.get(each)}
+    assert all(each == key or each.startswith(f"{key}.") for each in changed)  # A ramp has keys of its own.
     assert origins(resolved)[key if key in origins(resolved) else f"{key}.start"] == "command line"
 
 
@@ -126,7 +125,7 @@ def test_where_each_value_came_from(tmp_path: Path) -> None:
     assert found["losses.cycle-reconstruction.weight"] == "command line"
     assert found["losses.cycle-reconstruction.name"] == "mine.toml"
     assert found["losses.domain-classification.name"] == "mine.toml"
-    assert found["losses.domain-classification.weight"] == "default"
+    assert found["losses.domain-classification.weight.start"] == "mine.toml"
     assert found["losses.short.name"] == "mine.toml" and found["losses.short.weight"] == "default"
     assert found["losses.other.name"] == "command line" and found["losses.other.weight"] == "default"
     new = origins(resolve("stargan", [BANK, "metrics.again=reconstruction"]))
