@@ -43,6 +43,7 @@ def same_gradients(plain: Trainer, compiled: Trainer) -> None:
 
 
 PATCHES = "discriminator=patchgan", "discriminator.layers=1"
+STARGAN = ("generator=stargan-generator",)
 
 
 def states(made: Trainer) -> list[Tensor]:
@@ -54,8 +55,9 @@ def states(made: Trainer) -> list[Tensor]:
     "settings",
     [
         (),
-        ("discriminator.projection=true", "generator.output=residual", "generator.label=target"),
-        ("losses.wgan-gp.penalised=sum", "encoder.masks=attribute", "generator=stargan-generator"),
+        ("generator.output=residual", "generator.label=target"),
+        (*STARGAN, "discriminator.projection=true", "generator.condition=norms", "generator.output=blend"),
+        (*STARGAN, "losses.wgan-gp.penalised=sum", "encoder.masks=attribute", "generator.label=difference"),
         ("train.checkpointing=true", "train.precision=bf16", "train.accumulate=2"),
         ("generator=resnet-generator", *PATCHES, "losses={lsgan={},cycle-reconstruction={}}"),
         (*PATCHES, "losses={wgan-gp={},cycle-reconstruction={}}"),  # A penalty by autograd.

@@ -85,7 +85,7 @@ def test_upsampling_and_convolution_in_one_are_those_one_after_the_other() -> No
 
 
 def test_there_is_no_checkerboard_where_transposed_convolutions_leave_one() -> None:
-    # StarGAN's generator takes a label of norms here, too: with planes an image of one colour is not of one colour.
+    # StarGAN's generator is conditioned by its norms here, too, so that the upsampling is what differs.
     assert checkerboard(network(StarGANGenerator, 64, condition="norms", kernel=3)) > 1e-3
     assert checkerboard(network(size=64, depth=1)) < 1e-5
 
@@ -102,8 +102,7 @@ def test_sides_are_multiples_of_two_for_each_halving(depth: int) -> None:
     assert widths == [8, 16, 32][:depth]
 
 
-def test_unknown_labels_condition_nothing() -> None:
-    """Of two datasets, a label of one leaves the channels of the other at zero, and so does their difference."""
+def test_an_attribute_that_is_unknown_conditions_like_one_that_does_not_change() -> None:
     made = ConditionalUNet(ConditionalUNet.Config(channels=4), encoder=encoder(TWO), image_size=32)
     nn.init.normal_(made.last.weight, std=0.1)
     image, mask = images(), made.encoder
