@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,7 +17,7 @@ BASES = frozenset({"BasicTransform", "DualTransform", "ImageOnlyTransform", "Tra
 
 
 class Augment:
-    """Transforms in a row. What becomes of a picture depends on it and its seed alone."""
+    """Independent transforms in a row. What becomes of a picture depends on it and its seed alone."""
 
     def __init__(self, compose: Any, name: str = "data.augment") -> None:
         """`name`: what it is called in a message."""
@@ -63,7 +64,8 @@ class Augment:
         """
         changed = np.empty_like(pictures)
         for place, (picture, seed) in enumerate(zip(pictures, seeds.tolist(), strict=True)):
-            self.compose.set_random_seed(seed)
+            # `set_random_seed` would seed all transforms alike: those of the same p would be done all or none.
+            self.compose.set_random_state(np.random.default_rng(seed), random.Random(seed))
             try:
                 made = self.compose(image=picture)["image"]
             except Exception as error:

@@ -59,12 +59,22 @@ def test_what_albumentations_does_not_have_is_refused_by_name(table: dict, messa
     assert "\n" not in str(caught.value)
 
 
-def test_a_transform_that_changes_the_size_is_refused() -> None:
+def test_transforms_are_drawn_independently() -> None:
+    """Twice a flip with p = 0.5: each of the four outcomes a quarter of the time, as two coins have it."""
+    flips = Augment.build([{"name": "HorizontalFlip", "p": 0.5}, {"name": "VerticalFlip", "p": 0.5}], 8)
+    shown = pictures(1)[:, :8, :8]
+    made = flips(np.repeat(shown, 400, axis=0), np.arange(400, dtype=np.uint32))
+    outcomes = [shown[0][::rows, ::columns] for rows in (1, -1) for columns in (1, -1)]
+    counts = [sum(np.array_equal(each, outcome) for each in made) for outcome in outcomes]
+    assert sum(counts) == 400 and all(70 < count < 130 for count in counts), counts
+
+
+def test_a_transform_that_changes_the_size_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     late = Augment.build([{"name": "HorizontalFlip", "p": 1.0}], 16)
-    late.compose = lambda **picture: 1 / 0  # What passes the trial and fails later names its key, too.
-    late.compose.set_random_seed = lambda seed: None
-    with pytest.raises(RecipeError, match=r"^data\.augment does not go with .* 16 pixels: division by zero$"):
-        late(pictures(), np.arange(4, dtype=np.uint32))
+    with monkeypatch.context() as patch:  # What passes the trial and fails later names its key, too.
+        patch.setattr(type(late.compose), "__call__", lambda self, **picture: 1 / 0)
+        with pytest.raises(RecipeError, match=r"^data\.augment does not go with .* 16 pixels: division by zero$"):
+            late(pictures(), np.arange(4, dtype=np.uint32))
     with pytest.raises(RecipeError, match=r"^data\.augment\[0\]: Resize makes uint8 \[8, 8, 3\] of uint8 \[16, 16"):
         Augment.build([{"name": "Resize", "height": 8, "width": 8}], 16)
     with pytest.raises(RecipeError, match="does not go with pictures of 16 pixels: "):
