@@ -45,7 +45,7 @@ def command(out: str, steps: int = STEPS, workers: int = 0) -> list[str]:
 
 def state(run: Path) -> dict[str, bytes]:
     """Everything of a run that must be the same whenever it is repeated: weights, averages, optimizers, log."""
-    newest = max((run / "checkpoints").iterdir())
+    newest = max(each for each in (run / "checkpoints").iterdir() if each.name.isdecimal())
     kept = {"newest": newest.name.encode(), "log": (run / "log.jsonl").read_bytes()}
     for file in newest.glob("*.safetensors"):
         kept |= {f"{file.stem}/{key}": value.numpy().tobytes() for key, value in load_file(file).items()}

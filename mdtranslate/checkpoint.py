@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from mdtranslate.errors import CheckpointError, StorageError
+from mdtranslate.errors import CheckpointError, FormatError, StorageError
 from mdtranslate.files import new_folder, sha256, write_json
 
 FORMAT = 1
@@ -64,7 +64,7 @@ def save_facts(folder: Path, name: str, facts: Mapping[str, Any]) -> None:
 
 
 def load_facts(folder: Path, name: str) -> dict[str, Any]:
-    """The JSON of a saved folder, verified. Raises as `load` does."""
+    """The JSON of a saved folder, verified. Raises as `load` does, and `FormatError` for another version's."""
     path = folder / f"{name}.json"
     try:
         facts = json.loads(path.read_text("utf-8"))
@@ -75,10 +75,16 @@ def load_facts(folder: Path, name: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:  # RecursionError: of a file that is made to be nested so deeply.
         raise CheckpointError(f"{path}: is damaged: {error}") from None
     body = {key: value for key, value in facts.items() if key != "digest"} if isinstance(facts, dict) else {}
+    saved_format = body.get("format")
+    if isinstance(saved_format, int) and saved_format > FORMAT:  # Its digest may be made otherwise.
+        raise FormatError(
+            f"{path}: has format {saved_format}, of a later version of mdtranslate; this one reads {FORMAT}: "
+            "pip install -U mdtranslate"
+        )
     if not body or facts.get("digest") != _digest(body):
         raise CheckpointError(f"{path}: is damaged: its content is not what was saved")
-    if body.get("format") != FORMAT:
-        raise CheckpointError(f"{path}: has format {body.get('format')}; this version of mdtranslate reads {FORMAT}")
+    if saved_format != FORMAT:
+        raise FormatError(f"{path}: has format {saved_format}; this version of mdtranslate reads {FORMAT}")
     return body
 
 

@@ -6,6 +6,7 @@
       RecipeError                 2    a recipe, an override or a command line that cannot be meant
       DataError                  65    pictures or labels that are not what they should be
       CheckpointError            65    a run, checkpoint or translator that is damaged or does not fit
+        FormatError              65    one that another version of mdtranslate wrote
       PluginError                69    a plugin, or something it needs, is not there or is broken
       NonFiniteError             70    training stopped because a loss or gradient was not finite
       StorageError               74    the disk is full, a file cannot be written, or Hugging Face cannot be reached
@@ -44,6 +45,10 @@ class CheckpointError(MdtranslateError):
     """A run, checkpoint or translator that is damaged or does not fit."""
 
     exit_code = 65
+
+
+class FormatError(CheckpointError):
+    """Written by another version of mdtranslate, in a format that this one does not read; not damaged."""
 
 
 class PluginError(MdtranslateError):

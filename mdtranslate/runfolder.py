@@ -20,7 +20,8 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import tomllib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -29,7 +30,7 @@ from typing import Any
 
 from mdtranslate import __version__
 from mdtranslate.config import Recipe
-from mdtranslate.errors import CheckpointError, PluginError, RecipeError, StorageError
+from mdtranslate.errors import PluginError, RecipeError, StorageError
 from mdtranslate.files import disk, read_json, sweep, write_json, write_text
 from mdtranslate.recipes import Resolved, flat, plain, read_toml, resolve_tree, toml_value
 from mdtranslate.registry import registry
@@ -162,6 +163,20 @@ class RunFolder:
         """The settings that must not change when a run goes on, as TOML writes them."""
         return {key: toml_value(value) for key, value in flat(plain(recipe)) if key not in FREE}
 
+    def with_defaults(self, fixed: Mapping[str, str]) -> dict[str, str]:
+        """What `fixed` gave when a checkpoint was saved, with the defaults of settings that there were not yet.
+
+        Raises `RecipeError` where a setting that was saved does not exist any more.
+        """
+        tree: dict[str, Any] = {}
+        for key, value in fixed.items():
+            *tables, last = key.split(".")
+            table = tree
+            for name in tables:
+                table = table.setdefault(name, {})
+            table[last] = tomllib.loads(f"value = {value}")["value"]
+        return self.fixed(resolve_tree("saved", tree, source=f"{self.path}: a checkpoint").recipe)
+
     @property
     def name(self) -> str:
         """The recipe's name, from the first line of `recipe.toml`."""
@@ -184,11 +199,16 @@ class RunFolder:
         with disk(path), path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 
-    def cut_log(self, size: int) -> None:
-        """Takes back the lines that were logged after the checkpoint from which the run goes on."""
-        with disk(self.log), self.log.open("a", encoding="utf-8") as file:
+    def cut_log(self, size: int, say: Callable[[str], None]) -> None:
+        """Takes back the lines that were logged after the checkpoint from which the run goes on.
+
+        A log that has lost lines costs no more than those: the weights do not depend on it.
+        """
+        with disk(self.log), self.log.open("ab+") as file:
             if file.tell() < size:
-                raise CheckpointError(f"{self.log}: is shorter than when the run was saved; it was changed since")
+                say(f"warning: {self.log}: is shorter than when the run was saved; the lines that it lost stay lost")
+                file.seek(0)
+                size = file.read().rfind(b"\n") + 1  # Half a line would spoil the next one.
             file.truncate(size)
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import torch
 
 from mdtranslate import checkpoint
 from mdtranslate.engine import Trainer
-from mdtranslate.errors import CheckpointError
+from mdtranslate.errors import CheckpointError, FormatError
 from mdtranslate.files import disk
 from mdtranslate.runfolder import RunFolder
 
@@ -52,20 +53,23 @@ def restore(
 ) -> int:
     """Puts a trainer into the newest sound checkpoint of a run; the step to go on from, 0 where there is none.
 
-    `tidy`: takes back what was logged after it, and damaged checkpoints, which is for one process to do.
+    `tidy`: takes back what was logged after it, and sets damaged checkpoints aside, which is for one process to do.
 
     A damaged checkpoint is named and the one before it taken: what follows is the same, only later. Raises
-    `CheckpointError` where none is sound, or where the data is not what the run was trained on.
+    `CheckpointError` where none is sound, or where the data is not what the run was trained on, and `FormatError` where
+    another version of mdtranslate wrote the newest.
     """
     trouble = None
     for step in reversed(_steps(run)):
         try:
             tensors, facts = checkpoint.load(run.checkpoints / f"{step:06d}", "checkpoint")
+        except FormatError:  # It is sound, and newer than what the checkpoints before it hold.
+            raise
         except CheckpointError as error:
             trouble = error
             say(f"{error}; going back to the checkpoint before it")
             continue
-        before, now = facts["recipe"], run.fixed(trainer.recipe)
+        before, now = run.with_defaults(facts["recipe"]), run.fixed(trainer.recipe)
         for key in sorted(before.keys() | now.keys()):
             if before.get(key) != now.get(key):
                 was = before.get(key, "not set")
@@ -80,10 +84,10 @@ def restore(
         # In the order of the counts, which is the log's; safetensors sorts its keys.
         trainer.sums = {name: tensors["sums"][name].to(trainer.device) for name in trainer.counts}
         if tidy:
-            run.cut_log(facts["log_bytes"])
+            run.cut_log(facts["log_bytes"], say)
         for damaged in _steps(run) if tidy else ():
             if damaged > step:  # They would count among the newest when older ones are removed.
-                shutil.rmtree(run.checkpoints / f"{damaged:06d}")
+                _set_aside(run.checkpoints / f"{damaged:06d}")
         return step
     if trouble is not None:
         raise CheckpointError(f"{run.path}: no checkpoint is sound; the oldest: {trouble}")
@@ -93,8 +97,17 @@ def restore(
             f"(train.init={run.path})"
         )
     if tidy:
-        run.cut_log(0)
+        run.cut_log(0, say)
     return 0
+
+
+def _set_aside(damaged: Path) -> None:
+    """Renames a folder to `NAME.damaged`, with a number where there is one already."""
+    name, number = f"{damaged.name}.damaged", 2
+    while (damaged.parent / name).exists():
+        name, number = f"{damaged.name}.damaged-{number}", number + 1
+    with disk(damaged):
+        damaged.rename(damaged.parent / name)
 
 
 def _modules(trainer: Trainer) -> dict[str, torch.nn.Module]:

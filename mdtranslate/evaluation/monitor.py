@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +17,6 @@ from torch import Tensor
 from mdtranslate.config import Recipe
 from mdtranslate.data.batches import normalise, to_pixels
 from mdtranslate.data.sources import Progress, Source, choose
-from mdtranslate.errors import CheckpointError
 from mdtranslate.evaluation.classifier import Judged, train_small
 from mdtranslate.evaluation.judge import Judge, find_judge
 from mdtranslate.interfaces import LabelEncoder, Value
@@ -122,15 +122,17 @@ class Monitor:
         return {"step": 0, "check/judged_by": self.judged_by}
 
     def recall(self, log: Path) -> None:
-        """Takes in what the log says of before a run was interrupted. Raises `CheckpointError` where it is damaged."""
+        """Takes in what the log says of before a run was interrupted.
+
+        Lines that somebody damaged are passed over: a look is compared with those before it, and there are fewer then.
+        """
         self.looks.clear()
-        try:
-            for line in map(json.loads, log.read_text("utf-8").splitlines()):
+        for text in log.read_text("utf-8", "replace").splitlines():
+            with suppress(ValueError, TypeError, AttributeError):
+                line = json.loads(text)
                 if "check/change" in line:
                     self.looks.append(Look(**{name.removeprefix("check/"): value for name, value in line.items()}))
                 self.judged_by = line.get("check/judged_by", self.judged_by)
-        except (OSError, ValueError, TypeError, AttributeError) as error:
-            raise CheckpointError(f"{log}: is damaged: {' '.join(str(error).split())}") from error
 
     @torch.inference_mode()
     def look(self, translator: Translator, step: int) -> Look:
