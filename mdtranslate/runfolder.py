@@ -29,28 +29,11 @@ from pathlib import Path
 from typing import Any
 
 from mdtranslate import __version__
-from mdtranslate.config import Recipe
 from mdtranslate.errors import PluginError, RecipeError, StorageError
 from mdtranslate.files import disk, read_json, sweep, write_json, write_text
-from mdtranslate.recipes import Resolved, flat, plain, read_toml, resolve_tree, toml_value
+from mdtranslate.recipes import Resolved, read_toml, resolve_tree
 from mdtranslate.registry import registry
-
-# What may change when a run goes on: how long it is, and what only concerns logging.
-FREE = (
-    "train.steps",
-    "train.log_every",
-    "train.check_every",
-    "train.sample_every",
-    "train.save_every",
-    "train.keep",
-    "train.tensorboard",
-    "train.precision",
-    "train.compile",
-    "train.accumulate",
-    "train.checkpointing",
-    "data.workers",
-    "data.unreadable",
-)
+from mdtranslate.resume_policy import ALLOWED, fixed, learning_changes
 
 
 class RunFolder:
@@ -100,18 +83,24 @@ class RunFolder:
             shutil.rmtree(self.path, ignore_errors=True)
             raise
 
+    def go_on(self, resolved: Resolved, hardware: Mapping[str, Any], step: int) -> None:
+        """Writes where the run goes on, from which step, and what of its recipe is otherwise from there."""
+        changed = learning_changes(self.written().recipe, resolved.recipe)
+        self.add_environment(hardware, step=step, **({"changed": changed} if changed else {}))
+        self.write_recipe(resolved)
+
     def write_recipe(self, resolved: Resolved) -> None:
         """The recipe as it now is: `train.steps` and what concerns logging may change when a run goes on."""
         write_text(self.path / "recipe.toml", f"# {resolved.name}, every setting written out.\n{resolved.toml()}")
 
-    def add_environment(self, hardware: Mapping[str, Any]) -> None:
-        """Adds where the run begins or goes on to `environment.json`: an entry for each time."""
+    def add_environment(self, hardware: Mapping[str, Any], **facts: Any) -> None:
+        """Adds where the run begins or goes on to `environment.json`: an entry for each time, with `facts`."""
         file = self.path / "environment.json"
         try:
             before = json.loads(file.read_text("utf-8"))
         except (OSError, ValueError):  # There is none yet, or somebody changed it: it is for people.
             before = []
-        write_json(file, [*(before if isinstance(before, list) else []), environment(hardware)])
+        write_json(file, [*(before if isinstance(before, list) else []), {**environment(hardware), **facts}])
 
     def list_left_out(self, reasons: Sequence[str]) -> Path | None:
         """Writes which pictures are left out, and why; None where none is."""
@@ -145,37 +134,31 @@ class RunFolder:
         return [each for each in told if " (mdtranslate " not in each]
 
     def resolve(self, overrides: tuple[str, ...]) -> Resolved:
-        """The recipe of this run, to go on with. Raises `RecipeError` for a change that makes it another run."""
+        """The recipe of this run, to go on with. Raises `RecipeError` for a change that `resume_policy` refuses."""
         before = self.written()
         after = self.written(overrides)
-        old, new = dict(flat(before.tree)), dict(flat(after.tree))
+        old, new = fixed(before.recipe), fixed(after.recipe)
         for key in sorted(old.keys() | new.keys()):
-            if old.get(key) != new.get(key) and key not in FREE:
-                was = toml_value(old[key]) if key in old else "not set"
+            if old.get(key) != new.get(key):
                 raise RecipeError(
-                    f"{key}: is {was} in {self.path}; going on with a run takes only {', '.join(FREE)}. "
-                    "Start a new run for anything else (train.init takes over weights)"
+                    f"{key}: is {old.get(key, 'not set')} in {self.path}, and stays so when the run goes on; what may "
+                    f"change: {ALLOWED}. Start a new run for anything else (train.init takes over weights)"
                 )
         return after
 
-    @staticmethod
-    def fixed(recipe: Recipe) -> dict[str, str]:
-        """The settings that must not change when a run goes on, as TOML writes them."""
-        return {key: toml_value(value) for key, value in flat(plain(recipe)) if key not in FREE}
-
-    def with_defaults(self, fixed: Mapping[str, str]) -> dict[str, str]:
-        """What `fixed` gave when a checkpoint was saved, with the defaults of settings that there were not yet.
+    def with_defaults(self, saved: Mapping[str, str]) -> dict[str, str]:
+        """The fixed ones of the settings that a checkpoint has, with the defaults of settings that there were not yet.
 
         Raises `RecipeError` where a setting that was saved does not exist any more.
         """
         tree: dict[str, Any] = {}
-        for key, value in fixed.items():
+        for key, value in saved.items():
             *tables, last = key.split(".")
             table = tree
             for name in tables:
                 table = table.setdefault(name, {})
             table[last] = tomllib.loads(f"value = {value}")["value"]
-        return self.fixed(resolve_tree("saved", tree, source=f"{self.path}: a checkpoint").recipe)
+        return fixed(resolve_tree("saved", tree, source=f"{self.path}: a checkpoint").recipe)
 
     @property
     def name(self) -> str:

@@ -13,6 +13,7 @@ from mdtranslate import checkpoint
 from mdtranslate.engine import Trainer
 from mdtranslate.errors import CheckpointError, FormatError
 from mdtranslate.files import disk
+from mdtranslate.resume_policy import fixed, trained_with
 from mdtranslate.runfolder import RunFolder
 
 
@@ -33,7 +34,7 @@ def save(run: RunFolder, trainer: Trainer, step: int, identity: Mapping[str, str
             os.fsync(file.fileno())  # The checkpoint counts on these lines.
     facts = {
         "step": step,
-        "recipe": run.fixed(trainer.recipe),
+        "recipe": trained_with(trainer.recipe),
         "data": dict(identity),
         "log_bytes": run.log.stat().st_size if run.log.exists() else 0,
         "counts": trainer.counts,
@@ -69,7 +70,7 @@ def restore(
             trouble = error
             say(f"{error}; going back to the checkpoint before it")
             continue
-        before, now = run.with_defaults(facts["recipe"]), run.fixed(trainer.recipe)
+        before, now = run.with_defaults(facts["recipe"]), fixed(trainer.recipe)
         for key in sorted(before.keys() | now.keys()):
             if before.get(key) != now.get(key):
                 was = before.get(key, "not set")

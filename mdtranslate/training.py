@@ -30,6 +30,7 @@ from mdtranslate.parallel import World
 from mdtranslate.process import peak_memory, signals
 from mdtranslate.progress import Watch, typed
 from mdtranslate.recipes import Resolved
+from mdtranslate.resume_policy import naming_places, trained_with
 from mdtranslate.runfolder import RunFolder, refuse_taken, tensorboard
 from mdtranslate.state import restore, save, saved_step
 from mdtranslate.translation import Batch
@@ -56,7 +57,8 @@ def start(resolved: Resolved, out: Path | None, world: World) -> None:
 
 def go_on(run: RunFolder, resolved: Resolved, world: World) -> None:
     """Goes on where a run stopped; ends in the same bits as one that never stopped, on the same machine."""
-    with Watch(quiet=not world.leads) as watch, held(run.path) if world.leads else nullcontext():
+    alone = held(run.path) if world.leads else nullcontext()
+    with Watch(quiet=not world.leads) as watch, alone, naming_places(resolved.recipe):
         if world.leads:
             run.sweep()
         job = Job(resolved, world, watch)
@@ -73,18 +75,16 @@ def go_on(run: RunFolder, resolved: Resolved, world: World) -> None:
             job.take_over()
         if not world.leads:
             job.follow(step)
-            return
-        if step >= resolved.recipe.train.steps:  # Its recipe stays: nothing is trained with other settings.
+        elif step >= resolved.recipe.train.steps:  # Its recipe stays: nothing is trained with other settings.
             # A kill between the last checkpoint and the end leaves these behind; they follow from the checkpoint.
             job.finish(run, step)
             watch.say(
                 f"{run.path} is done: {step} steps. "
                 f"To train longer: {typed('run', run.path, f'train.steps={2 * step}')}"
             )
-            return
-        run.write_recipe(resolved)
-        run.add_environment(job.machine)
-        job.train(run, step)
+        else:
+            run.go_on(resolved, job.machine, step)
+            job.train(run, step)
 
 
 class Job:
@@ -136,7 +136,7 @@ class Job:
     def agree(self, step: int) -> None:
         """Raises `RecipeError` where processes that train together would not train the same."""
         pictures = {f"the pictures of {name}": own for name, own in self.feed.identity.items()}
-        self.world.same({"the step": step, **RunFolder.fixed(self.recipe), **pictures})
+        self.world.same({"the step": step, **trained_with(self.recipe), **pictures})
 
     def train(self, run: RunFolder, step: int) -> None:
         """The loop, with everything that a run keeps. Signals save first; whatever ends it, `status.json` says so."""

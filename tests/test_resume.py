@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 from kills import state
+from PIL import Image
 from runs import mdtranslate
 
 from mdtranslate import checkpoint
+
+SMALL = ["data.image_size=32", "data.batch_size=4", "generator.channels=4", "discriminator.channels=4"]
 
 
 @pytest.fixture
@@ -78,3 +81,50 @@ def test_damaged_checkpoints_are_set_aside(home: Path, run: Path) -> None:
     for folder, content in (("000020.damaged", b"damaged 1"), ("000020.damaged-2", b"damaged 2")):
         assert (run / "checkpoints" / folder / "networks.safetensors").read_bytes() == content
     assert state(run) == state(home / "whole")
+
+
+@pytest.fixture
+def moved(tmp_path: Path) -> Path:
+    """Where a run lies, trained on the images of `images/`, which are in `elsewhere/` now."""
+    for number in range(12):
+        image = Image.new("RGB", (32, 32), (20 * number, 90, 200))
+        (file := tmp_path / "images" / "ab"[number % 2] / f"{number}.png").parent.mkdir(parents=True, exist_ok=True)
+        image.save(file)
+    settings = ['datasets={d={name="folder", root="images"}}', "train.steps=5", "train.check_every=0", *SMALL]
+    done = mdtranslate("run", "stargan", *settings, "--out", "run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (tmp_path / "images").rename(tmp_path / "elsewhere")
+    return tmp_path / "run"
+
+
+def test_data_that_moved(moved: Path) -> None:
+    lost = mdtranslate("run", "run", "train.steps=7", cwd=moved.parent)
+    assert lost.returncode == 65 and "datasets.d.root=PATH" in lost.stderr
+    found = mdtranslate("run", "run", "train.steps=7", "datasets.d.root=elsewhere", cwd=moved.parent)
+    assert found.returncode == 0, found.stderr
+    assert 'root = "elsewhere"' in (moved / "recipe.toml").read_text()
+    Image.new("RGB", (32, 32)).save(moved.parent / "elsewhere" / "a" / "0.png")
+    other = mdtranslate("run", "run", "train.steps=9", cwd=moved.parent)
+    assert other.returncode == 65 and "dataset d" in other.stderr
+
+
+def test_a_run_folder_that_moved(home: Path, run: Path) -> None:
+    aside = run.rename(run.parent / "aside")
+    done = mdtranslate("run", str(aside), "train.steps=22", cwd=run.parent)
+    assert done.returncode == 0, done.stderr
+
+
+def test_how_it_learns_may_change_and_is_recorded(home: Path, run: Path) -> None:
+    changes = ["optimizers.generator.learning_rate=1e-9", "losses.cycle-reconstruction.weight=3", "train.steps=22"]
+    done = mdtranslate("run", str(run), *changes, cwd=home)
+    assert done.returncode == 0, done.stderr
+    entry = json.loads((run / "environment.json").read_text())[-1]
+    assert entry["step"] == 20
+    assert entry["changed"]["optimizers.generator.learning_rate"][1] == "1e-09"
+    assert {*entry["changed"]} >= {"losses.cycle-reconstruction.weight", "losses.cycle-reconstruction.weight.start"}
+    plain = shutil.copytree(home / "whole", run.parent / "plain")
+    assert mdtranslate("run", str(plain), "train.steps=22", cwd=home).returncode == 0
+    assert "changed" not in json.loads((plain / "environment.json").read_text())[-1]
+    assert state(plain) != state(run), "the new learning rate is in effect"
+    for refused in ("train.seed=3", "data.batch_size=3", "losses.domain-classification.name=gan"):
+        assert mdtranslate("run", str(run), refused, "train.steps=23", cwd=home).returncode == 2

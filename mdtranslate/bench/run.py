@@ -31,7 +31,7 @@ from mdtranslate.errors import MdtranslateError
 from mdtranslate.files import disk, read_json, read_lines, write_json
 from mdtranslate.process import available_cores
 from mdtranslate.registry import registry
-from mdtranslate.runfolder import RunFolder
+from mdtranslate.resume_policy import trained_with
 
 TRIAL: Final = 40
 """Steps that tell how fast a method is, after as many that only warm it up."""
@@ -198,8 +198,8 @@ class _Worker:
 
     def _made_of(self) -> str:
         """A hash of everything that the weights depend on: not of how it is logged, nor of how it is measured."""
-        fixed = RunFolder.fixed(self.meant.recipe)
-        tree: dict[str, Any] = {key: value for key, value in fixed.items() if not key.startswith(LATER)}
+        settings = trained_with(self.meant.recipe)
+        tree: dict[str, Any] = {key: value for key, value in settings.items() if not key.startswith(LATER)}
         seconds = self.budget.seconds
         tree |= {"seed": self.cell.seed, "seconds": seconds}
         precision = self.meant.recipe.train.precision

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from mdtranslate.config import Recipe
 from mdtranslate.data.sources import Source, build_sources
-from mdtranslate.errors import DataError, RecipeError
+from mdtranslate.errors import RecipeError
 from mdtranslate.interfaces import Attribute, Split
 from mdtranslate.interfaces.dataset import spell
 from mdtranslate.recipes import parse, plain, resolve_tree
 from mdtranslate.registry import registry
+from mdtranslate.resume_policy import is_place, naming_places
 from mdtranslate.runfolder import RunFolder
 from mdtranslate.translator import Translator
 
@@ -23,7 +23,7 @@ def evaluated(run: RunFolder, overrides: Sequence[str]) -> Recipe:
     """
     recipe = run.written(overrides).recipe
     for key in (parse(text)[0] for text in overrides):
-        if key.partition(".")[0] not in ("metrics", "evaluation") and not _says_where(recipe, key):
+        if key.partition(".")[0] not in ("metrics", "evaluation") and not is_place(recipe, key):
             raise RecipeError(
                 f"{key}: an evaluation can change only metrics, evaluation, and where a dataset of the run lies: "
                 f"metrics.l1=reconstruction or datasets.{next(iter(recipe.datasets))}.root=FOLDER"
@@ -36,33 +36,14 @@ def evaluated(run: RunFolder, overrides: Sequence[str]) -> Recipe:
     ).recipe
 
 
-def _says_where(recipe: Recipe, key: str) -> bool:
-    """Whether a key is a path of a dataset, or what it has instead of one: other settings would make it another."""
-    match key.split("."):
-        case ["datasets", name, setting] if name in recipe.datasets:
-            config = recipe.datasets[name].config
-            field = type(config).model_fields.get(setting)
-            value = getattr(config, setting, None)
-            return isinstance(value, Path) or (isinstance(value, str) and field is not None and field.is_required())
-    return False
-
-
 def sources_of(recipe: Recipe) -> list[Source]:
     """The datasets, their test pictures listed. Raises `DataError`; of a place that is not there, with the key to say
     where it lies.
     """
-    try:
+    with naming_places(recipe):
         sources = build_sources(recipe)
         for source in sources:
             source.records(Split.TEST)
-    except DataError as error:
-        gone = [
-            f"datasets.{name}.{setting}=PATH"
-            for name, choice in recipe.datasets.items()
-            for setting, value in choice.config
-            if isinstance(value, Path) and not value.exists()
-        ]
-        raise DataError(f"{error}; {', '.join(gone)} says where it lies here" if gone else str(error)) from error
     return sources
 
 
