@@ -112,6 +112,11 @@ class Train(Settings):
     save_every: PositiveInt = Field(1_000, description="steps from one checkpoint to the next")
     keep: int = Field(2, ge=1, description="checkpoints that are kept, the newest")
     sample_pictures: int = Field(8, ge=1, le=64, description="rows of a sample grid")
+    on_nonfinite: Literal["skip", "stop"] = Field(
+        "skip",
+        description="what to do where a loss or gradient is not finite: skip the update, and stop after 100 in a row; "
+        "or stop at once. No weight takes the value",
+    )
     tensorboard: bool = Field(False, description="write the losses and samples for TensorBoard too")
     precision: Literal["auto", "fp32", "tf32", "bf16"] = Field(
         "auto",

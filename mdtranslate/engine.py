@@ -16,15 +16,15 @@ from torch import Tensor, nn
 
 from mdtranslate.config import Optimizer, Recipe
 from mdtranslate.device import arithmetic, pick_precision, slow
-from mdtranslate.errors import MdtranslateError, NonFiniteError, RecipeError, first_line
+from mdtranslate.errors import MdtranslateError, PluginError, RecipeError, first_line
 from mdtranslate.interfaces import Loss
+from mdtranslate.loss_statistics import LossStatistics
 from mdtranslate.model import Model
-from mdtranslate.objective import Graphs, Role, kept, objective
+from mdtranslate.objective import Graphs, Role, belongs, kept, objective
 from mdtranslate.parallel import World
 from mdtranslate.translation import Batch, Translation
 
 ROLES: tuple[Role, Role] = ("discriminator", "generator")
-GRADIENTS = "gradients"
 
 
 class Trainer:
@@ -60,11 +60,8 @@ class Trainer:
         }
         trained["generator"] += [each for loss in losses.values() for each in loss.parameters() if each.requires_grad]
         self.optimizers = {role: _adam(trained[role], getattr(recipe.optimizers, role)) for role in ROLES}
-        self.sums: dict[str, Tensor] = {}
-        self.counts: dict[str, int] = {}
-        # 1 once anything was not finite: the optimizers then change nothing. Read only when logging or saving.
-        self.poisoned = torch.zeros((), device=device)
-        self.culprits: dict[tuple[str, ...], Tensor] = {}
+        self.names: dict[tuple[Role, str], frozenset[str]] = {}
+        self.statistics = LossStatistics(recipe.train.on_nonfinite, device, self.say)
         lower = torch.bfloat16 if self.precision == "bf16" else None
         self.passes: dict[str, Any] = {"lower": lower, "thrifty": recipe.train.checkpointing}
         self.graphs: Graphs | None = None
@@ -92,33 +89,32 @@ class Trainer:
                 self._average((step + 1) // self.recipe.train.critic_steps)
 
     def update(self, role: Role, ts: Sequence[Translation], step: int) -> None:
-        """Terms of all losses, backward, one optimizer step; nothing changes once a value was not finite.
+        """Terms of all losses, backward, one optimizer step; none where a value was not finite.
 
         `ts`: the batch, or its parts.
         """
         # For what networks draw themselves, such as dropout: a run that goes on draws the same.
         of = () if self.world.leads else (self.world.rank,)
         torch.manual_seed(hash((self.recipe.train.seed, step, role == "generator", *of)) & 0x7FFFFFFF)
-        parts = self._backward(role, ts, step)
-        if not parts:  # Of weight 0 for now, or of the other network alone.
-            return
+        weights = self._weights(step)
+        parts = self._backward(role, ts, weights)
         optimizer = self.optimizers[role]
+        parameters = optimizer.param_groups[0]["params"]
+        terms = self._shared(role, weights, parts, len(ts), parameters)
+        if not terms:  # Of weight 0 for now, or of the other network alone.
+            return
         settings: Optimizer = getattr(self.recipe.optimizers, role)
         optimizer.param_groups[0]["lr"] = settings.rate(step, self.recipe.train.steps)
-        found = parts[0]
-        if len(parts) > 1:
-            found = {name: torch.stack([part[name] for part in parts]).mean() for name in found}
-        parameters = optimizer.param_groups[0]["params"]
-        self.world.share(parameters, found)
-        self._record(role, found, [each.grad for each in parameters if each.grad is not None])
-        optimizer.found_inf = self.poisoned  # type: ignore[attr-defined]
-        if self.device.type == "mps" and self.poisoned.item():
+        skip = self.statistics.add(role, terms, [each.grad for each in parameters if each.grad is not None])
+        optimizer.found_inf = skip  # type: ignore[attr-defined]
+        if self.device.type == "mps" and skip.item():
             return  # The fused step of some versions takes no notice of `found_inf` there.
         optimizer.step()
 
-    def _backward(self, role: Role, ts: Sequence[Translation], step: int) -> list[dict[str, Tensor]]:
-        """Gradients of the network's weights, and the terms that they are of, for each of `ts`."""
-        weights, parts = self._weights(step), list[dict[str, Tensor]]()
+    def _backward(self, role: Role, ts: Sequence[Translation], weights: Mapping[str, float]) -> list[dict[str, Tensor]]:
+        """Gradients of the network's weights; the terms that they are of, for those of `ts` of which there are any."""
+        parts = list[dict[str, Tensor]]()
+        self.optimizers[role].zero_grad(set_to_none=True)
         # The generator stays unfrozen in the discriminator's update: the graph of `fake` may be carried to its own.
         with _frozen(self.networks["discriminator"]) if role == "generator" else nullcontext():
             for t in ts:
@@ -126,14 +122,41 @@ class Trainer:
                     found = objective(self.losses, role, t, weights)
                 else:
                     found = self.graphs(role, t, weights)
-                if found is None:
-                    return []
-                total, terms = found
-                if not parts:
-                    self.optimizers[role].zero_grad(set_to_none=True)
-                torch.autograd.backward(total if len(ts) == 1 else total / len(ts))
-                parts.append(terms)
+                if found is not None:
+                    total, terms = found
+                    torch.autograd.backward(total if len(ts) == 1 else total / len(ts))
+                    parts.append(terms)
         return parts
+
+    def _shared(
+        self,
+        role: Role,
+        weights: Mapping[str, float],
+        parts: Sequence[Mapping[str, Tensor]],
+        count: int,
+        parameters: Sequence[nn.Parameter],
+    ) -> dict[str, Tensor]:
+        """The terms of the whole batch: means over its `count` parts and all processes, where a missing one is zero.
+
+        Gradients likewise, in place. The names of a loss's terms are those of the first batch for which it has any:
+        raises `PluginError` for another one later, in all processes.
+        """
+        terms = {
+            name: torch.stack([part[name] for part in parts if name in part]).sum() / count
+            for name in {name for part in parts for name in part}
+        }
+        known = {name for loss in weights for name in self.names.get((role, loss), ())}
+        terms = self.world.share(parameters, terms, known)
+        for loss in weights:
+            names = frozenset(name for name in terms if belongs(name, role, loss))
+            if strange := sorted(names - self.names.get((role, loss), names)):
+                raise PluginError(
+                    f"loss {loss!r} returned a term for the {role} that its first batch had not: {strange[0]}. "
+                    "The names of terms are fixed by the first batch that has any; one that is missing later is zero"
+                )
+            if names:
+                self.names[role, loss] = names
+        return terms
 
     def _weights(self, step: int) -> dict[str, float]:
         """The weights of those losses that have one now."""
@@ -178,25 +201,12 @@ class Trainer:
     def _trial(self, role: Role, part: Batch, step: int) -> None:
         """The passes of an update, forward and back, of which nothing stays."""
         with kept(*self.networks.values(), *self.losses.values()):
-            self._backward(role, [self._translation(part, learns=role)], step)
+            self._backward(role, [self._translation(part, learns=role)], self._weights(step))
 
     def compile_seconds(self) -> float:
         """What went into compiling since this was last asked."""
         spent, self._compiling = self._compiling, 0.0
         return spent
-
-    @torch.no_grad()
-    def _record(self, role: str, terms: Mapping[str, Tensor], gradients: list[Tensor]) -> None:
-        names = (*terms, f"{role}/{GRADIENTS}")
-        values = torch.stack([*terms.values(), torch.nn.utils.get_total_norm(gradients)])
-        bad = ~values.isfinite()
-        # Only what was first: everything after it is its consequence.
-        first = bad & (self.poisoned == 0)
-        self.culprits[names] = self.culprits[names] | first if names in self.culprits else first
-        self.poisoned.copy_(torch.maximum(self.poisoned, bad.any()))
-        for name, value in terms.items():
-            self.sums[name] = self.sums.get(name, 0.0) + value.float()
-            self.counts[name] = self.counts.get(name, 0) + 1
 
     @torch.no_grad()
     def _average(self, updates: int) -> None:
@@ -214,27 +224,6 @@ class Trainer:
             )
             for mine, own in zip(self.average.buffers(), self.model.generator.buffers(), strict=True):
                 mine.copy_(own)
-
-    def check_finite(self, step: int) -> None:
-        """Raises `NonFiniteError` with the name of the term that was first not finite, if any was."""
-        if self.poisoned.item():
-            found = [(names, bad.tolist()) for names, bad in self.culprits.items() if bad.any()]
-            terms = [name for names, bad in found for name, each in zip(names[:-1], bad[:-1], strict=True) if each]
-            what, slope = " and ".join(terms), ""
-            if not terms:
-                what = f"the gradients of {' + '.join(name for names, _ in found for name in names[:-1])}"
-                slope = "; or one of them has no slope where it was, as a root or a norm has none at 0"
-            raise NonFiniteError(
-                f"{what} became not finite by step {step}; no weight took it. "
-                f"A lower learning rate, or a smaller weight of that loss, is the usual cure{slope}"
-            )
-
-    def means(self) -> dict[str, float]:
-        """The mean of each term since this was last asked."""
-        means = {name: (total / self.counts[name]).item() for name, total in self.sums.items()}
-        self.sums.clear()
-        self.counts.clear()
-        return means
 
     def translating(self) -> Any:
         """The generator to show, measure and ship: the average where there is one."""

@@ -40,6 +40,12 @@ def objective(losses: Mapping[str, Loss], role: Role, t: Translation, weights: M
     return (torch.stack(weighted).sum(), terms) if terms else None
 
 
+def belongs(name: str, role: Role, loss: str) -> bool:
+    """Whether `objective` gave this name to a term of a loss."""
+    whole = f"{role}/{loss}"
+    return name == whole or name.startswith(f"{whole}.")
+
+
 class Graphs:
     """The passes of an update as graphs (torch.compile): `fake` is one of them, all that losses make of it another.
 

@@ -10,10 +10,7 @@ from __future__ import annotations
 import os
 import re
 import signal
-import sys
-import threading
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from textwrap import shorten
@@ -22,21 +19,14 @@ from typing import Any, Final
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed import TCPStore, rendezvous  # type: ignore[attr-defined]
+from torch.distributed import rendezvous  # type: ignore[attr-defined]
 
 from mdtranslate.device import pick_device
 from mdtranslate.errors import PeerError, RecipeError, Stopped
-
-BEAT: Final = 3.0
-"""Seconds from one sign of life to the next."""
-
-PATIENCE: Final = 40.0
-"""Seconds without one after which a process is taken for lost."""
+from mdtranslate.heartbeat import LOST, Heartbeat
 
 MEET: Final = 300.0
 """Seconds until all have to be there."""
-
-LOST: Final = "is gone; from a checkpoint `mdtranslate run FOLDER` goes on, with any number of processes"
 
 
 class World:
@@ -77,30 +67,45 @@ class World:
         own = count // self.size
         return slice(self.rank * own, (self.rank + 1) * own)
 
-    def share(self, parameters: Sequence[nn.Parameter], terms: Mapping[str, Tensor]) -> None:
-        """Averages gradients, and the terms of losses, over all processes, in place.
+    def share(
+        self, parameters: Sequence[nn.Parameter], terms: Mapping[str, Tensor], known: Collection[str]
+    ) -> dict[str, Tensor]:
+        """Averages gradients, in place, and the terms of losses over all processes; a term that is missing is zero.
 
-        A parameter that no process used keeps no gradient, as in one process with the whole batch.
+        A parameter that no process used keeps no gradient, as in one process with the whole batch. `known`: names of
+        terms that all processes know already. Names need not be the same everywhere, nor in one order.
         """
+        names, zero = {*known, *terms}, torch.zeros((), device=self.device)
         if self.size == 1:
-            return
+            return {name: terms.get(name, zero) for name in sorted(names)}
         # On the processor, so that nothing waits for the GPU: what is used, a bank tells only by the labels.
-        flags = torch.tensor([*(each.grad is not None for each in parameters), bool(self.caught)], dtype=torch.uint8)
+        flags = torch.tensor(
+            [*(each.grad is not None for each in parameters), bool(self.caught), len(names) > len(known)],
+            dtype=torch.uint8,
+        )
         self._wait(lambda: dist.all_reduce(flags, dist.ReduceOp.MAX))
-        *used, ending = flags.tolist()
+        *used, ending, news = flags.tolist()
         self._ending = self._ending or bool(ending)
+        if news:
+            every: list[Any] = [None] * self.size
+            self._wait(lambda: dist.all_gather_object(every, sorted(names)))
+            names = {name for own in every for name in own}
+        means = {name: terms.get(name, zero).clone() for name in sorted(names)}
         gradients = []
         for parameter, wanted in zip(parameters, used, strict=True):
             if wanted and parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
             if parameter.grad is not None:
                 gradients.append(parameter.grad)
-        values = [*gradients, *terms.values()]
+        values = [*gradients, *means.values()]
+        if not values:
+            return means
         flat = torch.cat([each.reshape(-1) for each in values])
         self._wait(lambda: dist.all_reduce(flat))
         flat /= self.size
         for value, mean in zip(values, torch.split(flat, [each.numel() for each in values]), strict=True):
             value.copy_(mean.view_as(value))
+        return means
 
     @contextmanager
     def one_first(self) -> Iterator[None]:
@@ -185,7 +190,7 @@ def joined(device: str) -> Iterator[World]:
             store, _, _ = next(iter(rendezvous("env://", rank, size, timeout=timedelta(seconds=MEET))))
             # As long as anybody packs or looks: who is gone is found by signs of life.
             dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=timedelta(days=7))
-            pulse = _Pulse(world)
+            pulse = Heartbeat(rank, size)
     except (RuntimeError, ValueError) as error:
         said = shorten(str(error), 200, placeholder=" ...")
         raise PeerError(f"process {rank} of {size} did not find the others: {said}") from None
@@ -234,60 +239,3 @@ def first_host(nodes: str) -> str:
         raise RecipeError(f"SLURM_STEP_NODELIST={nodes}: names no host")
     name, number, rest = found.groups()
     return f"{name}{number or ''}{(rest or '').partition(',')[0]}"
-
-
-class _Pulse:
-    """Signs of life: a thread in each process, so that one that vanishes ends the others within a minute.
-
-    A backend tells of a closed connection at best, and never of a machine that lost its power.
-    """
-
-    def __init__(self, world: World) -> None:
-        self.world, self.ended = world, threading.Event()
-        port: list[Any] = [None]
-        host = os.environ["MASTER_ADDR"]
-        if world.leads:
-            self.store = TCPStore(host, 0, is_master=True, wait_for_workers=False)
-            port = [self.store.port]
-        dist.broadcast_object_list(port, src=0, device=torch.device("cpu"))
-        if not world.leads:
-            self.store = TCPStore(host, port[0], is_master=False)
-        self.answered = time.monotonic()
-        self.thread = threading.Thread(target=self._watch, daemon=True)
-        self.thread.start()
-        # A store that hangs with its machine answers no more, and a call to it never comes back.
-        threading.Thread(target=self._overlook, daemon=True).start()
-
-    def stop(self) -> None:
-        """Nobody is missed any more."""
-        self.ended.set()
-        self.thread.join(2 * BEAT)
-
-    def _watch(self) -> None:
-        world = self.world
-        watched = [rank for rank in range(world.size) if rank != world.rank] if world.leads else [0]
-        seen = {rank: (-1, time.monotonic()) for rank in watched}
-        while not self.ended.wait(BEAT):
-            try:
-                self.store.add(str(world.rank), 1)
-                counts = {rank: self.store.add(str(rank), 0) for rank in watched}
-            except RuntimeError:  # The store is rank 0's.
-                self._give_up(0)
-                return
-            self.answered = now = time.monotonic()
-            for rank, count in counts.items():
-                if count != seen[rank][0]:
-                    seen[rank] = count, now
-                elif now - seen[rank][1] > PATIENCE:
-                    self._give_up(rank)
-
-    def _overlook(self) -> None:
-        while not self.ended.wait(BEAT):
-            if time.monotonic() - self.answered > PATIENCE:
-                self._give_up(0)
-
-    def _give_up(self, rank: int) -> None:
-        if self.ended.wait(BEAT):  # It may have ended as this one does.
-            return
-        print(f"error: process {rank} of {self.world.size} {LOST}", file=sys.stderr, flush=True)
-        os._exit(PeerError.exit_code)  # The main thread may wait in the backend, where no exception reaches it.

@@ -29,7 +29,7 @@ SCHEDULE = (
     "data.unreadable",
 )
 COMPUTING = ("train.precision", "train.compile", "train.accumulate", "train.checkpointing", "data.workers")
-LEARNING = ("optimizers.*", "losses.NAME.weight")
+LEARNING = ("optimizers.*", "losses.NAME.weight", "train.on_nonfinite")
 ALLOWED = f"{', '.join((*SCHEDULE, *COMPUTING, *LEARNING))} and where a dataset lies, such as datasets.NAME.root"
 """For messages."""
 
@@ -87,6 +87,6 @@ def naming_places(recipe: Recipe) -> Iterator[None]:
 
 def _is_learning(key: str) -> bool:
     match key.split("."):
-        case ["optimizers", *_] | ["losses", _, "weight", *_]:
+        case ["optimizers", *_] | ["losses", _, "weight", *_] | ["train", "on_nonfinite"]:
             return True
     return False

@@ -37,12 +37,12 @@ def save(run: RunFolder, trainer: Trainer, step: int, identity: Mapping[str, str
         "recipe": trained_with(trainer.recipe),
         "data": dict(identity),
         "log_bytes": run.log.stat().st_size if run.log.exists() else 0,
-        "counts": trainer.counts,
+        "counts": trainer.statistics.counts,
     }
     tensors: dict[str, dict[str, torch.Tensor]] = {
         "networks": networks,
         "optimizers": optimizers,
-        "sums": dict(trainer.sums),
+        "sums": dict(trainer.statistics.sums),
     }
     checkpoint.save(run.checkpoints / f"{step:06d}", "checkpoint", tensors, facts)
     for old in _steps(run)[: -trainer.recipe.train.keep]:
@@ -81,9 +81,10 @@ def restore(
                     f"{run.path}: the pictures or labels of dataset {name} are not those that the run was trained on"
                 )
         _fill(trainer, tensors)
-        trainer.counts = dict(facts["counts"])
+        statistics = trainer.statistics
+        statistics.counts = dict(facts["counts"])
         # In the order of the counts, which is the log's; safetensors sorts its keys.
-        trainer.sums = {name: tensors["sums"][name].to(trainer.device) for name in trainer.counts}
+        statistics.sums = {name: tensors["sums"][name].to(trainer.device) for name in statistics.counts}
         if tidy:
             run.cut_log(facts["log_bytes"], say)
         for damaged in _steps(run) if tidy else ():

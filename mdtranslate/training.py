@@ -181,7 +181,7 @@ class Job:
             train, ending = self.recipe.train, self.world.ending
             every = train.log_every, train.save_every, train.sample_every, train.check_every or train.steps
             if ending or done == train.steps or 0 in (done % each for each in every):
-                self.trainer.check_finite(done)  # As the one that writes: all end there.
+                self.trainer.statistics.check(done)  # As the one that writes: all end there.
             if ending and done < train.steps:
                 raise Stopped("", self.world.signal)
 
@@ -193,8 +193,8 @@ class Job:
         train, losses, ending = self.recipe.train, dict[str, float](), self.world.ending
         last = done == train.steps
         if done % train.log_every == 0 or last:
-            self.trainer.check_finite(done)
-            losses = self.trainer.means()
+            self.trainer.statistics.check(done)
+            losses = self.trainer.statistics.means()
             now = time.monotonic()
             run.append(run.log, {"step": done, **losses})
             spent = self.trainer.compile_seconds()
@@ -225,7 +225,7 @@ class Job:
     def _check(self, run: RunFolder, step: int, board: Any) -> None:
         """A look at held-out pictures, in the log and on the bar."""
         began = time.monotonic()
-        self.trainer.check_finite(step)
+        self.trainer.statistics.check(step)
         look = self.monitor.look(self.translator(step), step)
         run.append(run.log, look.line())
         took = time.monotonic() - began
@@ -277,7 +277,7 @@ class Job:
         )
 
     def _draw(self, run: RunFolder, step: int, board: Any) -> None:
-        self.trainer.check_finite(step)
+        self.trainer.statistics.check(step)
         grid = sample_grid(self.translator(step), *self.samples)
         with disk(run.samples):
             run.samples.mkdir(exist_ok=True)
@@ -286,7 +286,7 @@ class Job:
             board.add_image("samples", np.asarray(grid), step, dataformats="HWC")
 
     def _save(self, run: RunFolder, step: int) -> None:
-        self.trainer.check_finite(step)
+        self.trainer.statistics.check(step)
         save(run, self.trainer, step, self.feed.identity)
         self.translator(step).save(run.translator)
         run.status("running", step, self.recipe.train.steps)

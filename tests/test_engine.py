@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from mdtranslate import loss_statistics
 from mdtranslate.config import Recipe
 from mdtranslate.engine import Trainer
 from mdtranslate.errors import NonFiniteError, RecipeError
@@ -95,19 +96,56 @@ def test_the_generator_waits_for_its_turn() -> None:
     assert changed == [False, False, True, True]
 
 
-def test_a_value_that_is_not_finite_changes_no_weight_from_then_on() -> None:
-    made = trainer("train.critic_steps=1")
+def weights(made: Trainer) -> list[Tensor]:
+    return [each.detach().clone() for network in made.networks.values() for each in network.parameters()]
+
+
+def broken(sound: Batch) -> Batch:
+    return Batch(sound.real * float("nan"), sound.source, sound.target, sound.uniform)
+
+
+def test_stop_a_value_that_is_not_finite_changes_no_weight_from_then_on() -> None:
+    made = trainer("train.critic_steps=1", "train.on_nonfinite=stop")
     sound = batch(made)
     made.step(0, sound)
-    made.check_finite(1)
-    before = [each.clone() for network in made.networks.values() for each in network.parameters()]
-    broken = Batch(sound.real * float("nan"), sound.source, sound.target, sound.uniform)
-    made.step(1, broken)
+    made.statistics.check(1)
+    before = weights(made)
+    made.step(1, broken(sound))
     made.step(2, sound)
-    after = [each for network in made.networks.values() for each in network.parameters()]
-    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(before, weights(made), strict=True))
     with pytest.raises(NonFiniteError, match=r"discriminator/wgan-gp\.distance"):
-        made.check_finite(3)
+        made.statistics.check(3)
+
+
+def test_skip_only_updates_whose_value_is_not_finite_are_left_out() -> None:
+    """Weights, optimizers and the average are those of a run without that batch; the log says how many were."""
+    said: list[str] = []
+    made, without = trainer("train.critic_steps=1", said=said), trainer("train.critic_steps=1")
+    sound = batch(made)
+    for step, given in enumerate([sound, broken(sound), sound]):
+        made.step(step, given)
+        made.statistics.check(step + 1)
+    for step in (0, 2):
+        without.step(step, sound)
+    assert all(torch.equal(a, b) for a, b in zip(weights(made), weights(without), strict=True))
+    means, expected = made.statistics.means(), without.statistics.means()
+    assert {name: value for name, value in means.items() if not name.endswith("/skipped")} == pytest.approx(expected)
+    assert means["discriminator/skipped"] == means["generator/skipped"] == 1
+    assert any("wgan-gp.distance" in line for line in said)
+    made.step(3, sound)
+    assert not [name for name in made.statistics.means() if "skipped" in name]
+
+
+def test_skip_gives_up_after_many_in_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loss_statistics, "IN_A_ROW", 3)
+    made = trainer("train.critic_steps=1")
+    sound = batch(made)
+    for step, given in enumerate([broken(sound), broken(sound), sound, broken(sound), broken(sound)]):
+        made.step(step, given)
+    made.statistics.check(5)
+    made.step(5, broken(sound))
+    with pytest.raises(NonFiniteError, match=r"discriminator/wgan-gp\.distance"):
+        made.statistics.check(6)
 
 
 def test_the_average_follows_the_generator() -> None:

@@ -96,6 +96,28 @@ def test_gradients_are_those_of_one_process_with_the_whole_batch(home: Path, rec
             assert (mine - theirs).norm() / mine.norm() < 2e-6, role
 
 
+def test_terms_that_not_all_processes_have_are_averaged_by_name(home: Path) -> None:
+    """Other terms in each process, in another order, or none: averaged by name, and zero where one is missing."""
+    code = """
+import sys, torch
+from mdtranslate.parallel import joined
+with joined("cpu") as world:
+    weight, known, found = torch.nn.Parameter(torch.zeros(2)), set(), []
+    for first, second in (({"a": 1.0, "b": 2.0}, {"b": 4.0, "a": 3.0}), ({"a": 1.0}, {"c": 6.0}), ({}, {"c": 1.0})):
+        mine = {name: torch.tensor(value) for name, value in (second if world.rank else first).items()}
+        weight.grad = torch.full((2,), 1.0 + world.rank) if mine else None
+        means = world.share([weight], mine, known)
+        known |= {*means}
+        found.append(({name: float(value) for name, value in means.items()}, weight.grad.tolist()))
+    print(found, file=sys.stderr)
+"""
+    expected = [({"a": 2.0, "b": 3.0}, [1.5, 1.5]), ({"a": 0.5, "b": 0.0, "c": 3.0}, [1.5, 1.5])]
+    expected.append(({"a": 0.0, "b": 0.0, "c": 0.5}, [1.0, 1.0]))
+    for each in spawn(home, "-c", code, size=2):
+        _, said = each.communicate(timeout=60)
+        assert said.strip() == str(expected)
+
+
 @pytest.mark.parametrize("recipe", [STARGAN, BANK], ids=["stargan", "a bank of which part of a batch asks part"])
 def test_two_processes_train_as_one(home: Path, recipe: list[str]) -> None:
     name = recipe[0]

@@ -130,7 +130,7 @@ def test_a_value_that_is_not_finite_stops_the_run_by_name_and_is_never_saved(hom
         "def register_losses():\n"
         "    return [Explode]\n"
     )
-    settings = ["train.steps=20", "data.workers=0", "losses.explode.weight=1", *TINY]
+    settings = ["train.steps=20", "train.on_nonfinite=stop", "data.workers=0", "losses.explode.weight=1", *TINY]
     done = mdtranslate("--plugin", str(plugin), "run", "stargan", *settings, "--out", "nan", cwd=home)
     assert done.returncode == 70
     assert "generator/explode" in done.stderr
@@ -138,6 +138,11 @@ def test_a_value_that_is_not_finite_stops_the_run_by_name_and_is_never_saved(hom
     assert all(value.isfinite().all() for value in weights.values())
     assert [path.name for path in (home / "nan" / "checkpoints").iterdir()] == ["000005"]
     assert json.loads((home / "nan" / "status.json").read_text())["state"] == "failed"
+    # What the message advises is taken when the run goes on, which counts the calls anew.
+    on = mdtranslate("--plugin", str(plugin), "run", "nan", "train.on_nonfinite=skip", "train.steps=12", cwd=home)
+    assert on.returncode == 0, on.stderr
+    assert "generator/explode" in on.stderr
+    assert '"generator/skipped": ' in (home / "nan" / "log.jsonl").read_text()
 
 
 def test_what_a_kill_after_the_last_checkpoint_left_out_is_made(home: Path, tmp_path: Path) -> None:
