@@ -28,6 +28,9 @@ from mdtranslate.heartbeat import LOST, Heartbeat
 MEET: Final = 300.0
 """Seconds until all have to be there."""
 
+STEP: Final = 3_600.0
+"""Seconds that a step waits for the other processes."""
+
 
 class World:
     """The processes that train together, as one of them sees it. One alone sends nothing."""
@@ -38,6 +41,8 @@ class World:
         self.caught: list[int] = []
         """Signals that this process has caught."""
         self._ending = False
+        self.step_group: Any = None
+        """For what is exchanged in a step; None: as for everything else."""
 
     @property
     def leads(self) -> bool:
@@ -83,12 +88,12 @@ class World:
             [*(each.grad is not None for each in parameters), bool(self.caught), len(names) > len(known)],
             dtype=torch.uint8,
         )
-        self._wait(lambda: dist.all_reduce(flags, dist.ReduceOp.MAX))
+        self._wait(lambda: dist.all_reduce(flags, dist.ReduceOp.MAX, group=self.step_group))
         *used, ending, news = flags.tolist()
         self._ending = self._ending or bool(ending)
         if news:
             every: list[Any] = [None] * self.size
-            self._wait(lambda: dist.all_gather_object(every, sorted(names)))
+            self._wait(lambda: dist.all_gather_object(every, sorted(names), group=self.step_group))
             names = {name for own in every for name in own}
         means = {name: terms.get(name, zero).clone() for name in sorted(names)}
         gradients = []
@@ -101,7 +106,7 @@ class World:
         if not values:
             return means
         flat = torch.cat([each.reshape(-1) for each in values])
-        self._wait(lambda: dist.all_reduce(flat))
+        self._wait(lambda: dist.all_reduce(flat, group=self.step_group))
         flat /= self.size
         for value, mean in zip(values, torch.split(flat, [each.numel() for each in values]), strict=True):
             value.copy_(mean.view_as(value))
@@ -188,8 +193,10 @@ def joined(device: str) -> Iterator[World]:
     try:
         with _mortal():
             store, _, _ = next(iter(rendezvous("env://", rank, size, timeout=timedelta(seconds=MEET))))
-            # As long as anybody packs or looks: who is gone is found by signs of life.
+            # As long as anybody packs: who is gone is found by signs of life.
             dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=timedelta(days=7))
+            # Who is alive and hangs is not: others would wait for days. A step waits while rank 0 looks and saves.
+            world.step_group = dist.new_group(timeout=timedelta(seconds=STEP))
             pulse = Heartbeat(rank, size)
     except (RuntimeError, ValueError) as error:
         said = shorten(str(error), 200, placeholder=" ...")

@@ -118,6 +118,24 @@ with joined("cpu") as world:
         assert said.strip() == str(expected)
 
 
+def test_a_step_does_not_wait_for_ever(home: Path) -> None:
+    """Process 1 is alive and does something else."""
+    code = """
+import time, torch
+from mdtranslate import parallel
+parallel.STEP = 2.0
+with parallel.joined("cpu") as world:
+    if world.rank == 1:
+        time.sleep(8)
+    world.share([], {"a": torch.zeros(())}, set())
+"""
+    first, second = spawn(home, "-c", code, size=2)
+    _, said = first.communicate(timeout=60)
+    second.kill()
+    second.communicate()
+    assert first.returncode == 1 and "PeerError: another process" in said
+
+
 @pytest.mark.parametrize("recipe", [STARGAN, BANK], ids=["stargan", "a bank of which part of a batch asks part"])
 def test_two_processes_train_as_one(home: Path, recipe: list[str]) -> None:
     name = recipe[0]
