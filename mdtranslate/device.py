@@ -7,7 +7,7 @@ import os
 import platform
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
@@ -37,6 +37,32 @@ def pick_device(name: str, *, tune: bool = True) -> torch.device:
     if name == "cpu" and tune:
         _keep_pages()
     return torch.device(name)
+
+
+@contextmanager
+def plain_defaults() -> Iterator[None]:
+    """Tensors are float32 on the CPU unless something else is said, whatever the host program has set."""
+    dtype = torch.get_default_dtype()
+    with ExitStack() as stack:
+        if torch.get_default_device().type != "cpu":  # Only then: it slows every operation down.
+            stack.enter_context(torch.device("cpu"))
+        if dtype != torch.float32:
+            stack.callback(torch.set_default_dtype, dtype)
+            torch.set_default_dtype(torch.float32)
+        yield
+
+
+@contextmanager
+def isolated(seed: int | None = None) -> Iterator[None]:
+    """For building networks: `plain_defaults`, and the host's random numbers stay what they were.
+
+    The CPU's are drawn from `seed` inside (None: from where they stand). Those of GPUs are not touched, as
+    `torch.manual_seed` would.
+    """
+    with plain_defaults(), torch.random.fork_rng(devices=[]):
+        if seed is not None:
+            torch.default_generator.manual_seed(seed)
+        yield
 
 
 def pick_precision(wanted: str, device: torch.device, *, of: str = "train.precision") -> Precision:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import torch
 
 from mdtranslate.choice import Choice
-from mdtranslate.device import layout
+from mdtranslate.config import Recipe
+from mdtranslate.device import isolated, layout
 from mdtranslate.errors import RecipeError
-from mdtranslate.interfaces import Attribute, Discriminator, Generator, LabelEncoder
+from mdtranslate.interfaces import Attribute, Discriminator, Generator, LabelEncoder, Loss
 
 
 @dataclass(frozen=True)
@@ -45,11 +46,11 @@ class Model:
 
         Raises `RecipeError` for settings or a size that do not go together.
         """
-        built = encoder.build(attributes=attributes)
-        torch.manual_seed(seed)
-        first = generator.build(encoder=built, image_size=image_size)
-        torch.manual_seed(seed + 1)
-        second = None if discriminator is None else discriminator.build(encoder=built, image_size=image_size)
+        with isolated(seed):
+            built = encoder.build(attributes=attributes)
+            first = generator.build(encoder=built, image_size=image_size)
+        with isolated(seed + 1):
+            second = None if discriminator is None else discriminator.build(encoder=built, image_size=image_size)
         if image_size % first.multiple:
             raise RecipeError(
                 f"data.image_size={image_size}: must be a multiple of {first.multiple} for generator {first.name!r}"
@@ -61,3 +62,12 @@ class Model:
         for network in self.networks.values():
             network.to(device, memory_format=layout(device))  # type: ignore[call-overload]
         return self
+
+
+def build_losses(recipe: Recipe, encoder: LabelEncoder, device: torch.device) -> dict[str, Loss]:
+    """The losses of a recipe by their names there; random weights in them are drawn from a stream of their own."""
+    with isolated(recipe.train.seed + 2):
+        return {
+            name: choice.build(encoder=encoder, image_size=recipe.data.image_size).to(device)
+            for name, choice in recipe.losses.items()
+        }

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
+from mdtranslate.device import isolated
 from mdtranslate.errors import CheckpointError, nearest
 from mdtranslate.files import sha256
 from mdtranslate.published import read_state
@@ -29,9 +30,7 @@ def timm_network(model: str, weights: Path | None, seed: int | None, image_size:
         raise ValueError(f"model: timm has no network {model!r}; {nearest(model, timm.list_models())}")
     if image_size is not None and timm.get_pretrained_cfg_value(model, "fixed_input_size"):
         more["img_size"] = image_size
-    with torch.random.fork_rng(devices=[], enabled=seed is not None):
-        if seed is not None:
-            torch.manual_seed(seed)
+    with nullcontext() if seed is None else isolated(seed):
         try:
             network = timm.create_model(model, pretrained=False, **more)
         except (TypeError, ValueError, RuntimeError, AssertionError) as error:

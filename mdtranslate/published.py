@@ -43,14 +43,13 @@ def import_published(
     published = importer.read({file: read_state(file) for file in files}, attributes)
     one, attributes = published.discriminator, published.attributes or attributes
     try:
-        with torch.random.fork_rng(devices=[]):
-            model = Model.build(
-                TypeAdapter(Choice[LabelEncoder]).validate_python(published.encoder),
-                TypeAdapter(Choice[Generator]).validate_python(published.generator),
-                None if one is None else TypeAdapter(Choice[Discriminator]).validate_python(one),
-                attributes=attributes,
-                image_size=published.image_size,
-            )
+        model = Model.build(
+            TypeAdapter(Choice[LabelEncoder]).validate_python(published.encoder),
+            TypeAdapter(Choice[Generator]).validate_python(published.generator),
+            None if one is None else TypeAdapter(Choice[Discriminator]).validate_python(one),
+            attributes=attributes,
+            image_size=published.image_size,
+        )
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         said = f"{'.'.join(map(str, first['loc']))} is {first['input']!r}: {first['msg']}"

@@ -72,15 +72,13 @@ def read(path: Path) -> tuple[Model, Facts]:
         first = error.errors(include_url=False)[0]
         message = f"{file}: {'.'.join(map(str, first['loc']))}: {first['msg']} (trained with {_plugins(saved)})"
         raise (PluginError if first["type"] == "choice" else CheckpointError)(message) from None
-    # The weights drawn here are replaced at once; nobody else's random numbers should change by that.
-    with torch.random.fork_rng(devices=[]):
-        model = Model.build(
-            facts.encoder,
-            facts.generator,
-            facts.discriminator,
-            attributes=facts.attributes,
-            image_size=facts.image_size,
-        )
+    model = Model.build(
+        facts.encoder,
+        facts.generator,
+        facts.discriminator,
+        attributes=facts.attributes,
+        image_size=facts.image_size,
+    )
     if list(model.encoder.layout) != facts.layout:
         raise CheckpointError(
             f"{file}: encoder {facts.encoder.name!r} lays labels out otherwise than when it was trained "

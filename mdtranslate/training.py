@@ -25,7 +25,7 @@ from mdtranslate.errors import CheckpointError, MdtranslateError, PluginError, R
 from mdtranslate.evaluation.monitor import Monitor
 from mdtranslate.files import disk, held
 from mdtranslate.grid import sample_grid
-from mdtranslate.model import Model
+from mdtranslate.model import Model, build_losses
 from mdtranslate.parallel import World
 from mdtranslate.process import peak_memory, signals
 from mdtranslate.progress import Watch, typed
@@ -107,10 +107,7 @@ class Job:
             image_size=recipe.data.image_size,
             seed=recipe.train.seed,
         ).to(device)
-        losses = {
-            name: choice.build(encoder=self.model.encoder, image_size=recipe.data.image_size).to(device)
-            for name, choice in recipe.losses.items()
-        }
+        losses = build_losses(recipe, self.model.encoder, device)
         self.trainer = Trainer(recipe, self.model, losses, device, world, watch.say)
         self.feed = Feed(recipe, self.sources, self.model.encoder, watch.packing)
         for note in (resolved.note, *(network.note for network in self.model.networks.values()), recipe.data.note):

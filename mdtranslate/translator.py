@@ -15,7 +15,7 @@ from torch import Tensor
 
 from mdtranslate import shipping, views
 from mdtranslate.data.batches import normalise, to_device
-from mdtranslate.device import Precision, pick_device
+from mdtranslate.device import Precision, pick_device, plain_defaults
 from mdtranslate.edits import Edits
 from mdtranslate.inference import Inference, Row
 from mdtranslate.interfaces import Crop, Value
@@ -62,15 +62,12 @@ class Translator:
 
         Raises `StorageError`, and `RecipeError` for the current folder where it is empty.
         """
-        facts = {
-            "image_size": self.image_size,
-            "crops": {name: asdict(crop) for name, crop in self.crops.items()},
-            "credit": list(self.credit),
-            "trained": self.trained,
-        }
+        crops = {name: asdict(crop) for name, crop in self.crops.items()}
+        facts = {"image_size": self.image_size, "crops": crops, "credit": list(self.credit), "trained": self.trained}
         shipping.write(folder, self.model, facts)
 
     @classmethod
+    @plain_defaults()
     def load(
         cls,
         path: str | Path,
@@ -106,6 +103,7 @@ class Translator:
         return self.inference.device
 
     @property
+    @plain_defaults()
     def usage(self) -> str:
         """What `mdtranslate translate RUN` is given to make every edit of a picture: also what must be told of it."""
         told: dict[str, None] = {}
@@ -121,6 +119,7 @@ class Translator:
         """Every attribute that can be set, with its values as text."""
         return self.words.table()
 
+    @plain_defaults()
     def translate(self, real: Tensor, source: Tensor, target: Tensor) -> Tensor:
         """Pictures [B, 3, H, W] in [-1, 1] from labels `source` to `target` [B, L]: same shape and range, on `device`.
 
@@ -128,6 +127,7 @@ class Translator:
         """
         return self.inference.translate(real, source, target)
 
+    @plain_defaults()
     def infer(self, real: Tensor, label: Tensor, changing: Collection[str] | None = None) -> Tensor:
         """Labels [B, L] in which what `label` leaves unknown is what the discriminator takes `real` for, on `device`.
 
@@ -160,6 +160,7 @@ class Translator:
         edits: Mapping[str, Value] | None = None,
         **more: Value,
     ) -> list[Image.Image]: ...
+    @plain_defaults()
     def __call__(
         self,
         image: Picture | list[P],
@@ -216,6 +217,7 @@ class Translator:
         source: Mapping[str, Value] | None = None,
         size: Size = None,
     ) -> list[dict[str, Image.Image]]: ...
+    @plain_defaults()
     def all_edits(
         self,
         image: Picture | list[P],

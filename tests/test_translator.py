@@ -37,13 +37,36 @@ def test_loaded_networks_are_frozen(tmp_path, translator):
         assert not any(each.requires_grad for each in network.parameters())
 
 
-def test_loading_leaves_random_numbers_alone(tmp_path, translator):
+@pytest.fixture
+def host():
+    """What a program sets for itself is as before after the test."""
+    dtype, device = torch.get_default_dtype(), torch.get_default_device()
+    yield
+    torch.set_default_dtype(dtype)
+    torch.set_default_device(None if device.type == "cpu" else device)
+
+
+@pytest.mark.parametrize(("dtype", "device"), [(torch.float64, "cpu"), (torch.float16, "cpu"), (torch.float32, "meta")])
+def test_the_defaults_of_the_host_change_nothing(tmp_path, translator, host, dtype, device):
+    translator.save(tmp_path / "t")
+    expected = translator.all_edits(picture(), source=SOURCE)
+    torch.set_default_dtype(dtype)
+    torch.set_default_device(device)
+    loaded = Translator.load(tmp_path / "t")
+    made = loaded.all_edits(picture(), source=SOURCE)
+    assert {name: each.tobytes() for name, each in made.items()} == {n: e.tobytes() for n, e in expected.items()}
+    assert torch.get_default_dtype() == dtype and torch.get_default_device().type == device
+
+
+def test_loading_leaves_random_numbers_alone(tmp_path, translator, monkeypatch):
     translator.save(tmp_path / "t")
     torch.manual_seed(3)
     expected = torch.rand(4)
     torch.manual_seed(3)
+    seeded = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded.append)  # Called where there is no GPU, too.
     Translator.load(tmp_path / "t")
-    assert torch.equal(torch.rand(4), expected)
+    assert torch.equal(torch.rand(4), expected) and not seeded
 
 
 def test_a_run_is_loaded_by_its_folder(tmp_path, translator):

@@ -18,7 +18,7 @@ from mdtranslate.config import Data, Judging
 from mdtranslate.data.batches import normalise, to_device
 from mdtranslate.data.pictures import Pictures
 from mdtranslate.data.sources import Progress, Source
-from mdtranslate.device import layout
+from mdtranslate.device import isolated, layout
 from mdtranslate.errors import RecipeError
 from mdtranslate.interfaces import Attribute, Record, Split, Value
 from mdtranslate.pretrained import timm_network
@@ -113,8 +113,7 @@ def train_classifier(
     `make` is called with torch's random state at `seed`. What comes back is the state that was best
     on `val`; without one, the last.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with isolated(seed):
         network = make().to(device, memory_format=layout(device))  # type: ignore[call-overload]
     rng = np.random.default_rng(seed)
     per_round = -(-min(max(len(train.codes), training.least), training.most) // training.batch_size)

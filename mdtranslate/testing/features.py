@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from mdtranslate.device import isolated
 from mdtranslate.interfaces import Features
 from mdtranslate.testing import sample
 from mdtranslate.testing.checks import Suite
@@ -30,8 +31,7 @@ class Given:
         self.real = sample.pictures(4, 64)
 
     def new(self, seed: int = 0) -> Features:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with isolated(seed):
             return self.make()
 
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from mdtranslate.device import isolated
 from mdtranslate.interfaces import Attribute, Discriminator, Generator, LabelEncoder, Value, Verdict
 from mdtranslate.registry import registry
 from mdtranslate.translation import DRAWN, Batch, Translation
@@ -115,8 +116,7 @@ class Stage:
 
     def __init__(self, encoder: LabelEncoder, size: int = 16) -> None:
         self.encoder, self.size = encoder, size
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
+        with isolated(0):
             self.generator = Painter(Painter.Config(), encoder=encoder, image_size=size)
             self.discriminator = Critic(Critic.Config(), encoder=encoder, image_size=size)
 

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
+from mdtranslate.device import isolated
 from mdtranslate.interfaces import Ramp
 from mdtranslate.testing import sample
 from mdtranslate.testing.checks import DoesNotApply
@@ -168,7 +169,7 @@ def takes_any_labels(given: Given) -> str | None:
     It is asked of labels only through its encoder.
     """
     encoder = sample.encoder(sample.TWO)
-    with torch.random.fork_rng(devices=[]):
+    with isolated():
         loss = given.make(encoder, SIZE)
     stage = sample.Stage(encoder, SIZE)
     for role in ROLES:

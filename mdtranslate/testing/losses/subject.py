@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from mdtranslate.device import isolated
 from mdtranslate.interfaces import LabelEncoder, Loss
 from mdtranslate.testing import sample
 from mdtranslate.testing.checks import DoesNotApply, Suite
@@ -32,8 +33,7 @@ class Given:
         self.component, self.config = type(self.loss), self.loss.config
 
     def new(self) -> Loss:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
+        with isolated(0):
             return self.make(self.encoder, SIZE)
 
     def batch(self, count: int = COUNT, seed: int = 0) -> Batch:

@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
+from mdtranslate.device import isolated
 from mdtranslate.interfaces import Backbone, Discriminator, Generator, LabelEncoder
 from mdtranslate.testing import sample
 from mdtranslate.testing.checks import DoesNotApply, Suite
@@ -35,8 +36,7 @@ class Given(Generic[N]):
 
     def new(self, seed: int = 0) -> N:
         """Another one, in training mode, with first weights by `seed`."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with isolated(seed):
             return self.make(self.encoder, self.size)
 
     @cached_property
@@ -65,8 +65,7 @@ class Given(Generic[N]):
 @contextmanager
 def drawn_alike() -> Iterator[None]:
     """What is drawn at random inside, as by dropout, is the same each time, and nothing of it stays."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+    with isolated(0):
         yield
 
 
