@@ -22,7 +22,8 @@ INITIAL_MASK = -1.0
 class ConditionalUNet(Generator):
     """A U-Net with residual blocks at its lowest resolution and instance norms that are conditioned on the label.
 
-    It differs from `stargan-generator` in four ways:
+    Nothing is convolved at full resolution: the first convolution halves the image, and the last one doubles its input.
+    It differs from `stargan-generator` in four ways more:
 
     - Feature maps are enlarged by repeating pixels and then convolved (Odena et al. 2016, "Deconvolution and
       Checkerboard Artifacts"). Transposed convolutions leave a grid of dots until late in training.
@@ -40,7 +41,9 @@ class ConditionalUNet(Generator):
     name = "conditional-unet"
 
     class Config(Settings):
-        channels: int = Field(16, ge=4, le=512, description="channels at full resolution; doubled at each halving")
+        channels: int = Field(
+            32, ge=4, le=512, description="channels after the first halving; doubled at each of the others"
+        )
         depth: int = Field(2, ge=1, le=6, description="how many times the resolution is halved")
         blocks: int = Field(2, ge=0, le=32, description="residual blocks at the lowest resolution")
         label: Literal["target", "difference", "none"] = Field(
@@ -60,8 +63,8 @@ class ConditionalUNet(Generator):
             )
         self.conditional = config.label != "none"
         condition = encoder.size if self.conditional else 0
-        widths = [config.channels * 2**level for level in range(config.depth + 1)]
-        self.first = nn.Conv2d(3, widths[0], 3, padding=1)
+        widths = [config.channels * 2**level for level in range(config.depth)]
+        self.first = nn.Conv2d(3, widths[0], 4, stride=2, padding=1)
         self.down = nn.ModuleList(
             _Layer(nn.Conv2d(inputs, outputs, 4, stride=2, padding=1, bias=False), condition)
             for inputs, outputs in pairwise(widths)
@@ -70,7 +73,7 @@ class ConditionalUNet(Generator):
         self.up = nn.ModuleList(
             _Layer(UpsamplingConv2d(inputs, outputs), condition) for inputs, outputs in pairwise(reversed(widths))
         )
-        self.last = nn.Conv2d(widths[0], CHANNELS[config.output], 3, padding=1)
+        self.last = UpsamplingConv2d(widths[0], CHANNELS[config.output], bias=True)
         if config.output != "picture":  # Which has to come out of this layer, where the others start at the input.
             self._start_at_the_input()
 
@@ -118,8 +121,8 @@ class UpsamplingConv2d(nn.Conv2d):
 
     taps: Tensor
 
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__(inputs, outputs, 3, padding=1, bias=False)
+    def __init__(self, inputs: int, outputs: int, *, bias: bool = False) -> None:
+        super().__init__(inputs, outputs, 3, padding=1, bias=bias)
         # For even and odd pixels, which of the 3 taps on the large map meet which of 2 pixels of the small map.
         even, odd = [[1.0, 0, 0], [0, 1, 1]], [[1.0, 1, 0], [0, 0, 1]]
         self.register_buffer("taps", torch.tensor([even, odd]), persistent=False)
@@ -127,6 +130,7 @@ class UpsamplingConv2d(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         count, _, height, width = x.shape
         kernels = torch.einsum("pyh,qxw,oihw->pqoiyx", self.taps, self.taps, self.weight).flatten(0, 2)
-        maps = F.conv2d(x, kernels, padding=1).view(count, 2, 2, -1, height + 1, width + 1)
+        bias = None if self.bias is None else self.bias.repeat(4)
+        maps = F.conv2d(x, kernels, bias, padding=1).view(count, 2, 2, -1, height + 1, width + 1)
         rows = [torch.stack([maps[:, p, q, :, p : p + height, q : q + width] for q in (0, 1)], dim=-1) for p in (0, 1)]
         return torch.stack(rows, dim=3).reshape(count, -1, 2 * height, 2 * width)

@@ -73,15 +73,17 @@ def checkerboard(made: Generator) -> float:
     return float((middle - middle[..., :1, :1]).abs().max())
 
 
-def test_upsampling_and_convolution_in_one_are_those_one_after_the_other() -> None:
-    made = UpsamplingConv2d(5, 7).double()
+@pytest.mark.parametrize("bias", [False, True])
+def test_upsampling_and_convolution_in_one_are_those_one_after_the_other(bias: bool) -> None:
+    made = UpsamplingConv2d(5, 7, bias=bias).double()
     x = torch.randn(2, 5, 6, 9, dtype=torch.float64, requires_grad=True)
-    expected = F.conv2d(F.interpolate(x, scale_factor=2.0, mode="nearest"), made.weight, padding=1)
+    expected = F.conv2d(F.interpolate(x, scale_factor=2.0, mode="nearest"), made.weight, made.bias, padding=1)
     torch.testing.assert_close(made(x), expected)
     weights = torch.linspace(0, 1, expected.numel(), dtype=torch.float64).view_as(expected)
-    gradients = [torch.autograd.grad((each * weights).sum(), (made.weight, x)) for each in (made(x), expected)]
+    learned = [*made.parameters(), x]
+    gradients = [torch.autograd.grad((each * weights).sum(), learned) for each in (made(x), expected)]
     torch.testing.assert_close(*gradients)
-    assert list(made.state_dict()) == ["weight"]
+    assert list(made.state_dict()) == (["weight", "bias"] if bias else ["weight"])
 
 
 def test_there_is_no_checkerboard_where_transposed_convolutions_leave_one() -> None:
@@ -99,7 +101,7 @@ def test_sides_are_multiples_of_two_for_each_halving(depth: int) -> None:
     fake = made(image, domains[:1], domains[1:2])
     assert fake.shape == image.shape and fake.abs().max() <= 1
     widths = [layer.convolution.out_channels for layer in made.down]
-    assert widths == [8, 16, 32][:depth]
+    assert widths == [8, 16][: depth - 1]
 
 
 def test_an_attribute_that_is_unknown_conditions_like_one_that_does_not_change() -> None:
