@@ -8,6 +8,7 @@ import signal
 import sys
 import traceback
 from importlib import import_module
+from io import TextIOWrapper
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -84,6 +85,9 @@ def cli(ctx: click.Context, plugins: tuple[Path, ...], debug: bool) -> None:
 
 def main(arguments: list[str] | None = None) -> Any:
     """Runs the command line and exits."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # Whatever its encoding: names of files and values are any text.
+            stream.reconfigure(errors="backslashreplace")
     for each in endings():
         signal.signal(each, _terminated)
     try:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from runs import mdtranslate as mdtranslate_command
 
 import mdtranslate
 from mdtranslate import cli
@@ -52,6 +53,17 @@ def test_a_recipe_is_checked_without_what_only_an_evaluation_needs(command: Comm
 def test_as_a_module_and_as_a_script(command: Command) -> None:
     done = command("--version")
     assert (done.returncode, done.stdout, done.stderr) == (0, f"mdtranslate {mdtranslate.__version__}\n", "")
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "koi8-r"])
+def test_what_the_terminal_cannot_show_is_escaped(
+    encoding: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", encoding)
+    shown = mdtranslate_command("run", "stargan", "--dry-run", "datasets.avatars.look=\u732b", cwd=tmp_path)
+    assert shown.returncode == 2 and "\\u732b" in shown.stderr and "Traceback" not in shown.stderr
+    listed = mdtranslate_command("run", "stargan", "--dry-run", "train.init=\u732b", cwd=tmp_path)
+    assert listed.returncode == 0 and 'train.init="\\u732b"' in listed.stdout
 
 
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
