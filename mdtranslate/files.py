@@ -27,6 +27,15 @@ def disk(path: Path) -> Iterator[None]:
         raise StorageError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
+def check_writable(folder: Path, hint: str) -> None:
+    """Raises `StorageError`, ending in `hint`, where nothing can be written in `folder`, or it cannot be made."""
+    there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+    if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
+        raise StorageError(
+            f"{folder}: cannot be written: {there} is {'read-only' if there.is_dir() else 'no folder'}; {hint}"
+        )
+
+
 def write_bytes(path: Path, content: bytes | memoryview, *, durable: bool = True) -> None:
     """Replaces a file as a whole: written to the side, renamed; `durable`: flushed to the disk in between."""
     side = _side(path)

@@ -12,32 +12,38 @@ from mdtranslate.commands.output import print_json
 @click.command("evaluate")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder of the report; RUN/evaluation if left out.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON instead of tables.")
-def command(run: Path, overrides: tuple[str, ...], device: str, as_json: bool) -> None:
+def command(run: Path, overrides: tuple[str, ...], out: Path | None, device: str, as_json: bool) -> None:
     """Measure RUN, the folder of a trained run, on all test pictures and all edits of one attribute.
 
     An independent judge, trained on the dataset's real pictures and cached, says what it sees in each edited picture.
-    The report lies in RUN/evaluation afterwards, as JSON and as a picture. KEY=VALUE changes metrics and
+    The report lies in RUN/evaluation (or --out) afterwards, as JSON and as a picture. KEY=VALUE changes metrics and
     evaluation, such as metrics.l1=reconstruction, and where a dataset lies: datasets.pets.root=FOLDER.
     """
     from mdtranslate.errors import RecipeError
+    from mdtranslate.files import check_writable
     from mdtranslate.runfolder import RunFolder, is_run
 
     if not is_run(run):
         raise RecipeError(f"{run}: is no run (it holds no recipe.toml); mdtranslate run trains one")
+    folder = out or run / "evaluation"
+    check_writable(folder, "--out FOLDER writes the report elsewhere")  # Before minutes of measuring.
 
     from rich.console import Console
 
     from mdtranslate.device import pick_device
-    from mdtranslate.evaluation.evaluate import evaluate
+    from mdtranslate.evaluation.evaluate import measure, write
     from mdtranslate.evaluation.report import show
     from mdtranslate.progress import Watch
 
     with Watch() as watch:
-        report = evaluate(RunFolder(run), pick_device(device), overrides, progress=watch.packing)
+        report, images = measure(RunFolder(run), pick_device(device), overrides, progress=watch.packing)
     if as_json:
         print_json(report.json())
-        return
-    show(report, Console(highlight=False))
-    click.echo(f"\n{run / 'evaluation'}: report.json, and the edits of the first test pictures")
+    else:
+        show(report, Console(highlight=False))
+    write(report, images, folder)  # After it is shown: a disk that is full takes no figure away.
+    if not as_json:
+        click.echo(f"\n{folder}: report.json, and the edits of the first test pictures")

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -121,7 +122,25 @@ class Report:
 
 
 def evaluate(run: RunFolder, device: torch.device, overrides: Sequence[str] = (), *, progress: Progress) -> Report:
-    """Measures a run with the metrics of its recipe and writes `evaluation/` in its folder.
+    """`measure` and `write` in the run's folder."""
+    report, images = measure(run, device, overrides, progress=progress)
+    write(report, images, run.path / "evaluation")
+    return report
+
+
+def write(report: Report, images: Mapping[str, NDArray[np.uint8]], folder: Path) -> None:
+    """Writes `report.json` and the images, [H, W, 3] by name, in `folder`. Raises `StorageError`."""
+    with disk(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    for name, pixels in images.items():
+        encode_png(pixels, folder / f"{name}.png")
+    write_json(folder / "report.json", report.json())
+
+
+def measure(
+    run: RunFolder, device: torch.device, overrides: Sequence[str] = (), *, progress: Progress
+) -> tuple[Report, dict[str, NDArray[np.uint8]]]:
+    """Measures a run with the metrics of its recipe: the report, and grids of edited test images by name.
 
     Every test picture is translated to every other value of every attribute that the run labels, of its own dataset and
     of the others, and of several attributes at once (`evaluation.together`). "None of these" is no target, and a
@@ -138,22 +157,19 @@ def evaluate(run: RunFolder, device: torch.device, overrides: Sequence[str] = ()
     try_metrics(recipe, sources)
     judge = obtain_judge(sources, recipe.data.image_size, device, progress, recipe.judging)
     judged = Judged(sources)
-    results = []
+    results, images = [], dict[str, NDArray[np.uint8]]()
     for source in sources:
         size, together = recipe.data.image_size, recipe.evaluation.together
         tested = prepare(source, sources, judged, size, translator, device, progress, together)
         results.append(_measure(tested, recipe.metrics, translator, judge, device, progress))
-        with disk(run.path / "evaluation"):
-            (run.path / "evaluation").mkdir(exist_ok=True)
         for owner in dict.fromkeys(edit.source for edit in tested.edits):
             names = ["edits"] if len(sources) == 1 else ["edits", source.name]
             name = "-".join(names if owner is source else [*names, owner.name])
-            encode_png(_picture(tested, owner, translator, device), run.path / "evaluation" / f"{name}.png")
+            images[name] = _picture(tested, owner, translator, device)
     report = Report(
         str(run.path), run.name, describe(device), tuple(results), cost(run, translator), weights, tuple(overrides)
     )
-    write_json(run.path / "evaluation" / "report.json", report.json())
-    return report
+    return report, images
 
 
 def try_metrics(recipe: Recipe, sources: Sequence[Source]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,9 +17,10 @@ from PIL import Image
 from rich.console import Console
 from toys import toy_run
 
+from mdtranslate import cli
 from mdtranslate.commands.evaluate import command
 from mdtranslate.data.sources import Source
-from mdtranslate.errors import CheckpointError, DataError, PluginError, RecipeError
+from mdtranslate.errors import CheckpointError, DataError, PluginError, RecipeError, StorageError
 from mdtranslate.evaluation import evaluate as evaluation
 from mdtranslate.evaluation.classifier import Judged
 from mdtranslate.evaluation.evaluate import evaluate
@@ -263,3 +265,33 @@ def test_several_attributes_edited_at_once(run: RunFolder, squares: Source, eyes
     assert not any("judged" in name for name in figures if "colour=red" in name and "framed" in name)
     # Preservation stays that of edits of one attribute, so that it can be compared.
     assert figures["preservation"] == 1
+
+
+def typed(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
+    """`mdtranslate evaluate ...` in this process: exit code, stdout, stderr."""
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["evaluate", *words, "--device", "cpu"])
+    return (caught.value.code, *capsys.readouterr())  # type: ignore[return-value]
+
+
+def test_the_report_may_lie_elsewhere(run: RunFolder, eyes: None, capsys, tmp_path: Path) -> None:
+    code, out, _ = typed(capsys, str(run.path), "--out", str(tmp_path / "new" / "aside"))
+    assert code == 0 and str(tmp_path / "new" / "aside") in out
+    assert {each.name for each in (tmp_path / "new" / "aside").iterdir()} == {"report.json", "edits.png"}
+
+
+def test_where_nothing_can_be_written_nothing_is_measured(run: RunFolder, capsys, monkeypatch) -> None:
+    monkeypatch.setattr("os.access", lambda path, mode, **more: not mode & os.W_OK)
+    monkeypatch.setattr(evaluation, "measure", lambda *args, **more: pytest.fail("measured"))
+    code, _, err = typed(capsys, str(run.path))
+    assert code == 74 and "--out" in err and str(run.path) in err
+
+
+def test_figures_are_shown_though_they_cannot_be_written(run: RunFolder, eyes: None, capsys, monkeypatch) -> None:
+    def full(*args: object) -> None:
+        raise StorageError("evaluation: cannot be written: no space left on device")
+
+    monkeypatch.setattr(evaluation, "write", full)
+    code, out, err = typed(capsys, str(run.path))
+    assert code == 74 and "no space left" in err
+    assert "colour" in out and "%" in out
