@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +97,25 @@ def fill(module: nn.Module, state: Mapping[str, Tensor], what: str) -> None:
         if state[key].shape != own[key].shape:
             raise CheckpointError(f"{what}: weight {key} is {list(state[key].shape)}, not {list(own[key].shape)}")
     module.load_state_dict(dict(state))
+
+
+def fill_fitting(
+    module: nn.Module, state: Mapping[str, Tensor], what: str, but: Collection[str] = frozenset()
+) -> list[str]:
+    """Loads what has the name and the shape of a weight of the network, except those named in `but`.
+
+    Gives the names of the weights that stay as they are.
+
+    Raises `CheckpointError` where nothing fits.
+    """
+    own = module.state_dict()
+    fitting = {
+        key: value for key, value in state.items() if key in own and value.shape == own[key].shape and key not in but
+    }
+    if not fitting:
+        raise CheckpointError(f"{what}: none of its weights fits")
+    module.load_state_dict({**own, **fitting})
+    return [key for key in own if key not in fitting]
 
 
 def gather(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -100,7 +100,10 @@ class Train(Settings):
         lt=1,
         description="decay of an exponential moving average of the generator, per generator update (bias corrected)",
     )
-    init: str | None = Field(None, description="a run whose weights to start from")
+    init: str | None = Field(
+        None,
+        description="a run whose weights to start from; what depends on the domains starts anew where those differ",
+    )
     log_every: PositiveInt = Field(100, description="steps from one line of log.jsonl to the next")
     check_every: int = Field(
         500,

@@ -64,6 +64,20 @@ class Model:
         return self
 
 
+def weights_of_labels(recipe: Recipe, model: Model) -> dict[str, frozenset[str]]:
+    """By role, the names of weights whose shape depends on the domains: with one attribute more it is another."""
+    attributes = dict(zip(model.encoder.datasets, model.encoder.attributes, strict=True))
+    first = next(iter(attributes))
+    attributes[first] = (*attributes[first], Attribute("one_attribute_more"))
+    size = recipe.data.image_size
+    other = Model.build(recipe.encoder, recipe.generator, recipe.discriminator, attributes=attributes, image_size=size)
+    found = {}
+    for role, network in model.networks.items():
+        shapes = {key: value.shape for key, value in other.networks[role].state_dict().items()}
+        found[role] = frozenset(key for key, value in network.state_dict().items() if shapes.get(key) != value.shape)
+    return found
+
+
 def build_losses(recipe: Recipe, encoder: LabelEncoder, device: torch.device) -> dict[str, Loss]:
     """The losses of a recipe by their names there; random weights in them are drawn from a stream of their own."""
     with isolated(recipe.train.seed + 2):

@@ -25,7 +25,7 @@ from mdtranslate.errors import CheckpointError, MdtranslateError, PluginError, R
 from mdtranslate.evaluation.monitor import Monitor
 from mdtranslate.files import disk, held
 from mdtranslate.grid import sample_grid
-from mdtranslate.model import Model, build_losses
+from mdtranslate.model import Model, build_losses, weights_of_labels
 from mdtranslate.parallel import World
 from mdtranslate.process import peak_memory, signals
 from mdtranslate.progress import Watch, typed
@@ -244,7 +244,10 @@ class Job:
         run.status("done", step, self.recipe.train.steps)
 
     def take_over(self) -> None:
-        """The weights of another run to start from, where the recipe names one (`train.init`)."""
+        """The weights of another run to start from, where the recipe names one (`train.init`): those that fit.
+
+        What depends on the domains does not where those are others, and starts anew.
+        """
         folder = self.recipe.train.init
         if folder is None:
             return
@@ -252,15 +255,13 @@ class Job:
         if other.discriminator is None:
             raise CheckpointError(f"train.init={folder}: has no discriminator to go on with")
         before, own = list(other.encoder.layout), list(self.model.encoder.layout)
-        if before != own:
-            raise CheckpointError(
-                f"train.init={folder}: its labels are {', '.join(before)}, and those of this recipe {', '.join(own)}"
-            )
-        for role in ("generator", "discriminator"):
-            weights = getattr(other, role).state_dict()
-            checkpoint.fill(getattr(self.model, role), weights, f"train.init={folder}: {role}")
+        others = weights_of_labels(self.recipe, self.model) if before != own else {}
+        for role, network in self.model.networks.items():
+            name, state = f"train.init={folder}: {role}", other.networks[role].state_dict()
+            if anew := checkpoint.fill_fitting(network, state, name, others.get(role, ())):
+                self.watch.say(f"{name}: these weights do not fit and start anew: {', '.join(anew)}")
         if self.trainer.average is not None:
-            checkpoint.fill(self.trainer.average, other.generator.state_dict(), f"train.init={folder}: generator")
+            self.trainer.average.load_state_dict(self.model.generator.state_dict())
 
     def translator(self, step: int) -> Translator:
         """What the run ships at this step."""

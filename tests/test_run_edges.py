@@ -15,6 +15,7 @@ import pytest
 import torch
 from kills import TINY, command, state
 from runs import mdtranslate
+from safetensors.torch import load_file
 
 from mdtranslate import training
 from mdtranslate.errors import Stopped, StorageError
@@ -131,12 +132,22 @@ def test_a_dataset_without_a_val_split_trains(home: Path) -> None:
     assert (home / "plain" / "samples" / "000002.png").is_file()
 
 
-def test_weights_of_a_run_with_other_labels_are_refused(home: Path) -> None:
-    changes = ["train.init=whole", 'datasets.avatars.attributes=["hair", "Facial_Hair", "Eyeglasses"]']
-    done = mdtranslate("run", "stargan", *TINY, *changes, "--out", "other", cwd=home)
-    assert done.returncode == 65
-    assert "train.init=whole" in done.stderr
-    assert not (home / "other").exists()
+@pytest.mark.parametrize(
+    "attributes", [["hair", "Facial_Hair", "Eyeglasses"], ["hair", "skin"]], ids=["order", "others"]
+)
+def test_of_a_run_with_other_labels_every_weight_starts_that_does_not_depend_on_them(
+    home: Path, tmp_path: Path, attributes: list[str]
+) -> None:
+    still = [f"optimizers.{role}.learning_rate=1e-30" for role in ("generator", "discriminator")]
+    changes = [f"train.init={home / 'whole'}", f"datasets.avatars.attributes={json.dumps(attributes)}", *still]
+    done = mdtranslate("run", "stargan", *TINY, *changes, "train.steps=2", "--out", str(tmp_path / "run"), cwd=home)
+    assert done.returncode == 0, done.stderr
+    kept, began = (load_file(run / "translator/weights.safetensors") for run in (home / "whole", tmp_path / "run"))
+    same = {key for key, value in began.items() if key in kept and torch.equal(value, kept[key])}
+    anew = {key for key in began if key.startswith("generator.") and "modulate" in key} | {"discriminator.conv2.weight"}
+    assert anew and {key for key in began if key not in same} == anew | {"discriminator.embed.weight"}
+    said = " ".join(done.stderr.split())
+    assert all(key.partition(".")[2] in said for key in anew)
 
 
 def test_a_longer_run_that_is_stopped_goes_on_as_the_longer_run(home: Path, tmp_path: Path) -> None:
