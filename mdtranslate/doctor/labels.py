@@ -170,7 +170,7 @@ def _combinations(patient: Patient, targets: str) -> Iterator[Finding]:
 
 def _alike(where: str, names: Sequence[str]) -> Iterator[Finding]:
     for one, other in combinations(names, 2):
-        if _plain(one) == _plain(other):
+        if _plain(one) == _plain(other) and not _numbers(one, other):
             yield Finding(Rank.TROUBLE, f"{where} {one!r} and {other!r} look like one", "spell them the same way")
 
 
@@ -190,6 +190,14 @@ def _twice(one: Patient, other: Patient, mine: Attribute, theirs: Attribute) -> 
 
 def _listed(attribute: Attribute) -> str:
     return ", ".join(map(spell, attribute.allowed))
+
+
+def _numbers(*names: str) -> bool:
+    """Whether all of them are numbers: what sets those apart, signs and points, is left out by `_plain`."""
+    try:
+        return len({float(name) for name in names}) == len(names)
+    except ValueError:
+        return False
 
 
 def _plain(name: str) -> str:

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import csv
-import json
-from collections.abc import Iterable, Iterator, Mapping
+from bisect import bisect_right
+from collections.abc import Iterator
 from functools import cached_property
-from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from mdtranslate import Attribute, Dataset, Record, Split, Value
-from mdtranslate.errors import DataError, PluginError, RecipeError, nearest
-from mdtranslate_basics.words import YES, yes_no
+from mdtranslate.errors import DataError, RecipeError, nearest
+from mdtranslate_basics.table_files import Columns, read_columns
+from mdtranslate_basics.words import YES, number, yes_no
 
 MOST_VALUES: Final = 64
-Row = dict[str, str]
-Columns = dict[str, list[str]]
+UNKNOWN: Final = ("NA", "N/A", "nan", "None", "null", "?", "-")
 
 
 class Table(Dataset):
@@ -28,9 +27,12 @@ class Table(Dataset):
         a/0001.jpg,blond,yes
         a/0002.jpg,,no
 
-    A column whose cells are yes and no (true and false, 1 and 0 or -1) is a yes/no attribute, any other an exclusive
-    one with the values that it holds. An empty cell is *unknown*. Without a column for the split, each picture's split
-    follows from its path, so that it stays where it is when others are added.
+    A column whose cells are yes and no (true and false, 1 and 0 or -1, also mixed) is a yes/no attribute, any other an
+    exclusive one with the values that it holds. `bins` makes such values of numbers, `exclusive` joins yes/no columns
+    of which at most one holds. An empty cell is *unknown*, and so are those of `unknown`.
+
+    Without a column for the split, each picture's split follows from its path, so that it stays where it is when
+    others are added; with `group`, from that column, so that what belongs together is in one split.
     """
 
     name = "table"
@@ -41,20 +43,57 @@ class Table(Dataset):
         path: str = Field("path", description="the column of paths")
         split: str = Field("split", description="the column that says train, val or test, where there is one")
         ignore: tuple[str, ...] = Field((), description="columns that are no attributes")
+        group: str | None = Field(
+            None, description="a column, such as the patient's, of which all rows with one value are in one split"
+        )
+        unknown: tuple[str, ...] = Field(
+            UNKNOWN, description="cells that mean unknown, besides empty ones, in capitals or not"
+        )
+        exclusive: dict[str, Annotated[tuple[str, ...], Field(min_length=2)]] = Field(
+            default_factory=dict,
+            description='yes/no columns joined into one attribute: {hair = ["Black_Hair", "Blond_Hair"]}',
+        )
+        bins: dict[str, Annotated[tuple[float, ...], Field(min_length=1)]] = Field(
+            default_factory=dict,
+            description="where the values of a column of numbers begin: {age = [18, 65]} makes three of them",
+        )
+        separator: str | None = Field(
+            None, min_length=1, max_length=1, description="between cells of .csv and .tsv; a comma or a tab if left out"
+        )
         val: float = Field(0.05, ge=0, le=0.4, description="share of the val split, where no column says the split")
         test: float = Field(0.1, ge=0, le=0.4, description="share of the test split, where no column says the split")
+
+        @field_validator("bins")
+        @classmethod
+        def _ascending(cls, bins: dict[str, tuple[float, ...]]) -> dict[str, tuple[float, ...]]:
+            for name, edges in bins.items():
+                if any(one >= other for one, other in pairwise(edges)):
+                    raise ValueError(f"{name}: {list(edges)} do not ascend")
+            return bins
 
     def __init__(self, config: Any) -> None:
         super().__init__(config)
         self.file: Path = config.file
+        self._homes: dict[str, Split] = {}
 
     @cached_property
     def attributes(self) -> tuple[Attribute, ...]:  # type: ignore[override]
-        return tuple(map(self._attribute, self._columns))
+        joined = [name for members in self.config.exclusive.values() for name in members]
+        for setting, names in (("exclusive", joined), ("bins", [*self.config.bins])):
+            for name in names:
+                if name not in self._columns or names.count(name) > 1:
+                    wrong = "names it twice" if name in self._columns else nearest(name, self._columns)
+                    raise RecipeError(f"{setting}: {name!r}: is no attribute of {self.file} of its own; {wrong}")
+        if clash := sorted({*self.config.exclusive} & {*self._columns}):
+            raise RecipeError(f"exclusive: {clash[0]!r} is a column of {self.file}; call the attribute otherwise")
+        for name in joined:
+            if self._attribute(name).values:
+                raise RecipeError(f"exclusive: {name!r} holds more than yes and no in {self.file}")
+        groups = [Attribute(name, members, optional=True) for name, members in self.config.exclusive.items()]
+        return (*groups, *(self._attribute(name) for name in self._columns if name not in joined))
 
     def records(self, split: Split) -> Iterator[Record]:
-        root = self.config.root or self.file.parent
-        attributes = [(each, self._cells[each.name]) for each in self.attributes]
+        root, attributes = self.config.root or self.file.parent, self.attributes
         seen: set[str] = set()
         for place, key in enumerate(self._cells[self.config.path]):
             if not key:
@@ -63,17 +102,44 @@ class Table(Dataset):
                 raise DataError(f"{self.file}: row {place + 1}: {key} is there already")
             seen.add(key)
             if self._home(key, place) is split:
-                known = {each.name: _value(each, cell) for each, cells in attributes if (cell := cells[place])}
-                yield Record(key, root / key, known)
+                yield Record(key, root / key, self._known(attributes, place))
+
+    def _known(self, attributes: tuple[Attribute, ...], place: int) -> dict[str, Value]:
+        """What a row says of its attributes; of a group with more than one member, or an unknown one, nothing."""
+        known: dict[str, Value] = {}
+        for attribute in attributes:
+            members = self.config.exclusive.get(attribute.name)
+            cells = [self._cells[name][place] for name in members or (attribute.name,)]
+            if "" in cells:
+                continue
+            if members is None:
+                known[attribute.name] = self._value(attribute, cells[0], place)
+            elif sum(holds := [cell.lower() in YES for cell in cells]) < 2:
+                known[attribute.name] = members[holds.index(True)] if any(holds) else None
+        return known
+
+    def _value(self, attribute: Attribute, cell: str, place: int) -> Value:
+        edges = self.config.bins.get(attribute.name)
+        if edges is None:
+            return cell if attribute.values else cell.lower() in YES
+        if (found := number(cell)) is None:
+            raise DataError(f"{self.file}: row {place + 1}: {attribute.name} is {cell!r}, and bins want a number")
+        return attribute.values[bisect_right(edges, found)]
 
     def _home(self, key: str, place: int) -> Split:
+        group = self._cells[self.config.group][place] if self.config.group else ""
         if self.config.split not in self._cells:
-            return Split.drawn(key, val=self.config.val, test=self.config.test)
+            return Split.drawn(group or key, val=self.config.val, test=self.config.test)
         word = self._cells[self.config.split][place].lower()
         split = Split.called(word)
         if split is None:
             raise DataError(
                 f"{self.file}: row {place + 1}: {self.config.split} is {word!r}; train, val or test is right"
+            )
+        if group and self._homes.setdefault(group, split) is not split:
+            raise DataError(
+                f"{self.file}: row {place + 1}: {self.config.group} {group!r} is in {split}, and above in "
+                f"{self._homes[group]}: what is measured on it would flatter"
             )
         return split
 
@@ -81,120 +147,41 @@ class Table(Dataset):
     def _columns(self) -> list[str]:
         """The columns that are attributes."""
         there = list(self._cells)
-        for setting, names in {"path": (self.config.path,), "ignore": self.config.ignore}.items():
+        group = () if self.config.group is None else (self.config.group,)
+        for setting, names in {"path": (self.config.path,), "ignore": self.config.ignore, "group": group}.items():
             for name in names:
                 if name not in there:
                     raise RecipeError(f"{setting}={name}: {self.file} has no such column; {nearest(name, there)}")
-        left_out = {self.config.path, self.config.split, *self.config.ignore}
+        left_out = {self.config.path, self.config.split, *self.config.ignore, *group}
         if found := [name for name in there if name not in left_out]:
             return found
         raise DataError(f"{self.file}: has no column besides {', '.join(there)}, so nothing is labelled")
 
     def _attribute(self, name: str) -> Attribute:
-        cells = sorted({*self._cells[name]} - {""})
+        if edges := self.config.bins.get(name):
+            spelt = [f"{edge:g}" for edge in edges]
+            between = [f"{one} to {other}" for one, other in pairwise(spelt)]
+            return Attribute(name, (f"below {spelt[0]}", *between, f"{spelt[-1]} and over"))
+        cells = {*self._cells[name]} - {""}
         if yes_no(cells):
             return Attribute(name)
+        numbers = {cell: number(cell) for cell in cells}
+        numeric = bool(cells) and None not in numbers.values()
         if not 2 <= len(cells) <= MOST_VALUES:
+            cure = f"bins={{{name}=[...]}} makes few of them, or " if numeric and len(cells) > 1 else ""
             raise DataError(
                 f"{self.file}: column {name!r} holds {len(cells)} different values, and an attribute has 2 to "
-                f'{MOST_VALUES}; if it is none, leave it out with ignore=["{name}"]'
+                f'{MOST_VALUES}; {cure}leave it out with ignore=["{name}"] if it is none'
             )
-        return Attribute(name, tuple(cells))
+        return Attribute(name, tuple(sorted(cells, key=lambda cell: (numbers[cell] if numeric else 0, cell))))
 
     @cached_property
     def _cells(self) -> Columns:
-        """The cells of each column as texts, '' where nothing is known.
-
-        As columns: a million rows as dicts would take gigabytes.
-        """
-        readers = {".csv": _csv, ".tsv": _csv, ".jsonl": _json_lines, ".ndjson": _json_lines, ".parquet": _parquet}
-        reader = readers.get(self.file.suffix.lower())
-        if reader is None:
-            raise RecipeError(f"{self.file}: {self.file.suffix or 'no suffix'} is none of {', '.join(readers)}")
-        try:
-            cells = _in_columns(reader(self.file, frozenset(self.config.ignore)))
-        except OSError as error:
-            raise DataError(f"{self.file}: cannot be read: {error.strerror or error}") from None
-        except UnicodeDecodeError:
-            raise DataError(f"{self.file}: is not UTF-8") from None
-        if not cells:
-            raise DataError(f"{self.file}: has no rows")
-        return cells
-
-
-def _in_columns(rows: Iterable[Row]) -> Columns:
-    """Rows as columns, in the order in which those first come."""
-    columns, alike, count = Columns(), dict[str, str](), 0
-    for row in rows:
-        for name, cell in row.items():
-            column = columns.setdefault(name, [])
-            column += [""] * (count - len(column))  # Of the rows that lacked it.
-            column.append(alike.setdefault(cell, cell))  # One text for all cells that hold it.
-        count += 1
-    for column in columns.values():
-        column += [""] * (count - len(column))
-    return columns
-
-
-def _value(attribute: Attribute, cell: str) -> Value:
-    return cell if attribute.values else cell.lower() in YES
-
-
-def _csv(file: Path, ignored: frozenset[str]) -> Iterator[Row]:
-    with file.open(encoding="utf-8-sig", newline="") as lines:
-        reader = csv.DictReader(lines, delimiter="\t" if file.suffix.lower() == ".tsv" else ",", strict=True)
-        try:
-            names = [name.strip() for name in reader.fieldnames or ()]
-            if wrong := [name for name in names if not name or names.count(name) > 1]:
-                what = f"column {wrong[0]!r} is there twice" if wrong[0] else "a column has no name"
-                raise DataError(f"{file}: {what}")
-            for row in reader:
-                if None in row or None in row.values():
-                    raise DataError(f"{file}:{reader.line_num}: has not as many cells as the header")
-                yield {name.strip(): cell.strip() for name, cell in row.items()}
-        except csv.Error as error:
-            raise DataError(f"{file}:{reader.line_num}: {error}") from None
-
-
-def _json_lines(file: Path, ignored: frozenset[str]) -> Iterator[Row]:
-    with file.open(encoding="utf-8-sig") as lines:
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except ValueError as error:
-                raise DataError(f"{file}:{number}: is not JSON: {error}") from None
-            if not isinstance(row, dict):
-                raise DataError(f"{file}:{number}: is no object with a field per column")
-            yield _texts(row, f"{file}:{number}", ignored)
-
-
-def _parquet(file: Path, ignored: frozenset[str]) -> Iterator[Row]:
-    file.open("rb").close()  # The library does not say why a file cannot be opened.
-    if find_spec("pyarrow") is None:
-        raise PluginError(f"{file}: needs pyarrow: pip install 'mdtranslate[parquet]'")
-    from pyarrow import ArrowException
-    from pyarrow.parquet import read_table
-
-    try:
-        rows = read_table(file).to_pylist()
-    except ArrowException as error:
-        raise DataError(f"{file}: cannot be read: {' '.join(str(error).split())}") from None
-    for number, row in enumerate(rows, start=1):
-        yield _texts(row, f"{file}: row {number}", ignored)
-
-
-def _texts(row: Mapping[str, Any], where: str, ignored: frozenset[str]) -> Row:
-    """Cells as texts. Ignored ones may hold anything, but stay: they are there."""
-    return {name: "" if name in ignored else _text(cell, f"{where}: {name}") for name, cell in row.items()}
-
-
-def _text(cell: Any, where: str) -> str:
-    if cell is None or cell != cell:  # Not a number is not known.
-        return ""
-    if isinstance(cell, bool):
-        return "yes" if cell else "no"
-    if isinstance(cell, str | int | float):
-        return str(cell).strip()
-    raise DataError(f"{where}: is a {type(cell).__name__}; a text, a number, true, false or null is right")
+        """The cells of each column as texts, '' where nothing is known."""
+        columns = read_columns(self.file, frozenset(self.config.ignore), self.config.separator)
+        missing = {word.lower() for word in self.config.unknown}
+        whole = {self.config.path, self.config.split, self.config.group}
+        return {
+            name: cells if name in whole else ["" if cell.lower() in missing else cell for cell in cells]
+            for name, cells in columns.items()
+        }

@@ -1,15 +1,27 @@
-"""Which words in a column mean no and yes."""
+"""What words in a column mean: no and yes, numbers."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import isfinite
 from typing import Final
 
 YES: Final = frozenset({"yes", "true", "1", "1.0"})
-_PAIRS: Final = ({"no", "yes"}, {"false", "true"}, {"0", "1"}, {"-1", "1"}, {"0.0", "1.0"}, {"-1.0", "1.0"})
+NO: Final = frozenset({"no", "false", "0", "0.0"})
+MINUS: Final = frozenset({"-1", "-1.0"})
+"""No, in tables such as CelebA's; beside a 0 it is a third value."""
 
 
 def yes_no(cells: Iterable[str]) -> bool:
     """Whether cells, however they are spelt, mean no and yes, and nothing besides: -1, 0 and 1 are three values."""
     words = {cell.lower() for cell in cells}
-    return bool(words) and any(words <= pair for pair in _PAIRS)
+    return bool(words) and (words <= YES | NO or words <= YES | MINUS)
+
+
+def number(cell: str) -> float | None:
+    """The number that a cell spells, if it does."""
+    try:
+        found = float(cell)
+    except ValueError:
+        return None
+    return found if isfinite(found) else None

@@ -174,6 +174,89 @@ def test_no_file_and_no_text(tmp_path: Path) -> None:
         list(table(tmp_path / "x.csv").records(Split.TRAIN))
 
 
+def rows(dataset: Table) -> list[dict[str, Any]]:
+    return [dict(each.attributes) for each in dataset.records(Split.TRAIN)]
+
+
+def csv(tmp_path: Path, *lines: str, **settings: Any) -> Table:
+    file = tmp_path / "x.csv"
+    file.write_text("\n".join(lines) + "\n", "utf-8")
+    return table(file, **{"test": 0, "val": 0, **settings})
+
+
+def test_spelt_out_missing_values_are_unknown(tmp_path: Path) -> None:
+    lines = ["path,a,b", "1,yes,x", "2,NA,?", "3,no,nan", "4,None,y", "5,-,null", "6,n/a,-1"]
+    dataset = csv(tmp_path, *lines, unknown=["na", "none", "-", "n/a", "?", "nan", "null", "-1"])
+    assert {each.name: each.values for each in dataset.attributes} == {"a": (), "b": ("x", "y")}
+    assert rows(dataset) == [{"a": True, "b": "x"}, {}, {"a": False}, {"b": "y"}, {}, {}]
+    assert rows(csv(tmp_path, *lines))[5] == {"b": "-1"}, "not among the defaults"
+    assert csv(tmp_path, *lines, unknown=[]).attributes[0].values == ("-", "NA", "None", "n/a", "no", "yes")
+
+
+def test_yes_and_no_may_be_spelt_in_several_ways_in_one_column(tmp_path: Path) -> None:
+    assert rows(csv(tmp_path, "path,a", "1,yes", "2,FALSE", "3,1", "4,0.0")) == [
+        {"a": value} for value in (True, False, True, False)
+    ]
+
+
+def test_numbers_are_in_the_order_of_numbers(tmp_path: Path) -> None:
+    dataset = csv(tmp_path, "path,dose", "1,10", "2,9.5", "3,-2", "4,1e3")
+    assert dataset.attributes[0].values == ("-2", "9.5", "10", "1e3")
+
+
+def test_numbers_in_bins(tmp_path: Path) -> None:
+    dataset = csv(tmp_path, "path,age", "1,17", "2,18", "3,64.9", "4,65", "5,", bins={"age": [18, 65]})
+    assert dataset.attributes[0].values == ("below 18", "18 to 65", "65 and over")
+    assert [each.get("age") for each in rows(dataset)] == ["below 18", "18 to 65", "18 to 65", "65 and over", None]
+
+
+def test_yes_no_columns_of_which_at_most_one_holds(tmp_path: Path) -> None:
+    lines = ["path,Black,Blond,Male", "1,1,0,1", "2,0,1,0", "3,0,0,1", "4,1,1,0", "5,,1,0"]
+    dataset = csv(tmp_path, *lines, exclusive={"hair": ["Black", "Blond"]})
+    hair, male = dataset.attributes
+    assert (hair.name, hair.values, hair.optional, male.name) == ("hair", ("Black", "Blond"), True, "Male")
+    assert [each.get("hair", "unknown") for each in rows(dataset)] == ["Black", "Blond", None, "unknown", "unknown"]
+
+
+def test_a_group_is_in_one_split(tmp_path: Path) -> None:
+    lines = ["path,patient,a", *(f"{n}.png,p{n // 10},{n % 2}" for n in range(400))]
+    dataset = csv(tmp_path, *lines, group="patient", val=0.2, test=0.2)
+    assert [each.name for each in dataset.attributes] == ["a"]
+    homes = {split: {int(each.key[:-4]) // 10 for each in dataset.records(split)} for split in Split}
+    assert sum(map(len, homes.values())) == 40 and all(homes.values())
+    lines = ["path,patient,a,split", "1,ann,0,train", "2,bob,1,test", "3,ann,1,test"]
+    with pytest.raises(DataError, match=r"row 3: patient 'ann' is in test, and above in train"):
+        rows(csv(tmp_path, *lines, group="patient"))
+
+
+def test_another_separator(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"x\.csv: its header has no commas, but semicolons: separator=';'"):
+        rows(csv(tmp_path, "\ufeffpath;a", "1;yes", "2;no"))
+    assert rows(csv(tmp_path, "\ufeffpath;a", "1;yes", "2;no", separator=";")) == [{"a": True}, {"a": False}]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"exclusive": {"hair": ["Black", "Blnd"]}}, r"exclusive: 'Blnd': .*did you mean 'Blond'"),
+        ({"exclusive": {"hair": ["Black", "Black"]}}, r"exclusive: 'Black': .*names it twice"),
+        ({"exclusive": {"age": ["Black", "Blond"]}}, r"exclusive: 'age' is a column"),
+        ({"exclusive": {"hair": ["Black", "age"]}}, r"exclusive: 'age' holds more than yes and no"),
+        ({"bins": {"aeg": [1]}}, r"bins: 'aeg': .*did you mean 'age'"),
+        ({"bins": {"Black": [0.5], "mood": [1]}}, r"row 1: mood is 'sad', and bins want a number"),
+        ({"group": "who"}, r"group=who: .* no such column"),
+    ],
+)
+def test_a_setting_that_does_not_fit_is_named(tmp_path: Path, settings: Any, message: str) -> None:
+    with pytest.raises(MdtranslateError, match=message):
+        rows(csv(tmp_path, "path,Black,Blond,age,mood", "1,1,0,7,sad", "2,0,1,8,glad", **settings))
+
+
+def test_bins_ascend(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"age: \[18\.0, 18\.0\] do not ascend"):
+        csv(tmp_path, "path,age", "1,7", bins={"age": [18, 18]})
+
+
 @pytest.mark.parametrize("name", ["a=b", "a,b", "a "])
 def test_a_column_that_nobody_could_ask_for_is_named(tmp_path: Path, name: str) -> None:
     file = tmp_path / "x.jsonl"
