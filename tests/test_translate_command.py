@@ -260,3 +260,13 @@ def test_help_imports_no_torch():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "--overwrite" in done.stdout
+
+
+def test_files_that_are_not_read_are_named(run, here):
+    for name in ("a.heic", "b.HEIC", "c.mp4", ".hidden.txt"):
+        (here / "mixed" / name).parent.mkdir(exist_ok=True)
+        (here / "mixed" / name).write_bytes(b"?")
+    assert "but 3 files of kinds that are not read: .heic (2), .mp4 (1)" in failure(DataError, run, "mixed", "--all")
+    photo(here / "mixed" / "d.png")
+    done = call(run, "mixed", "--set", "Male=no")
+    assert done.exit_code == 0 and "mixed: 3 files of kinds that are not read: .heic (2), .mp4 (1)" in done.stderr

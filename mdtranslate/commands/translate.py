@@ -70,7 +70,7 @@ def command(
     import numpy as np
 
     from mdtranslate.commands.stages import Stages
-    from mdtranslate.commands.translate_files import list_pictures, plan, safe
+    from mdtranslate.commands.translate_files import list_pictures, passed_over, plan, safe
     from mdtranslate.device import pick_device
     from mdtranslate.edits import pairs
     from mdtranslate.files import disk
@@ -89,6 +89,8 @@ def command(
         translator.words.read(known, dataset)
         edits = [",".join(translator.words.write(*each) for each in by_dataset.items())]
     jobs = plan(list_pictures(pictures))
+    for line in passed_over(pictures):
+        click.echo(f"warning: {click.format_filename(line)}", err=True)
     there = [path for stem in jobs for edit in edits if (path := out / safe(stem, edit)).exists()]
     if there and not overwrite:
         more = f" and {len(there) - 1} more are" if len(there) > 1 else " is"

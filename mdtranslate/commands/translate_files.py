@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from itertools import count
 from pathlib import Path
 
-from mdtranslate.data.images import IMAGE_SUFFIXES
+from mdtranslate.data.images import IMAGE_SUFFIXES, describe_kinds, unread_kinds
 from mdtranslate.errors import DataError
 
 LONGEST = 200  # Bytes of a file name; file systems take 255.
@@ -30,10 +30,18 @@ def list_pictures(given: Iterable[Path]) -> list[Path]:
             shown = [each for each in inside if each.suffix.lower() in IMAGE_SUFFIXES and not each.name.startswith(".")]
             files = [each for each in shown if not os.path.isdir(each)]  # noqa: PTH112
             if not files:
-                raise DataError(f"{path}: holds no picture ({', '.join(sorted(IMAGE_SUFFIXES))})")
+                kinds = unread_kinds(path, deep=False)
+                what = describe_kinds(kinds) if kinds else f"({', '.join(sorted(IMAGE_SUFFIXES))})"
+                raise DataError(f"{path}: holds no picture {f'but {what}' if kinds else what}")
         for file in files:
             found.setdefault(Path(os.path.realpath(file)), file)
     return list(found.values())
+
+
+def passed_over(given: Iterable[Path]) -> list[str]:
+    """A line for each folder among those given that holds files of kinds that are not read."""
+    counted = {path: unread_kinds(path, deep=False) for path in given if path.is_dir()}
+    return [f"{path}: {describe_kinds(kinds)}" for path, kinds in counted.items() if kinds]
 
 
 def plan(files: Sequence[Path]) -> dict[str, Path]:

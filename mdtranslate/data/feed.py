@@ -54,6 +54,9 @@ class Feed:
 
         The first of each dataset that it does not train on, shared out evenly.
         """
+        for source in self.sources:
+            for note in source.dataset.notes():
+                say(f"warning: dataset {source.name}: {note}")
         pixels, labels, rows, data = [], [], self.recipe.train.sample_pictures, self.recipe.data
         for number, source in enumerate(self.sources):
             share = rows // len(self.sources) + (number < rows % len(self.sources))

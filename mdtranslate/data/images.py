@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import warnings
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from functools import cache
 from io import BytesIO
 from pathlib import Path
@@ -27,6 +29,11 @@ IMAGE_SUFFIXES = frozenset(
     | {".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"}
 )
 """Lower-case suffixes of the files that are taken for pictures."""
+
+LEFTOVERS = frozenset(
+    {"__macosx", "thumbs.db", "desktop.ini", "ehthumbs.db", "lost+found", "$recycle.bin", "system volume information"}
+)
+"""In small letters: what systems lay beside files, besides what begins with a point, a # or @eaDir."""
 
 # Not all that Pillow knows: EPS, for one, starts another program, and TGA takes some text files for pictures.
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000", "AVIF")
@@ -121,11 +128,41 @@ def holds_pictures(folder: Path, *, deep: bool = True) -> bool:
     return next(_pictures(folder, deep), None) is not None
 
 
+def unread_kinds(folder: Path, *, deep: bool = True) -> dict[str, int]:
+    """How many files in `folder`, and (`deep`) below it, are of kinds that are not read: by suffix, most files first.
+
+    Those that systems leave beside one's own do not count.
+    """
+    kinds = Counter(each.suffix.lower() or "no suffix" for each in _files(folder, deep) if not _is_known(each))
+    return dict(sorted(kinds.items(), key=lambda kind: (-kind[1], kind[0])))
+
+
+def describe_kinds(kinds: Mapping[str, int]) -> str:
+    """`201 files of kinds that are not read: .heic (200), .mp4 (1)`."""
+    listed = ", ".join(f"{kind} ({count})" for kind, count in kinds.items())
+    total = sum(kinds.values())
+    return f"{total} {'file' if total == 1 else 'files'} of kinds that are not read: {listed}"
+
+
 def _pictures(folder: Path, deep: bool) -> Iterator[Path]:
-    for each in folder.rglob("*") if deep else folder.glob("*"):
-        known = each.suffix.lower() in IMAGE_SUFFIXES and not any(map(leftover, each.relative_to(folder).parts))
-        if known and not each.is_dir():
-            yield each
+    return filter(_is_known, _files(folder, deep))
+
+
+def _is_known(file: Path) -> bool:
+    return file.suffix.lower() in IMAGE_SUFFIXES
+
+
+def _files(folder: Path, deep: bool) -> Iterator[Path]:
+    """The files in a folder, and (`deep`) below it, also through links: each folder once, so that no link goes on."""
+    seen: set[tuple[int, int]] = set()
+    for path, folders, files in os.walk(folder, followlinks=True):
+        found = Path(path).stat()
+        if (found.st_dev, found.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((found.st_dev, found.st_ino))
+        folders[:] = sorted(each for each in folders if deep and not leftover(each))
+        yield from (Path(path, each) for each in sorted(files) if not leftover(each))
 
 
 def subfolders(folder: Path) -> list[Path]:
@@ -134,8 +171,8 @@ def subfolders(folder: Path) -> list[Path]:
 
 
 def leftover(name: str) -> bool:
-    """Whether a file or folder of this name is what macOS, Jupyter and others leave beside one's own."""
-    return name.startswith(".") or name == "__MACOSX"
+    """Whether a file or folder of this name is what a system, a viewer or Jupyter leaves beside one's own."""
+    return name.startswith((".", "@eaDir", "#")) or name.lower() in LEFTOVERS
 
 
 @cache

@@ -74,6 +74,9 @@ def examine(job: Job, out: Path) -> Report:
             patients.append(_open(source, data.cached_size, progress))
         except DataError as error:  # None of its pictures can be read.
             found.append(Finding(Rank.IN_VAIN, f"{source.name}: {error}", "training would stop at it: mend it first"))
+    for source in sources:
+        what = "convert them, or move them elsewhere, if they are meant to be there"
+        found += [Finding(Rank.TROUBLE, f"{source.name}: {note}", what) for note in source.dataset.notes()]
     for patient in patients:
         found += [*labels.examine(patient, data.targets), *pictures.examine(patient, data)]
     found += [*labels.examine_names(patients), *pictures.examine_shared(patients)]

@@ -181,6 +181,10 @@ class Dataset(Component):
         Raises `mdtranslate.errors.DataError` where the files are not what the dataset expects.
         """
 
+    def notes(self) -> Iterable[str]:
+        """What of the files is not among the records, and why, a line each; a run says it, and the doctor lists it."""
+        return ()
+
     def load(self, record: Record) -> NDArray[np.uint8]:
         """The picture of `record`: [H, W, 3], uint8, sRGB. By default decodes `record.image`."""
         from mdtranslate.data.images import decode

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,14 @@ from typing import Any
 from pydantic import Field
 
 from mdtranslate import Attribute, Dataset, Record, Split
-from mdtranslate.data.images import IMAGE_SUFFIXES, find_pictures, holds_pictures, subfolders
+from mdtranslate.data.images import (
+    IMAGE_SUFFIXES,
+    describe_kinds,
+    find_pictures,
+    holds_pictures,
+    subfolders,
+    unread_kinds,
+)
 from mdtranslate.errors import DataError
 
 
@@ -21,9 +28,10 @@ class Folder(Dataset):
         pets/cat/*.jpg          pets/train/cat/*.jpg
         pets/dog/*.jpg          pets/test/dog/*.jpg
 
-    A folder's name is the value of one exclusive attribute; pictures may lie in folders of their own below it. What
-    has no folder of its own, val or test, is drawn from the pictures to train on, each by its name alone: it stays
-    in its split when others are added.
+    A folder's name is the value of one exclusive attribute; pictures may lie in folders of their own below it, links
+    are followed, and the folders of the splits may also lie in those of the domains (`pets/cat/test/*.jpg`). What has
+    no folder of its own, val or test, is drawn from the pictures to train on, each by its name alone: it stays in its
+    split when others are added. With `group`, what it finds in the name decides, such as a person's number.
     """
 
     name = "folder"
@@ -33,6 +41,11 @@ class Folder(Dataset):
         attribute: str = Field("domain", pattern=r"^\w+$", description="what the attribute is called")
         val: float = Field(0.05, ge=0, le=0.4, description="share of the val split, where it has no folder")
         test: float = Field(0.1, ge=0, le=0.4, description="share of the test split, where it has no folder")
+        group: re.Pattern[str] | None = Field(
+            None,
+            description=r"regular expression of what names a group in a path below root, such as '(patient\d+)_': all "
+            "pictures of a group are in one split",
+        )
 
     def __init__(self, config: Any) -> None:
         super().__init__(config)
@@ -54,19 +67,61 @@ class Folder(Dataset):
 
     def records(self, split: Split) -> Iterator[Record]:
         (attribute,) = self.attributes
-        for own, folder in self._folders.items():
-            if own not in (split, Split.TRAIN):
-                continue
-            for domain in attribute.values:
-                for file in find_pictures(folder / domain):
-                    key = file.relative_to(self.root).as_posix()
-                    if (self._drawn(key) if own is Split.TRAIN else own) is split:
-                        yield Record(key, file, {attribute.name: domain})
+        for own, file, domain in self._listed:
+            if own is split:
+                yield Record(file.relative_to(self.root).as_posix(), file, {attribute.name: domain})
 
-    def _drawn(self, key: str) -> Split:
+    def notes(self) -> Iterator[str]:
+        """Folders that are not used, and files of kinds that are not read."""
+        folders = [*self._folders.values()]
+        unused = [] if self.root in folders else [each.name for each in subfolders(self.root) if each not in folders]
+        if unused:
+            yield f"{self.root}: not used, since they are beside train/: {', '.join(unused)}"
+        for folder in folders:
+            if kinds := unread_kinds(folder):
+                yield f"{folder}: {describe_kinds(kinds)}"
+
+    @cached_property
+    def _listed(self) -> list[tuple[Split, Path, str]]:
+        """The split, file and domain of every picture. A domain keeps at least one to train on."""
+        (attribute,) = self.attributes
+        files = [
+            (own, file, domain)
+            for own, folder in self._folders.items()
+            for domain in attribute.values
+            for file in find_pictures(folder / domain)
+        ]
+        inside = {split for own, file, domain in files if (split := self._split_inside(own, file, domain))}
+        there = {*self._folders, *inside}
+        listed, left = [], dict[str, int]()
+        for own, file, domain in files:
+            split = own if own is not Split.TRAIN else self._split_inside(own, file, domain) or self._drawn(file, there)
+            listed.append((split, file, domain))
+            left[domain] = left.get(domain, 0) + (split is Split.TRAIN)
+        for domain in (each for each in attribute.values if not left.get(each)):
+            # All were drawn for other splits, as happens to a few: one stays to train on.
+            drawn = [n for n, (split, _, own) in enumerate(listed) if own == domain and split not in there]
+            if not drawn or self.config.group is not None:
+                raise DataError(f"{self._folders[Split.TRAIN] / domain}: holds no picture to train on")
+            listed[drawn[0]] = Split.TRAIN, *listed[drawn[0]][1:]
+        return listed
+
+    def _split_inside(self, own: Split, file: Path, domain: str) -> Split | None:
+        """What the first folder below that of a domain says, where no folder above it says the split."""
+        if own is not Split.TRAIN or self._folders != {Split.TRAIN: self.root}:
+            return None
+        first, *below = file.relative_to(self.root / domain).parts
+        return Split.called(first) if below else None
+
+    def _drawn(self, file: Path, there: Collection[Split]) -> Split:
         """The split of a picture to train on, where others have no folder."""
-        val = 0 if Split.VAL in self._folders else self.config.val
-        return Split.drawn(key, val=val, test=0 if Split.TEST in self._folders else self.config.test)
+        key = file.relative_to(self.root).as_posix()
+        if self.config.group is not None:
+            if (match := self.config.group.search(key)) is None:
+                raise DataError(f"{file}: group={self.config.group.pattern!r} finds nothing in {key}")
+            key = match[1] if match.re.groups else match[0]
+        val = 0 if Split.VAL in there else self.config.val
+        return Split.drawn(key, val=val, test=0 if Split.TEST in there else self.config.test)
 
     @cached_property
     def _folders(self) -> Mapping[Split, Path]:
@@ -106,12 +161,7 @@ class Folder(Dataset):
             raise DataError(f"{self.root}: holds no folder per domain")
         if not any(holds_pictures(each, deep=False) for each in below):
             for each in below:
-                splits_inside = [inner for inner in subfolders(each) if Split.called(inner.name)]
-                if splits_inside and not any(map(subfolders, splits_inside)):
-                    raise DataError(
-                        f"{self.root}: has {each.name}/{splits_inside[0].name}; the splits go above the domains, "
-                        f"{splits_inside[0].name}/{each.name}"
-                    )
-                if splits_inside or len(below) == 1:
+                inside = [inner for inner in subfolders(each) if Split.called(inner.name)]
+                if any(map(subfolders, inside)) or (len(below) == 1 and not inside):
                     raise DataError(f"{self.root}: is one level too high: {each} looks like the root to give")
         return {Split.TRAIN: self.root}

@@ -149,7 +149,6 @@ def test_what_systems_leave_behind_is_no_domain_and_no_picture(tmp_path: Path) -
         (["Training", "val/"], "Training/ holds pictures, not a folder per domain; .* are read by dataset 'aligned'"),
         (["train/cat", "train/dog", "test/cat", "test/bird"], r"test/bird: there is no .*train/bird to train on"),
         (["cat", "dog", "notes/"], r"notes: holds no pictures \(.*\.png.*\), and every folder"),
-        (["cat/train", "cat/test", "dog/train", "dog/test"], r"the splits go above the domains, test/cat"),
     ],
 )
 def test_splits_that_would_be_mixed_are_refused(tmp_path: Path, folders: list[str], message: str) -> None:
@@ -160,3 +159,68 @@ def test_splits_that_would_be_mixed_are_refused(tmp_path: Path, folders: list[st
             fill(tmp_path / name)
     with pytest.raises(DataError, match=message):
         list(folder(tmp_path).attributes)
+
+
+def test_folders_for_the_splits_in_those_of_the_domains(tmp_path: Path) -> None:
+    """They were trained on, in silence."""
+    for domain in ("cat", "dog"):
+        fill(tmp_path / domain, 200)
+        fill(tmp_path / domain / "test", 5)
+        fill(tmp_path / domain / "Validation" / "indoors", 3)
+        fill(tmp_path / domain / "train", 7)
+    found = split_up(folder(tmp_path))
+    assert {split: len(own) for split, own in found.items()} == {Split.TRAIN: 414, Split.VAL: 6, Split.TEST: 10}
+    assert all("/test/" in each.key for each in found[Split.TEST])
+    assert {each.attributes["domain"] for each in found[Split.VAL]} == {"cat", "dog"}
+
+
+def test_links_are_followed_once(tmp_path: Path) -> None:
+    root, store = tmp_path / "pets", tmp_path / "store"
+    fill(store, 20)
+    fill(root / "cat" / "persian", 10)
+    fill(root / "dog", 10)
+    (root / "cat" / "siamese").symlink_to(store)
+    (root / "cat" / "again").symlink_to(root / "cat")
+    found = [each.key for own in split_up(folder(root)).values() for each in own]
+    assert len(found) == len({*found}) == 40
+    assert sum(each.startswith("cat/siamese/") for each in found) == 20
+
+
+def test_a_domain_keeps_a_picture_to_train_on(tmp_path: Path) -> None:
+    for domain in ("cat", "dog"):
+        fill(tmp_path / domain, 1)
+    found = split_up(folder(tmp_path, val=0.4, test=0.4))
+    assert len(found[Split.TRAIN]) == 2
+    for domain in ("cat", "dog"):
+        fill(tmp_path / "split" / "train" / domain, domain == "cat")
+        fill(tmp_path / "split" / "test" / domain, 2)
+    with pytest.raises(DataError, match=r"train/dog: holds no pictures"):
+        split_up(folder(tmp_path / "split"))
+
+
+def test_a_group_is_in_one_split(tmp_path: Path) -> None:
+    for domain in ("before", "after"):
+        (tmp_path / domain).mkdir()
+        for number in range(300):
+            (tmp_path / domain / f"patient{number // 10}_{number}.png").touch()
+    found = split_up(folder(tmp_path, group=r"(patient\d+)_", val=0.2, test=0.2))
+    homes = {split: {each.key.split("/")[1].split("_")[0] for each in own} for split, own in found.items()}
+    assert sum(map(len, homes.values())) == 30 and all(homes.values())
+    with pytest.raises(DataError, match=r"finds nothing in after/patient0_0\.png"):
+        split_up(folder(tmp_path, group="person"))
+
+
+def test_what_is_not_read_is_counted_and_named(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        fill(tmp_path / split / "cat", 3)
+        fill(tmp_path / split / "dog", 3)
+    assert not list(folder(tmp_path).notes())
+    fill(tmp_path / "train" / "cat", 2, ".HEIC")
+    fill(tmp_path / "train" / "dog", 1, ".mp4")
+    fill(tmp_path / "train" / "dog" / "@eaDir", 4, ".jpg@SynoEAStream")
+    (tmp_path / "train" / "cat" / "Thumbs.db").touch()
+    (tmp_path / "train" / "cat" / "IMG_1").touch()
+    fill(tmp_path / "rest" / "cat")
+    one, other = folder(tmp_path).notes()
+    assert "train/" in one and one.endswith(": rest")
+    assert other.endswith("4 files of kinds that are not read: .heic (2), .mp4 (1), no suffix (1)")
