@@ -17,6 +17,7 @@ from mdtranslate_basics.table_files import Columns, read_columns
 from mdtranslate_basics.words import YES, number, yes_no
 
 MOST_VALUES: Final = 64
+MANY_NUMBERS: Final = 8
 UNKNOWN: Final = ("NA", "N/A", "nan", "None", "null", "?", "-")
 
 
@@ -103,6 +104,16 @@ class Table(Dataset):
             seen.add(key)
             if self._home(key, place) is split:
                 yield Record(key, root / key, self._known(attributes, place))
+
+    def notes(self) -> Iterator[str]:
+        """Columns of many numbers, each of which is a value that is no nearer to one number than to another."""
+        for each in self.attributes:
+            numbers = [number(value) for value in each.values]
+            if each.name not in self.config.bins and len(numbers) > MANY_NUMBERS and None not in numbers:
+                yield (
+                    f"column {each.name!r} holds {len(numbers)} numbers, which are so many unrelated values; "
+                    f"bins={{{each.name}=[...]}} makes few of them"
+                )
 
     def _known(self, attributes: tuple[Attribute, ...], place: int) -> dict[str, Value]:
         """What a row says of its attributes; of a group with more than one member, or an unknown one, nothing."""

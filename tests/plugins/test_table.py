@@ -204,6 +204,13 @@ def test_numbers_are_in_the_order_of_numbers(tmp_path: Path) -> None:
     assert dataset.attributes[0].values == ("-2", "9.5", "10", "1e3")
 
 
+def test_many_numbers_are_a_note(tmp_path: Path) -> None:
+    lines = ["path,age", *(f"{age},{age}" for age in range(20, 60))]
+    (note,) = csv(tmp_path, *lines).notes()
+    assert "'age'" in note and "bins={age=[...]}" in note
+    assert not [*csv(tmp_path, *lines, bins={"age": [30]}).notes(), *csv(tmp_path, *lines[:8]).notes()]
+
+
 def test_numbers_in_bins(tmp_path: Path) -> None:
     dataset = csv(tmp_path, "path,age", "1,17", "2,18", "3,64.9", "4,65", "5,", bins={"age": [18, 65]})
     assert dataset.attributes[0].values == ("below 18", "18 to 65", "65 and over")
