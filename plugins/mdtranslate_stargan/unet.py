@@ -42,7 +42,7 @@ class ConditionalUNet(Generator):
 
     class Config(Settings):
         channels: int = Field(
-            32, ge=4, le=512, description="channels after the first halving; doubled at each of the others"
+            32, ge=1, le=512, description="channels after the first halving; doubled at each of the others"
         )
         depth: int = Field(2, ge=1, le=6, description="how many times the resolution is halved")
         blocks: int = Field(2, ge=0, le=32, description="residual blocks at the lowest resolution")
