@@ -71,7 +71,7 @@ def test_gradients_and_terms_are_those_of_eager_torch(settings: tuple[str, ...])
         made.step(0, batch(made))
     assert [each.partition(" in ")[0] for each in said] == [f"compiled the {role}'s update" for role in ROLES]
     same_gradients(plain, compiled)
-    assert compiled.means() == pytest.approx(plain.means(), rel=1e-4)
+    assert compiled.statistics.means() == pytest.approx(plain.statistics.means(), rel=1e-4)
 
 
 @pytest.mark.usefixtures("traced")

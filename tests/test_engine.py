@@ -260,7 +260,7 @@ def test_less_memory_for_the_same_gradients(thrift: str) -> None:
     for role in ("discriminator", "generator"):
         for one, two in zip(gradients(whole, role), gradients(other, role), strict=True):
             torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-6)
-    one, two = whole.means(), other.means()
+    one, two = whole.statistics.means(), other.statistics.means()
     assert one.keys() == two.keys() and all(two[name] == pytest.approx(one[name], rel=1e-4) for name in one)
 
 
