@@ -13,7 +13,7 @@ from stat import S_ISREG
 from typing import IO, TYPE_CHECKING
 
 import numpy as np
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image, PngImagePlugin, UnidentifiedImageError
 
 from mdtranslate.errors import DataError
 from mdtranslate.files import write_bytes
@@ -22,7 +22,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MAX_PIXELS = 100_000_000
-"""Pixels that a picture may have, unless `decode` is told otherwise."""
+"""Pixels that a picture may have, unless `decode` or the environment is told otherwise."""
+
+LIMIT = "MDTRANSLATE_MAX_PIXELS"
+"""The variable that sets another limit."""
+
+CURE = f"scale it down or cut it into tiles, or set {LIMIT}"
+
+TEXT_LIMIT = 64 * 2**20
+"""Bytes that a PNG's texts or its colour profile may have when unpacked; Pillow's own limit is 1 MiB."""
 
 IMAGE_SUFFIXES = frozenset(
     {".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg"}
@@ -50,18 +58,21 @@ _TURNS = {
 }
 
 
-def decode(source: Path | IO[bytes], most: int = MAX_PIXELS) -> NDArray[np.uint8]:
+def decode(source: Path | IO[bytes], most: int | None = None) -> NDArray[np.uint8]:
     """The picture in a file or stream: [H, W, 3], uint8, RGB, contiguous and writable.
 
     It is turned as its EXIF says. What is transparent lies over white. Of an animation it is the first frame. Grey of
     16 bits is scaled from 0..65535; floats are scaled from 0..1, or from 0..255 where a value is above 1. Colour
     profiles are not applied.
 
-    A picture with more than `most` pixels is refused before it is decoded. Raises `DataError`, one line that names the
-    file, whatever is wrong with it. A PNG is held against its checksums; other formats have none, so that a flipped bit
-    in the middle of a JPEG can pass as another picture.
+    A picture with more than `most` pixels (None: what `LIMIT` says) is refused before it is decoded. Raises
+    `DataError`, one line that names the file, whatever is wrong with it. A PNG is held against its checksums; other
+    formats have none, so that a flipped bit in the middle of a JPEG can pass as another picture.
     """
     name = source if isinstance(source, Path) else getattr(source, "name", None) or "picture"
+    cure = CURE if most is None else "scale it down"
+    most = _limit() if most is None else most
+    allowed = f"{most:,} are allowed; {cure}"
     try:
         if isinstance(source, Path) and not S_ISREG(source.stat().st_mode):
             what = "is a directory" if source.is_dir() else "is no file"  # A pipe would be waited for, for ever.
@@ -71,7 +82,7 @@ def decode(source: Path | IO[bytes], most: int = MAX_PIXELS) -> NDArray[np.uint8
             warnings.simplefilter("ignore")
             with Image.open(source, formats=_formats()) as image:
                 if image.width * image.height > most:
-                    raise DataError(f"{name}: {image.width} x {image.height} pixels are too many; {most:,} are allowed")
+                    raise DataError(f"{name}: {image.width} x {image.height} pixels are too many: {allowed}")
                 image.load()
                 if image.format == "PNG":
                     _check(source)
@@ -79,7 +90,7 @@ def decode(source: Path | IO[bytes], most: int = MAX_PIXELS) -> NDArray[np.uint8
     except DataError:
         raise
     except Exception as error:  # decoders of damaged files raise anything
-        raise DataError(f"{name}: {_reason(error, most)}") from error
+        raise DataError(f"{name}: {_reason(error, allowed, source)}") from error
 
 
 def measure(path: Path) -> tuple[int, int, str]:
@@ -92,7 +103,7 @@ def measure(path: Path) -> tuple[int, int, str]:
             with Image.open(path, formats=_formats()) as image:
                 return image.width, image.height, image.mode
     except Exception as error:
-        raise DataError(f"{path}: {_reason(error)}") from error
+        raise DataError(f"{path}: {_reason(error, CURE, path)}") from error
 
 
 def to_rgb(image: Image.Image) -> NDArray[np.uint8]:
@@ -100,7 +111,7 @@ def to_rgb(image: Image.Image) -> NDArray[np.uint8]:
     try:
         return _rgb(_upright(image))
     except Exception as error:
-        raise DataError(f"picture: {_reason(error)}") from error
+        raise DataError(f"picture: {_reason(error, CURE)}") from error
 
 
 def encode_png(pixels: NDArray[np.uint8], path: Path) -> None:
@@ -179,6 +190,7 @@ def leftover(name: str) -> bool:
 def _formats() -> list[str]:
     """Those of `_FORMATS` that this Pillow was built with; it fails on the name of any other."""
     Image.init()
+    PngImagePlugin.MAX_TEXT_CHUNK = max(PngImagePlugin.MAX_TEXT_CHUNK, TEXT_LIMIT)
     return [each for each in _FORMATS if each in Image.OPEN]
 
 
@@ -214,12 +226,42 @@ def _from_floats(values: NDArray[np.float32]) -> NDArray[np.uint8]:
     return np.rint(values * 255 if high <= 1 else values).astype(np.uint8)
 
 
-def _reason(error: Exception, most: int = MAX_PIXELS) -> str:
+def _limit() -> int:
+    """The most pixels that are read. Raises `DataError` where the variable that says it holds no number."""
+    word = os.environ.get(LIMIT, str(MAX_PIXELS))
+    if not word.isdecimal():
+        raise DataError(f"{LIMIT}={word}: a number of pixels is right")
+    return int(word)
+
+
+def _unknown_kind(source: Path | IO[bytes] | None) -> str | None:
+    """What a file is by its first bytes, where it is of a kind that people take for pictures; None otherwise."""
+    if source is None:
+        return None
+    if isinstance(source, Path):
+        with source.open("rb") as file:
+            head = file.read(132)
+    else:
+        source.seek(0)
+        head = source.read(132)
+    if head[128:] == b"DICM":
+        return "a DICOM file"
+    if head[4:8] == b"ftyp":
+        if head[8:12] in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1"):
+            return "a HEIC picture"
+        return "an AVIF picture, which this Pillow cannot read" if head[8:12] in (b"avif", b"avis") else "a video"
+    kinds = {b"%PDF": "a PDF", b"\x1aE\xdf\xa3": "a video", b"<svg": "an SVG drawing", b"SIMPLE": "a FITS file"}
+    return next((kind for start, kind in kinds.items() if head.startswith(start)), None)
+
+
+def _reason(error: Exception, allowed: str, source: Path | IO[bytes] | None = None) -> str:
     """What is wrong with a file, in one line."""
     if isinstance(error, UnidentifiedImageError):
-        return "is no picture of a known format, or its header is damaged"
+        kind = _unknown_kind(source)
+        known = "is no picture of a known format, or its header is damaged"
+        return known if kind is None else f"is {kind}: convert it to PNG or TIFF"
     if isinstance(error, Image.DecompressionBombError):
-        return f"too many pixels; {most:,} are allowed"
+        return f"too many pixels: {allowed}"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror[0].lower() + error.strerror[1:]
     return f"cannot be decoded: {' '.join(str(error).split()) or type(error).__name__}"

@@ -112,7 +112,7 @@ def test_a_picture_has_at_most_40_million_pixels(served: Served) -> None:
     Image.new("1", (8000, 5001)).save(file, "PNG")
     assert len(file.getvalue()) < 100_000
     said = refused(served.ask("/api/look", file.getvalue()), 415)
-    assert said == "picture: 8000 x 5001 pixels are too many; 40,000,000 are allowed"
+    assert said == "picture: 8000 x 5001 pixels are too many: 40,000,000 are allowed; scale it down"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
