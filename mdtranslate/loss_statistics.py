@@ -33,7 +33,9 @@ class LossStatistics:
     def add(self, role: str, terms: Mapping[str, Tensor], gradients: Sequence[Tensor]) -> Tensor:
         """Takes in the terms of an update. 1 on the device where it must be skipped, else 0."""
         names = (*terms, f"{role}/gradients")
-        values = torch.stack([*terms.values(), torch.nn.utils.get_total_norm(gradients)]).float()
+        # Without gradients, where no loss had a term for the batch, the norm would lie on the CPU.
+        norm = torch.nn.utils.get_total_norm(gradients) if gradients else torch.zeros((), device=self.device)
+        values = torch.stack([*terms.values(), norm]).float()
         bad = ~values.isfinite()
         broken = sum((each.any() for each in self._nonfinite.values()), torch.zeros((), device=self.device))
         first = bad & (broken == 0)  # Everything after it may be its consequence.

@@ -231,7 +231,10 @@ def _limit() -> int:
     word = os.environ.get(LIMIT, str(MAX_PIXELS))
     if not word.isdecimal():
         raise DataError(f"{LIMIT}={word}: a number of pixels is right")
-    return int(word)
+    most = int(word)
+    if LIMIT in os.environ and Image.MAX_IMAGE_PIXELS is not None:  # Pillow refuses more than twice its own limit.
+        Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, most)
+    return most
 
 
 def _unknown_kind(source: Path | IO[bytes] | None) -> str | None:

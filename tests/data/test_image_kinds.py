@@ -1,0 +1,51 @@
+"""Image files at the edge of what is read: other kinds, too many pixels, large texts and profiles."""
+
+from __future__ import annotations
+
+from io import BytesIO
+
+import pytest
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from mdtranslate.data.images import decode
+from mdtranslate.errors import DataError
+
+
+@pytest.mark.parametrize(
+    ("head", "what"),
+    [
+        (b"\0" * 128 + b"DICM", "a DICOM file"),
+        (b"\0\0\0\x18ftypheic", "a HEIC picture"),
+        (b"\0\0\0\x18ftypmp42", "a video"),
+        (b"%PDF-1.7", "a PDF"),
+    ],
+)
+def test_kinds_that_people_take_for_pictures_are_named(tmp_path, head, what):
+    for name in ("x.png", "x.bin"):
+        (tmp_path / name).write_bytes(head + b"\0" * 64)
+        with pytest.raises(DataError, match=rf"{name}: is {what}: convert it"):
+            decode(tmp_path / name)
+    with pytest.raises(DataError, match=f"is {what}: convert it"):
+        decode(BytesIO(head + b"\0" * 64))
+
+
+def test_the_limit_of_pixels_is_a_setting(tmp_path, monkeypatch):
+    Image.new("L", (40, 30)).save(tmp_path / "x.png")
+    monkeypatch.setenv("MDTRANSLATE_MAX_PIXELS", "1199")
+    with pytest.raises(DataError, match=r"1,199 are allowed; .* MDTRANSLATE_MAX_PIXELS"):
+        decode(tmp_path / "x.png")
+    monkeypatch.setenv("MDTRANSLATE_MAX_PIXELS", "1200")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)  # Of Pillow's own, which refuses twice as many.
+    assert decode(tmp_path / "x.png").shape == (30, 40, 3)
+    monkeypatch.setenv("MDTRANSLATE_MAX_PIXELS", "many")
+    with pytest.raises(DataError, match="MDTRANSLATE_MAX_PIXELS=many"):
+        decode(tmp_path / "x.png")
+
+
+def test_large_texts_and_profiles_are_no_trouble(tmp_path):
+    info = PngInfo()
+    info.add_text("XML:com.adobe.xmp", "x" * 2_000_000, zip=True)
+    for name, options in (("text.png", {"pnginfo": info}), ("profile.png", {"icc_profile": b"\0" * 2_000_000})):
+        Image.new("RGB", (8, 8), (9, 99, 200)).save(tmp_path / name, **options)
+        assert (decode(tmp_path / name) == (9, 99, 200)).all()
