@@ -56,8 +56,8 @@ def plain_defaults() -> Iterator[None]:
 def isolated(seed: int | None = None) -> Iterator[None]:
     """For building networks: `plain_defaults`, and the host's random numbers stay what they were.
 
-    The CPU's are drawn from `seed` inside (None: from where they stand). Those of GPUs are not touched, as
-    `torch.manual_seed` would.
+    Inside, those of the CPU are drawn from `seed` (None: from where they stand). `torch.manual_seed` would reseed GPUs,
+    too; this leaves them alone.
     """
     with plain_defaults(), torch.random.fork_rng(devices=[]):
         if seed is not None:

@@ -4,7 +4,7 @@
 | --- | --- |
 | `SCHEDULE` | how long the run is, and what is logged, checked, sampled and saved: no step changes |
 | `COMPUTING` | how a step is computed: the same up to rounding |
-| where a dataset lies | images and labels are compared by their content with those that the run was trained on |
+| `DATA`, and where a dataset lies | images and labels must have the content that the run was trained on |
 | `LEARNING` | how it learns from now on, such as after a non-finite value; `environment.json` records each change |
 """
 
@@ -26,17 +26,17 @@ SCHEDULE = (
     "train.save_every",
     "train.keep",
     "train.tensorboard",
-    "data.unreadable",
 )
+DATA = ("data.unreadable",)
 COMPUTING = ("train.precision", "train.compile", "train.accumulate", "train.checkpointing", "data.workers")
 LEARNING = ("optimizers.*", "losses.NAME.weight", "train.on_nonfinite")
-ALLOWED = f"{', '.join((*SCHEDULE, *COMPUTING, *LEARNING))} and where a dataset lies, such as datasets.NAME.root"
+ALLOWED = f"{', '.join((*SCHEDULE, *COMPUTING, *DATA, *LEARNING))} and where a dataset lies, such as datasets.NAME.root"
 """For messages."""
 
 
 def trained_with(recipe: Recipe) -> dict[str, str]:
-    """All that weights depend on up to rounding: every setting but `SCHEDULE` and `COMPUTING`, as TOML writes it."""
-    free = {*SCHEDULE, *COMPUTING}
+    """All that weights depend on up to rounding: every setting but `SCHEDULE`, `COMPUTING` and `DATA`, as TOML."""
+    free = {*SCHEDULE, *COMPUTING, *DATA}
     return {key: toml_value(value) for key, value in flat(plain(recipe)) if key not in free}
 
 

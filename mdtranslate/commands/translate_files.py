@@ -31,8 +31,8 @@ def list_pictures(given: Iterable[Path]) -> list[Path]:
             files = [each for each in shown if not os.path.isdir(each)]  # noqa: PTH112
             if not files:
                 kinds = unread_kinds(path, deep=False)
-                what = describe_kinds(kinds) if kinds else f"({', '.join(sorted(IMAGE_SUFFIXES))})"
-                raise DataError(f"{path}: holds no picture {f'but {what}' if kinds else what}")
+                what = f"but {describe_kinds(kinds)}" if kinds else f"({', '.join(sorted(IMAGE_SUFFIXES))})"
+                raise DataError(f"{path}: holds no picture {what}")
         for file in files:
             found.setdefault(Path(os.path.realpath(file)), file)
     return list(found.values())
