@@ -24,6 +24,7 @@ def objective(losses: Mapping[str, Loss], role: Role, t: Translation, weights: M
     """The terms of those losses that have a weight, averaged over the pictures."""
     terms, weighted = {}, []
     for name, weight in weights.items():
+        t.loss_name = name  # Its random streams are its own.
         given = getattr(losses[name], role)(t)
         if given is None:
             continue

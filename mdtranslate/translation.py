@@ -14,25 +14,25 @@ from torch.utils.checkpoint import checkpoint
 from mdtranslate.errors import PluginError, RecipeError
 from mdtranslate.interfaces.labels import LabelEncoder
 from mdtranslate.interfaces.networks import Discriminator, Generator, Verdict, as_pictures
+from mdtranslate.random_streams import uniform
 
 T = TypeVar("T")
 NOISE = 64  # Numbers of a style code's noise.
-DRAWN = 1 + NOISE
 
 
 @dataclass(frozen=True)
 class Batch:
     """What one step is given, a pure function of (seed, step), on the device.
 
-    `real`: pictures [B, 3, S, S] in [-1, 1]. `source`, `target`: labels [B, L]. `uniform`: [B, 1 + 64], in [0, 1), of
-    which a translation makes all that varies per picture. `truth`: the true pictures after the translation, like
-    `real`, where pictures come in pairs (`data.targets=paired`).
+    `real`: images [B, 3, S, S] in [-1, 1]. `source`, `target`: labels [B, L]. `seeds`: int64 [B], from which a
+    translation draws all that varies by image. `truth`: the true images after the translation, like `real`, where
+    images come in pairs (`data.targets=paired`).
     """
 
     real: Tensor
     source: Tensor
     target: Tensor
-    uniform: Tensor
+    seeds: Tensor
     truth: Tensor | None = None
 
     def cut(self, count: int) -> list[Batch]:
@@ -41,7 +41,7 @@ class Batch:
             return [self]
         size = len(self.real) // count
         parts = [slice(start, start + size) for start in range(0, size * count, size)]
-        values = (self.real, self.source, self.target, self.uniform, self.truth)
+        values = (self.real, self.source, self.target, self.seeds, self.truth)
         return [Batch(*(None if each is None else each[part] for each in values)) for part in parts]  # type: ignore[arg-type]
 
 
@@ -86,29 +86,53 @@ class Translation:
         `made`: `fake` and `code`, where they are there already. `thrifty`: keeps no inner values of a pass of the
         generator, and computes them anew on the way back. `lower`: the type that passes of the networks compute in
         where that loses little (autocast); what losses get is float32 all the same, and so is everything about
-        `score_gradient`. None: that of the weights.
+        `input_gradient`. None: that of the weights.
         """
         self.batch = batch
         self.real, self.source, self.target = batch.real, batch.source, batch.target
         self.truth = batch.truth
         self.encoder = encoder
+        self.loss_name = ""
         self._generator = generator
         self._discriminator = discriminator
         self._learns, self._carry_graph, self._lower, self._thrifty = learns, carry_graph, lower, thrifty
         if made is not None:
             self.fake, self.code = made
 
+    def random(self, name: str, shape: tuple[int, ...] = ()) -> Tensor:
+        """Random numbers for the loss that asks: a stream of its own for each loss and each name.
+
+        The same loss gets the same numbers of a name in both updates of a batch, however the batch is divided into
+        micro-batches and among processes, and in a run that was resumed.
+
+        Args:
+            name: Of the stream, chosen by the loss.
+            shape: Of the numbers for one image.
+
+        Returns:
+            Uniform numbers in [0, 1), float32 [B, *shape].
+        """
+        return uniform(self.batch.seeds, f"{self.loss_name}/{name}", shape)
+
     @lazy
     def uniform(self) -> Tensor:
-        """A number in [0, 1) for each picture, [B]: for mixing."""
-        return self.batch.uniform[:, 0]
+        """A number in [0, 1) for each image, [B], the same for all losses; `random` gives a loss numbers of its own."""
+        return uniform(self.batch.seeds, "uniform")
 
     @lazy
     def noise(self) -> Tensor:
         """Normal noise, [B, 64]: for style codes."""
-        # Made here, on the device, and only where a generator has codes: drawing it took longer than a batch's labels.
-        noise: Tensor = torch.special.ndtri(self.batch.uniform[:, 1:].clamp(min=2**-25))
+        noise: Tensor = torch.special.ndtri(uniform(self.batch.seeds, "noise", (NOISE,)).clamp(min=2**-25))
         return noise
+
+    @lazy
+    def real_sample(self) -> tuple[Tensor, Tensor, Tensor | None]:
+        """What the discriminator is to take for real: images, their labels, and the images that they were made from.
+
+        `real` with its source label; of pairs `truth` with the target label, as made from `real`. These are the
+        arguments of `judge` and `input_gradient`.
+        """
+        return (self.real, self.source, None) if self.truth is None else (self.truth, self.target, self.real)
 
     @lazy
     def fake(self) -> Tensor:
@@ -130,9 +154,7 @@ class Translation:
         """The discriminator on real pictures: on `real`; of pairs, on `truth` as made from `real`."""
         if self._both is not None:
             return self._both[0]
-        if self.truth is not None:
-            return self.judge(self.truth, self.target, self.real)
-        return self.judge(self.real, self.source)
+        return self.judge(*self.real_sample)
 
     @lazy
     def verdict_on_fake(self) -> Verdict:
@@ -166,13 +188,28 @@ class Translation:
             raise RecipeError("the discriminator gives no logits, so domains cannot be classified")
         return self.encoder.loss(verdict.logits.float(), label)
 
-    def score_gradient(self, image: Tensor, *, total: bool = False) -> Tensor:
-        """The gradient of each picture's mean score (`total`: of the sum over its score map) by the picture.
+    def input_gradient(
+        self, image: Tensor, label: Tensor, made_from: Tensor | None = None, *, total: bool = False
+    ) -> Tensor:
+        """The gradient of the discriminator's score by its input, for penalties: R1, WGAN-GP.
 
-        [B, 3, S, S], and differentiable itself.
+        Always of float32, without autocast: in bfloat16 a penalty's gradients are 2 % off.
+
+        Args:
+            image: [B, 3, S, S] in [-1, 1]; no gradient goes through it.
+            label: [B, L], what a conditional discriminator takes the image for.
+            made_from: [B, 3, S, S], for discriminators of pairs.
+            total: Of the sum over an image's score map, not of its mean.
+
+        Returns:
+            [B, 3, S, S], itself differentiable by the discriminator's weights.
         """
-        slope: Tensor = self._discriminator.slope(image.detach(), self.target, self.real, total=total)
-        return slope
+        gradient: Tensor = self._discriminator.slope(image.detach(), label, made_from, total=total)
+        return gradient
+
+    def score_gradient(self, image: Tensor, *, total: bool = False) -> Tensor:
+        """`input_gradient` of images that have the target label and were made from `real`."""
+        return self.input_gradient(image, self.target, self.real, total=total)
 
     def then_generator(self) -> Translation:
         """The same batch for the generator's update, with the `fake` of this one."""
@@ -191,9 +228,8 @@ class Translation:
         """The verdicts on real and on made pictures by one pass, where both are wanted and neither sees the other."""
         if self._learns == "generator" or not self._discriminator.alone:
             return None
-        paired = self.truth is not None
-        real, label = (self.truth, self.target) if self.truth is not None else (self.real, self.source)
-        made_from = torch.cat([self.real, self.real]) if paired else None
+        real, label, made_from = self.real_sample
+        made_from = None if made_from is None else torch.cat([made_from, made_from])
         score, logits = self.judge(torch.cat([real, self.fake]), torch.cat([label, self.target]), made_from)
         halves = zip(score.chunk(2), (None, None) if logits is None else logits.chunk(2), strict=True)
         first, second = (Verdict(*half) for half in halves)

@@ -17,7 +17,7 @@ from mdtranslate.interfaces import Attribute
 from mdtranslate.model import Model
 from mdtranslate.parallel import joined
 from mdtranslate.recipes import resolve
-from mdtranslate.translation import DRAWN, Batch
+from mdtranslate.translation import Batch
 
 BOTH = ("data.image_size=32", "data.batch_size=8", "train.critic_steps=1")
 NETWORKS = ("generator{}.channels=8", "generator{}.blocks=2", "discriminator{}.channels=8", "discriminator{}.layers=3")
@@ -47,11 +47,11 @@ def step(name: str, folder: Path) -> None:
 
     source = encoded([(n % 2 == 0, False) for n in range(8)])
     target = encoded([(n % 2 == 1, n == 0) for n in range(8)])
-    real, uniform = torch.rand(8, 3, 32, 32, generator=draw) * 2 - 1, torch.rand(8, DRAWN, generator=draw)
+    real, seeds = torch.rand(8, 3, 32, 32, generator=draw) * 2 - 1, torch.randint(2**62, (8,), generator=draw)
     with joined("cpu") as world:
         own = world.part(8)
         trainer = Trainer(recipe, model, losses, world.device, world)
-        batch = Batch(real[own].to(kind), source[own], target[own], uniform[own].to(kind))
+        batch = Batch(real[own].to(kind), source[own], target[own], seeds[own])
         trainer.step(0, batch)
         found = {
             f"{role}.{name}": each.grad

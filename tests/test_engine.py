@@ -12,8 +12,9 @@ from mdtranslate.engine import Trainer
 from mdtranslate.errors import NonFiniteError, RecipeError
 from mdtranslate.interfaces import Attribute, Discriminator, Verdict
 from mdtranslate.model import Model
+from mdtranslate.random_streams import uniform
 from mdtranslate.recipes import resolve
-from mdtranslate.translation import DRAWN, Batch, Translation
+from mdtranslate.translation import Batch, Translation
 
 SMALL = ["generator.channels=4", "generator.blocks=1", "discriminator.channels=4", "discriminator.layers=3"]
 ATTRIBUTES = {"toys": (Attribute("colour", ("red", "green")), Attribute("Round"))}
@@ -33,7 +34,7 @@ def batch(made: Trainer) -> Batch:
     rows = [encode({"colour": colour, "Round": flag}, 0) for colour in ("red", "green") for flag in (True, False)]
     source = torch.stack(rows)
     real = torch.rand(4, 3, 16, 16, generator=draw) * 2 - 1
-    return Batch(real, source, source.flip(0), torch.rand(4, DRAWN, generator=draw))
+    return Batch(real, source, source.flip(0), torch.randint(2**62, (4,), generator=draw))
 
 
 def gradients(made: Trainer, role: str) -> list[Tensor]:
@@ -55,9 +56,9 @@ def test_both_updates_have_the_gradients_of_the_published_step() -> None:
     adam = torch.optim.Adam(discriminator.parameters(), lr=rate, betas=(0.5, 0.999))
     fake = generator(b.real, b.source, b.target).detach()
     real_says, fake_says = discriminator(b.real, b.source), discriminator(fake, b.target)
-    mix = b.uniform[:, :1, None, None]
+    mix = uniform(b.seeds, "wgan-gp/mix", (1, 1, 1))
     between = (mix * b.real + (1 - mix) * fake).requires_grad_()
-    score = discriminator(between, b.target).score
+    score = discriminator(between, torch.where(mix.flatten(1) > 0.5, b.source, b.target)).score
     scalar = score.sum() if settings.penalised == "sum" else score.flatten(1).mean(1).sum()
     (slope,) = torch.autograd.grad(scalar, between, create_graph=True)
     penalty = ((slope.flatten(1).norm(dim=1) - 1) ** 2).mean()
@@ -101,7 +102,7 @@ def weights(made: Trainer) -> list[Tensor]:
 
 
 def broken(sound: Batch) -> Batch:
-    return Batch(sound.real * float("nan"), sound.source, sound.target, sound.uniform)
+    return Batch(sound.real * float("nan"), sound.source, sound.target, sound.seeds)
 
 
 def test_stop_a_value_that_is_not_finite_changes_no_weight_from_then_on() -> None:
@@ -208,7 +209,9 @@ def test_the_discriminator_is_asked_of_pictures_with_their_labels_and_origins() 
     (real, own, none), (fake, wanted, origin), (_, between, also), (again, still, _) = spy.asked
     assert torch.equal(real, b.real) and torch.equal(own, b.source) and none is None
     assert torch.equal(wanted, b.target) and origin is not None and torch.equal(origin, b.real)
-    assert torch.equal(between, b.target) and also is not None and torch.equal(also, b.real)
+    real_is_nearer = uniform(b.seeds, "wgan-gp/mix", (1,)) > 0.5
+    assert torch.equal(between, torch.where(real_is_nearer, b.source, b.target)), "labels of the nearer end"
+    assert also is not None and torch.equal(also, b.real)
     assert torch.equal(again, fake) and torch.equal(still, b.target)
 
 

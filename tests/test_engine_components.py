@@ -82,7 +82,7 @@ def test_terms_that_not_all_parts_of_a_batch_have(colours: tuple[str, ...]) -> N
         loss.colours = colours
         b = batch(made)
         order = torch.tensor([made.model.encoder.decode(label)["colour"] == "red" for label in b.target]).argsort()
-        made.step(0, Batch(b.real[order], b.source[order], b.target[order], b.uniform[order]))
+        made.step(0, Batch(b.real[order], b.source[order], b.target[order], b.seeds[order]))
     for one, other in zip(gradients(whole[1], "generator"), gradients(cut[1], "generator"), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
     assert whole[1].statistics.means() == pytest.approx(cut[1].statistics.means(), rel=1e-4, abs=1e-6)
@@ -126,3 +126,21 @@ def test_what_a_network_gives_is_looked_at(role: str, made_of: Any, said: str, m
     monkeypatch.setattr(type(getattr(made.model, role)), "forward", lambda self, real, *rest: made_of(real))
     with pytest.raises(PluginError, match=said):
         made.step(0, batch(made))
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_the_input_gradient_is_that_of_the_label_that_is_asked_for(compiled: bool) -> None:
+    """Of a conditional discriminator, whose score depends on it: R1 on real images is of the source label."""
+    made = trainer("discriminator.projection=true")
+    b = batch(made)
+
+    def gradient(real: Tensor, label: Tensor) -> Tensor:
+        t = Translation(b, made.model.generator, made.discriminator, made.model.encoder)
+        return t.input_gradient(real, label, total=True)
+
+    find = torch.compile(gradient, fullgraph=True) if compiled else gradient
+    for label in (b.source, b.target):
+        image = b.real.clone().requires_grad_()
+        (expected,) = torch.autograd.grad(made.discriminator(image, label).score.sum(), image)
+        torch.testing.assert_close(find(b.real, label), expected)
+    assert not torch.allclose(gradient(b.real, b.source), gradient(b.real, b.target))

@@ -34,8 +34,9 @@ from mdtranslate.files import write_json
 from mdtranslate.interfaces import Attribute
 from mdtranslate.model import Model
 from mdtranslate.process import peak_memory
+from mdtranslate.random_streams import uniform
 from mdtranslate.recipes import resolve
-from mdtranslate.translation import DRAWN, Batch
+from mdtranslate.translation import Batch
 
 LABELS = 5
 ATTRIBUTES = {"celeba": tuple(Attribute(f"a{number}") for number in range(LABELS))}
@@ -88,8 +89,8 @@ def batches(size: int, count: int, device: torch.device, model: Model) -> list[t
             ).to(device)
             for given in (source, target)
         ]
-        uniform = torch.rand(count, DRAWN, generator=draw).to(device)
-        batch = Batch(normalise(pixels.to(device)), *labels, uniform)
+        seeds = torch.randint(2**62, (count,), generator=draw).to(device)
+        batch = Batch(normalise(pixels.to(device)), *labels, seeds)
         found.append((batch, source.float().to(device), target.float().to(device)))
     return found
 
@@ -98,9 +99,14 @@ class NotCompiled(Exception):
     """What was to be compiled went on without: its figures would be those of something else."""
 
 
+def mixing(batch: Batch) -> Tensor:
+    """The proportions of real and fake in which the loss `wgan-gp` mixes a batch, [B]."""
+    return uniform(batch.seeds, "wgan-gp/mix").to(batch.real)
+
+
 def as_double(batch: Batch) -> Batch:
     """For a comparison that rounding does not blur."""
-    return Batch(batch.real.double(), batch.source, batch.target, batch.uniform.double())
+    return Batch(batch.real.double(), batch.source, batch.target, batch.seeds)
 
 
 def differences(size: int, device: torch.device, *settings: str) -> dict[str, float]:
@@ -120,7 +126,7 @@ def differences(size: int, device: torch.device, *settings: str) -> dict[str, fl
             source, target = (each.to(batch.real) for each in (source, target))
             mine.step(step, batch)
             with arithmetic("fp32"):
-                theirs.update_discriminator(batch.real, source, target, batch.uniform[:, 0])
+                theirs.update_discriminator(batch.real, source, target, mixing(batch))
             updates.append(_difference(mine.discriminator, theirs.discriminator))
             if not double:
                 break  # Adam makes much of rounding where gradients are near zero: weights part from here on.
@@ -153,7 +159,7 @@ def cycles(
     if checkout is not None:
         plain["released networks"] = published(first.model, size, device, checkout)
     # The yardstick's pictures lie as released: channels first.
-    loose = [(batch.real.contiguous(), source, target, batch.uniform[:, 0]) for batch, source, target in given]
+    loose = [(batch.real.contiguous(), source, target, mixing(batch)) for batch, source, target in given]
 
     def theirs(one: Published) -> None:
         for real, source, target, mix in loose:

@@ -54,10 +54,10 @@ class Augment:
                     always = getattr(albumentations, name)(**{**arguments, "p": 1.0})
             except Exception as error:
                 raise RecipeError(f"{where}: {name} refuses its arguments: {' '.join(str(error).split())}") from error
-            cls(albumentations.Compose([always]), f"{where}: {name}")(grey, np.zeros(1, np.uint32))
+            cls(albumentations.Compose([always]), f"{where}: {name}")(grey, np.zeros(1, np.int64))
         return cls(albumentations.Compose(built))
 
-    def __call__(self, pictures: NDArray[np.uint8], seeds: NDArray[np.uint32]) -> NDArray[np.uint8]:
+    def __call__(self, pictures: NDArray[np.uint8], seeds: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Pictures uint8 [B, S, S, 3], each changed by its seed: the same shape.
 
         Raises `RecipeError` where a transform changes the size or the type of a picture.

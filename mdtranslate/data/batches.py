@@ -19,7 +19,7 @@ from mdtranslate.data.truths import Truths
 from mdtranslate.device import layout
 from mdtranslate.errors import RecipeError
 from mdtranslate.interfaces import LabelEncoder
-from mdtranslate.translation import DRAWN, Batch
+from mdtranslate.translation import Batch
 
 STRIDE = 0x9E3779B97F4A7C15F39CC0605CEDC835
 """Numbers of the random stream between two steps: 2^128 divided by the golden ratio, as numpy's own jumps.
@@ -39,8 +39,7 @@ class _Draw(NamedTuple):
     flip: NDArray[np.bool_]
     source: Tensor
     target: Tensor
-    uniform: NDArray[np.float32]
-    seeds: NDArray[np.uint32] | None
+    seeds: NDArray[np.int64]
     truths: NDArray[np.int64] | None
 
 
@@ -101,7 +100,7 @@ class Batches:
         def there(values: Any) -> Tensor:
             return to_device(values, self.device)
 
-        return Batch(real, there(drawn.source), there(drawn.target), there(drawn.uniform), truth)
+        return Batch(real, there(drawn.source), there(drawn.target), there(drawn.seeds), truth)
 
     def gathered(self, step: int) -> tuple[_Draw, NDArray[np.uint8]]:
         """A step as far as the processor has to go where a device does the rest: what is drawn, and its pictures."""
@@ -114,7 +113,7 @@ class Batches:
         return drawn.source, drawn.target
 
     def _augmented(self, pixels: NDArray[np.uint8], drawn: _Draw) -> NDArray[np.uint8]:
-        return pixels if self.augment is None or drawn.seeds is None else self.augment(pixels, drawn.seeds)
+        return pixels if self.augment is None else self.augment(pixels, drawn.seeds)
 
     def _finished(self, pixels: NDArray[np.uint8], drawn: _Draw) -> Tensor:
         """Pictures cropped, mirrored and normalised, on the device."""
@@ -143,9 +142,8 @@ class Batches:
             else:
                 truths = self.truths.draw(index, rng)
                 source, target = self.labels[index], self.truths.labels[truths]
-        uniform = rng.random((count, DRAWN), np.float32)
-        seeds = None if self.augment is None else rng.integers(0, 2**32, count, np.uint32)
-        drawn = _Draw(index, top, left, flip, source, target, uniform, seeds, truths)
+        seeds = rng.integers(0, 2**63, count)
+        drawn = _Draw(index, top, left, flip, source, target, seeds, truths)
         if self.part == slice(None):
             return drawn
         return _Draw._make(None if each is None else each[self.part] for each in drawn)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from mdtranslate.device import isolated
 from mdtranslate.interfaces import Attribute, Discriminator, Generator, LabelEncoder, Value, Verdict
 from mdtranslate.registry import registry
-from mdtranslate.translation import DRAWN, Batch, Translation
+from mdtranslate.translation import Batch, Translation
 
 HAIR = Attribute("hair", ("Black_Hair", "Blond_Hair"), optional=True)
 GLASSES = Attribute("Eyeglasses")
@@ -72,7 +72,7 @@ def batch(encoder: LabelEncoder, count: int, size: int, *, truth: bool = False, 
         real=pictures(count, size, seed),
         source=domains(encoder, count),
         target=domains(encoder, count, shift=1),
-        uniform=torch.rand(count, DRAWN, generator=generator),
+        seeds=torch.randint(2**62, (count,), generator=generator),
         truth=pictures(count, size, seed + 1) if truth else None,
     )
 

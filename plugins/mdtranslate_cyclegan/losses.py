@@ -55,7 +55,7 @@ class LeastSquares(Loss):
         shown, pictures, filled = t.fake.detach().clone(), self.pictures, self.filled
         assert isinstance(pictures, Tensor) and isinstance(filled, Tensor)
         finite = shown.flatten(1).isfinite().all(1).tolist()
-        for row, (slot, drawn) in enumerate(zip(self._slots(t), t.uniform.tolist(), strict=True)):
+        for row, (slot, drawn) in enumerate(zip(self._slots(t), t.random("pool").tolist(), strict=True)):
             there = int(filled[slot])
             if not finite[row]:  # The step is skipped for it; the pool would bring it back in later ones.
                 continue

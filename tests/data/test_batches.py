@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from concurrent.futures import wait
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,7 +17,6 @@ from mdtranslate.data.batches import Batches, normalise, to_pixels
 from mdtranslate.data.sources import choose
 from mdtranslate.errors import DataError, RecipeError
 from mdtranslate.interfaces import LabelEncoder
-from mdtranslate.translation import NOISE, Translation
 
 COLOUR, ROUND, MOOD = (
     Attribute("colour", ("red", "green", "blue")),
@@ -97,23 +95,15 @@ def test_a_step_is_the_same_whenever_it_is_asked_for_and_another_seed_is_another
     later = first(5)
     for step in (0, 9, 2):
         first(step)
-    for name in ("real", "source", "target", "uniform"):
+    for name in ("real", "source", "target", "seeds"):
         assert torch.equal(getattr(later, name), getattr(second(5), name))
         assert torch.equal(getattr(later, name), getattr(first(5), name))
     assert not torch.equal(batches([toys(12)], seed=1)(5).real, later.real)
 
 
-def test_what_varies_per_picture_is_new_in_each_step_and_noise_is_normal():
+def test_seeds_are_new_in_each_step():
     made = batches([toys(12)])
-    drawn = [made(step).uniform for step in range(100)]
-    assert len(torch.unique(torch.stack(drawn)[:, :, 0])) > 780  # Of 800.
-    ts = [Translation(replace(made(0), uniform=each), None, None, made.encoder) for each in drawn]  # type: ignore[arg-type]
-    noise = torch.stack([t.noise for t in ts])
-    assert noise.shape == (100, 8, NOISE)
-    assert abs(noise.mean().item()) < 0.02 and abs(noise.std().item() - 1) < 0.02
-    assert torch.equal(ts[0].uniform, drawn[0][:, 0])
-    least = Translation(replace(made(0), uniform=drawn[0] * 0), None, None, made.encoder)  # type: ignore[arg-type]
-    assert least.noise.isfinite().all()
+    assert len(torch.unique(torch.stack([made(step).seeds for step in range(100)]))) == 800
 
 
 def test_no_number_of_a_step_tells_those_of_another():

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 from torch import Tensor
 
 from mdtranslate import Attribute, Choice, LabelEncoder, Loss, Translation, Verdict
-from mdtranslate.translation import DRAWN, Batch
+from mdtranslate.translation import Batch
 
 SIDES = {"pictures": (Attribute("side", ("a", "b")),)}
 
@@ -27,17 +27,20 @@ def loss(table: Any, size: int = 4, attributes: Any = SIDES) -> Loss:
 
 
 def translation(
-    real: Tensor, fake: Tensor, *, truth: Tensor | None = None, uniform: Tensor | None = None
+    real: Tensor, fake: Tensor, *, truth: Tensor | None = None, random: Tensor | None = None
 ) -> Translation:
-    """A step in which pictures of `a` become `b`; a picture's score is its mean, plus that of what it was made from."""
+    """A step in which pictures of `a` become `b`; a picture's score is its mean, plus that of what it was made from.
+
+    `random`: what every random stream gives, [B].
+    """
     own, count = encoder(), len(real)
     labels = [own.encode({"side": side}, 0).repeat(count, 1) for side in ("a", "b")]
 
-    drawn = torch.zeros(count, DRAWN)
-    if uniform is not None:
-        drawn[:, 0] = uniform
-    batch = Batch(real, *labels, drawn, truth)
-    return Translation(batch, _Makes(fake), _Judges(), own)  # type: ignore[arg-type]
+    batch = Batch(real, *labels, torch.arange(count), truth)
+    t = Translation(batch, _Makes(fake), _Judges(), own)  # type: ignore[arg-type]
+    if random is not None:
+        t.random = lambda name, shape=(): random.reshape(count, *shape)  # type: ignore[method-assign]
+    return t
 
 
 class _Judges:

@@ -11,7 +11,7 @@ from mdtranslate_stargan.mask_vector import MaskVector
 from mdtranslate_stargan.networks import StarGANDiscriminator, StarGANGenerator
 
 from mdtranslate import Attribute, Value
-from mdtranslate.translation import DRAWN, Batch
+from mdtranslate.translation import Batch
 
 HAIR = Attribute("hair", ("Black_Hair", "Blond_Hair", "Brown_Hair"), optional=True)
 MOOD = Attribute("mood", ("happy", "sad"))
@@ -48,4 +48,4 @@ def small(
 def batch(mask: MaskVector, count: int = 3) -> Batch:
     everything = [each for each in pictures(dict(zip(mask.datasets, mask.attributes, strict=True))) if each[0]]
     source = torch.stack([mask.encode(*everything[place]) for place in range(-count, 0)])
-    return Batch(torch.rand(count, 3, 16, 16) * 2 - 1, source, source.roll(1, 0), torch.rand(count, DRAWN))
+    return Batch(torch.rand(count, 3, 16, 16) * 2 - 1, source, source.roll(1, 0), torch.randint(2**62, (count,)))

@@ -77,19 +77,19 @@ def test_least_squares() -> None:
 def test_the_pool_shows_earlier_pictures_and_is_kept() -> None:
     own = loss({"name": "lsgan", "pool": 2})
 
-    def shown(*fakes: float, uniform: tuple[float, ...] = (0.9, 0.9)) -> list[float]:
-        t = translation(grey(*fakes) * 0, grey(*fakes), uniform=torch.tensor(uniform))
+    def shown(*fakes: float, random: tuple[float, ...] = (0.9, 0.9)) -> list[float]:
+        t = translation(grey(*fakes) * 0, grey(*fakes), random=torch.tensor(random))
         return own._through_pool(t)[:, 0, 0, 0].tolist()
 
     assert shown(0.1, 0.2) == pytest.approx([0.1, 0.2]), "while it fills, they come as they are"
     assert shown(0.3, 0.4) == pytest.approx([0.3, 0.4]), "half of the time they do, later too"
-    assert shown(0.5, 0.6, uniform=(0.3, 0.1)) == pytest.approx([0.2, 0.1])
+    assert shown(0.5, 0.6, random=(0.3, 0.1)) == pytest.approx([0.2, 0.1])
     again = loss({"name": "lsgan", "pool": 2})
     again.load_state_dict(own.state_dict())
     own = again
-    assert shown(0.7, 0.8, uniform=(0.3, 0.9)) == pytest.approx([0.5, 0.8])
+    assert shown(0.7, 0.8, random=(0.3, 0.9)) == pytest.approx([0.5, 0.8])
     assert own.filled.tolist() == [0, 2], "each value has its own"
-    t = translation(grey(0.0), grey(0.9), uniform=torch.tensor([0.3]))
+    t = translation(grey(0.0), grey(0.9), random=torch.tensor([0.3]))
     assert own.discriminator(t)["fake"].item() == pytest.approx(0.5 * 0.7**2)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -24,9 +25,13 @@ def _seeded() -> None:
     torch.manual_seed(0)
 
 
-def setting() -> tuple[Batch, StarGANGenerator, StarGANDiscriminator, Translation]:
-    mask, generator, discriminator = small()
-    given = batch(mask)
+def setting(
+    projection: bool = False, paired: bool = False
+) -> tuple[Batch, StarGANGenerator, StarGANDiscriminator, Translation]:
+    mask, generator, discriminator = small(projection=projection)
+    given = batch(mask, 6)
+    if paired:
+        given = replace(given, truth=torch.rand_like(given.real) * 2 - 1)
     return given, generator, discriminator, Translation(given, generator, discriminator, mask)
 
 
@@ -34,23 +39,33 @@ def loss(kind: Any, **settings: Any) -> Any:
     return kind(kind.Config(**settings), encoder=encoder(ONE), image_size=16)
 
 
-@pytest.mark.parametrize("penalised", ["mean", "sum"])
-def test_wgan_gp_by_hand(penalised: str) -> None:
-    given, generator, discriminator, t = setting()
+@pytest.mark.parametrize(
+    ("penalised", "projection", "paired"),
+    [("mean", False, False), ("sum", False, False), ("mean", True, False), ("mean", True, True)],
+)
+def test_wgan_gp_by_hand(penalised: str, projection: bool, paired: bool) -> None:
+    given, generator, discriminator, t = setting(projection, paired)
     terms = loss(WassersteinGP, gradient_penalty=7, penalised=penalised).discriminator(t)
     fake = generator(given.real, given.source, given.target).detach()
+    image, label = (given.real, given.source) if given.truth is None else (given.truth, given.target)
 
-    def score(image: Tensor) -> Tensor:
-        return discriminator(image, given.target).score.flatten(1)
+    def score(image: Tensor, label: Tensor) -> Tensor:
+        return discriminator(image, label).score.flatten(1)
 
-    torch.testing.assert_close(terms["distance"], score(fake).mean(1) - score(given.real).mean(1))
+    distance = score(fake, given.target).mean(1) - score(image, label).mean(1)
+    torch.testing.assert_close(terms["distance"], distance)
 
-    # As the paper's own code has it: mixed in proportions of its own per picture, the norm held to 1.
-    alpha = given.uniform[:, 0].view(-1, 1, 1, 1)
-    mixed = (alpha * given.real + (1 - alpha) * fake).requires_grad_(True)
-    out = score(mixed).mean(1) if penalised == "mean" else score(mixed)
+    # As the paper's own code has it: mixed in proportions of its own per image, the norm held to 1. A conditional
+    # discriminator is asked about the nearer end's label.
+    alpha = t.random("mix", (1, 1, 1))
+    assert (alpha < 0.5).any() and (alpha > 0.5).any()
+    mixed = (alpha * image + (1 - alpha) * fake).requires_grad_(True)
+    label = torch.stack(
+        [of_real if a > 0.5 else of_fake for a, of_real, of_fake in zip(alpha, label, given.target, strict=True)]
+    )
+    out = score(mixed, label).mean(1) if penalised == "mean" else score(mixed, label)
     (slope,) = torch.autograd.grad(out, mixed, torch.ones_like(out), create_graph=True, retain_graph=True)
-    penalty = 7 * (slope.reshape(3, -1).pow(2).sum(1).sqrt() - 1) ** 2
+    penalty = 7 * (slope.flatten(1).pow(2).sum(1).sqrt() - 1) ** 2
     torch.testing.assert_close(terms["penalty"], penalty)
 
     weights = list(discriminator.parameters())

@@ -89,7 +89,7 @@ def leaves_the_batch(given: Given) -> str | None:
 
 @LOSS.check
 def draws_nothing_itself(given: Given) -> str | None:
-    """It moves no global random generator: what varies per picture is in `t.uniform` and `t.noise`.
+    """It moves no global random generator: what varies by image is drawn by `t.random(name, shape)`, or is `t.noise`.
 
     A run is repeated, and cut among processes, by what a batch brings.
     """

@@ -53,7 +53,7 @@ def terms_are_finite(given: Given) -> str | None:
     """
     usual = given.batch()
     flat = Batch(
-        usual.real * 0, usual.source, usual.target, usual.uniform, None if usual.truth is None else usual.truth * 0
+        usual.real * 0, usual.source, usual.target, usual.seeds, None if usual.truth is None else usual.truth * 0
     )
     for batch in (usual, flat):
         for role in ROLES:
