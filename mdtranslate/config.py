@@ -120,6 +120,11 @@ class Train(Settings):
         description="what to do where a loss or gradient is not finite: skip the update, and stop after 100 in a row; "
         "or stop at once. No weight takes the value",
     )
+    deterministic: bool = Field(
+        False,
+        description="the same bits whenever a run is repeated on one GPU, too, by slower algorithms; processors give "
+        "them without",
+    )
     tensorboard: bool = Field(False, description="write the losses and samples for TensorBoard too")
     precision: Literal["auto", "fp32", "tf32", "bf16"] = Field(
         "auto",

@@ -11,11 +11,12 @@ from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from mdtranslate.config import Optimizer, Recipe
-from mdtranslate.device import arithmetic, pick_precision, slow
+from mdtranslate.device import pick_precision, slow, training_arithmetic
 from mdtranslate.errors import MdtranslateError, PluginError, RecipeError, first_line
 from mdtranslate.interfaces import Loss
 from mdtranslate.loss_statistics import LossStatistics
@@ -79,7 +80,7 @@ class Trainer:
         """One batch: the discriminator's update, and every `critic_steps` the generator's on the same batch."""
         both = (step + 1) % self.recipe.train.critic_steps == 0
         parts = batch.cut(self.recipe.train.accumulate)
-        with arithmetic(self.precision):
+        with training_arithmetic(self.precision, deterministic=self.recipe.train.deterministic):
             self._compile(parts[0], step, both=both)
             # Graphs of several parts would take the memory that cutting saves.
             ts = [self._translation(part, carry_graph=both and len(parts) == 1) for part in parts]
@@ -95,7 +96,8 @@ class Trainer:
         """
         # For what networks draw themselves, such as dropout: a run that goes on draws the same.
         of = () if self.world.leads else (self.world.rank,)
-        torch.manual_seed(hash((self.recipe.train.seed, step, role == "generator", *of)) & 0x7FFFFFFF)
+        seed = np.random.SeedSequence([self.recipe.train.seed, step, role == "generator", *of])
+        torch.manual_seed(int(seed.generate_state(1)[0]))
         weights = self._weights(step)
         parts = self._backward(role, ts, weights)
         optimizer = self.optimizers[role]

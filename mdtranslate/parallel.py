@@ -112,6 +112,15 @@ class World:
             value.copy_(mean.view_as(value))
         return means
 
+    def gather(self, state: Mapping[str, Tensor]) -> list[dict[str, Tensor]]:
+        """In process 0 the tensors of each process, by rank, on the CPU; in the others nothing. All have to call it."""
+        state = {name: value.detach().cpu() for name, value in state.items()}
+        if self.size == 1:
+            return [state]
+        states: list[Any] | None = [None] * self.size if self.leads else None
+        self._wait(lambda: dist.gather_object(state, states, group=self.step_group))
+        return states or []
+
     @contextmanager
     def one_first(self) -> Iterator[None]:
         """A block that one process of each machine goes through before the others: it fills the cache."""

@@ -28,7 +28,14 @@ SCHEDULE = (
     "train.tensorboard",
 )
 DATA = ("data.unreadable",)
-COMPUTING = ("train.precision", "train.compile", "train.accumulate", "train.checkpointing", "data.workers")
+COMPUTING = (
+    "train.precision",
+    "train.compile",
+    "train.accumulate",
+    "train.checkpointing",
+    "train.deterministic",
+    "data.workers",
+)
 LEARNING = ("optimizers.*", "losses.NAME.weight", "train.on_nonfinite")
 ALLOWED = f"{', '.join((*SCHEDULE, *COMPUTING, *DATA, *LEARNING))} and where a dataset lies, such as datasets.NAME.root"
 """For messages."""

@@ -18,7 +18,10 @@ from mdtranslate.runfolder import RunFolder
 
 
 def save(run: RunFolder, trainer: Trainer, step: int, identity: Mapping[str, str]) -> None:
-    """Writes the checkpoint of `step` and removes the oldest beyond `train.keep`."""
+    """Writes the checkpoint of `step` and removes the oldest beyond `train.keep`.
+
+    For process 0, of several that train together; the others call `save_along`.
+    """
     networks: dict[str, torch.Tensor] = {}
     for name, module in _modules(trainer).items():
         networks |= checkpoint.gather(name, module.state_dict())
@@ -38,15 +41,23 @@ def save(run: RunFolder, trainer: Trainer, step: int, identity: Mapping[str, str
         "data": dict(identity),
         "log_bytes": run.log.stat().st_size if run.log.exists() else 0,
         "counts": trainer.statistics.counts,
+        "processes": trainer.world.size,
     }
     tensors: dict[str, dict[str, torch.Tensor]] = {
         "networks": networks,
         "optimizers": optimizers,
         "sums": dict(trainer.statistics.sums),
     }
+    others = trainer.world.gather(_process_state(trainer))[1:]
+    tensors |= {f"process-{rank}": state for rank, state in enumerate(others, 1)}
     checkpoint.save(run.checkpoints / f"{step:06d}", "checkpoint", tensors, facts)
     for old in _steps(run)[: -trainer.recipe.train.keep]:
         shutil.rmtree(run.checkpoints / f"{old:06d}")
+
+
+def save_along(trainer: Trainer) -> None:
+    """Gives process 0, which saves, what this process has of its own."""
+    trainer.world.gather(_process_state(trainer))
 
 
 def restore(
@@ -80,7 +91,8 @@ def restore(
                 raise CheckpointError(
                     f"{run.path}: the pictures or labels of dataset {name} are not those that the run was trained on"
                 )
-        _fill(trainer, tensors)
+        _fill(trainer, tensors, say)
+        _fill_process_state(trainer, tensors, facts.get("processes", 1), say)
         statistics = trainer.statistics
         statistics.counts = dict(facts["counts"])
         # In the order of the counts, which is the log's; safetensors sorts its keys.
@@ -117,14 +129,56 @@ def _modules(trainer: Trainer) -> dict[str, torch.nn.Module]:
     return {**trainer.networks, **({"average": trainer.average} if trainer.average is not None else {})}
 
 
-def _fill(trainer: Trainer, tensors: Mapping[str, Mapping[str, torch.Tensor]]) -> None:
+def _process_state(trainer: Trainer) -> dict[str, torch.Tensor]:
+    """What each process has of its own: the buffers that are kept, such as image pools and batch statistics."""
+    modules = {**trainer.networks, **{f"losses.{name}": loss for name, loss in trainer.losses.items()}}
+    state: dict[str, torch.Tensor] = {}
+    for name, module in modules.items():
+        kept = module.state_dict()
+        state |= {f"{name}.{key}": buffer for key, buffer in module.named_buffers() if key in kept}
+    return state
+
+
+def _fill_process_state(
+    trainer: Trainer,
+    tensors: Mapping[str, Mapping[str, torch.Tensor]],
+    processes: int,
+    say: Callable[[str], None],
+) -> None:
+    """The state of this process, where as many train together as did before; else it stays that of process 0."""
+    own, world = _process_state(trainer), trainer.world
+    if own and world.size != processes:
+        say(
+            f"{processes} processes trained this, and now it is {world.size}: image pools and batch statistics are "
+            "those of process 0"
+        )
+    elif world.rank:
+        for name, value in tensors[f"process-{world.rank}"].items():
+            if name in own:
+                own[name].copy_(value)
+
+
+def _fill(trainer: Trainer, tensors: Mapping[str, Mapping[str, torch.Tensor]], say: Callable[[str], None]) -> None:
     networks = tensors["networks"]
     for name, module in _modules(trainer).items():
         checkpoint.fill(module, checkpoint.part(name, networks), name)
     for name, loss in trainer.losses.items():
-        loss.load_state_dict(checkpoint.part(f"losses.{name}", networks), strict=False)
+        _fill_loss(loss, checkpoint.part(f"losses.{name}", networks), f"losses.{name}", say)
     for role, optimizer in trainer.optimizers.items():
         checkpoint.fill_optimizer(optimizer, checkpoint.part(role, tensors["optimizers"]))
+
+
+def _fill_loss(loss: torch.nn.Module, state: Mapping[str, torch.Tensor], name: str, say: Callable[[str], None]) -> None:
+    """Loads what was saved of a loss. Another version of its plugin may have other buffers, which is said."""
+    own = loss.state_dict()
+    frozen = {key for key, each in loss.named_parameters() if not each.requires_grad}  # Never saved.
+    anew = sorted({key for key, _ in loss.named_buffers() if key in own} - state.keys())
+    unknown = sorted(state.keys() - own.keys())
+    for keys, what in ((anew, "starts anew"), (unknown, "is not of this version any more, and is left out")):
+        if keys:
+            say(f"{name}: of its state {', '.join(keys)} {what}")
+    known = {key: value for key, value in state.items() if key in own}
+    checkpoint.fill(loss, {**{key: own[key] for key in (*frozen, *anew)}, **known}, name)
 
 
 def saved_step(run: RunFolder) -> int:

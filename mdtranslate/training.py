@@ -32,7 +32,7 @@ from mdtranslate.progress import Watch, typed
 from mdtranslate.recipes import Resolved
 from mdtranslate.resume_policy import naming_places, trained_with
 from mdtranslate.runfolder import RunFolder, refuse_taken, tensorboard
-from mdtranslate.state import restore, save, saved_step
+from mdtranslate.state import restore, save, save_along, saved_step
 from mdtranslate.translation import Batch
 from mdtranslate.translator import Translator
 
@@ -56,7 +56,7 @@ def start(resolved: Resolved, out: Path | None, world: World) -> None:
 
 
 def go_on(run: RunFolder, resolved: Resolved, world: World) -> None:
-    """Goes on where a run stopped; ends in the same bits as one that never stopped, on the same machine."""
+    """Goes on where a run stopped; what is promised of its bits is in docs/commands.md."""
     alone = held(run.path) if world.leads else nullcontext()
     with Watch(quiet=not world.leads) as watch, alone, naming_places(resolved.recipe):
         if world.leads:
@@ -179,6 +179,8 @@ class Job:
             every = train.log_every, train.save_every, train.sample_every, train.check_every or train.steps
             if ending or done == train.steps or 0 in (done % each for each in every):
                 self.trainer.statistics.check(done)  # As the one that writes: all end there.
+            if ending or done == train.steps or done % train.save_every == 0:
+                save_along(self.trainer)
             if ending and done < train.steps:
                 raise Stopped("", self.world.signal)
 

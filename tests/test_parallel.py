@@ -160,6 +160,24 @@ def test_two_processes_train_as_one(home: Path, recipe: list[str]) -> None:
     assert len((home / f"{name}-two/timing.jsonl").read_text().splitlines()) >= 4
 
 
+def test_what_each_process_has_of_its_own_is_resumed(home: Path) -> None:
+    """Image pools: those of two processes differ, and a run that was resumed ends as one that was not."""
+    words = ["cyclegan", *BANK[1:], "losses.lsgan.pool=2", "train.save_every=3", "optimizers.generator.decay_from=1"]
+    words += ["optimizers.discriminator.decay_from=1"]
+    run(home, *words, "train.steps=6", "--out", "pools-whole")
+    run(home, *words, "train.steps=3", "--out", "pools-two")
+    run(home, "pools-two", "train.steps=6")
+    whole, resumed = (home / f"pools-{name}/checkpoints/000006" for name in ("whole", "two"))
+    for file in ("networks", "process-1", "optimizers"):
+        one, two = (load_file(folder / f"{file}.safetensors") for folder in (whole, resumed))
+        assert far(one, two) == 0, file
+    pools = "losses.lsgan.pictures"
+    own, other = (load_file(whole / f"{file}.safetensors") for file in ("networks", "process-1"))
+    assert own[pools].any() and other[pools].any() and not torch.equal(own[pools], other[pools])
+    said = run(home, "pools-two", "train.steps=7", size=1)
+    assert "those of process 0" in said[0]
+
+
 def test_a_signal_to_one_saves_and_ends_all(home: Path) -> None:
     processes = begin(home, *STARGAN, "train.steps=100000", "train.check_every=0", "--out", "told")
     wait_for(home / "told/checkpoints/000002")

@@ -6,6 +6,9 @@ import pytest
 import torch
 from test_engine import trainer
 
+from mdtranslate.device import training_arithmetic
+from mdtranslate.errors import RecipeError
+
 
 @pytest.mark.parametrize("there", [True, False])
 def test_a_precision_that_is_slower_here_is_said(there: bool, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -16,3 +19,34 @@ def test_a_precision_that_is_slower_here_is_said(there: bool, monkeypatch: pytes
     assert said == expected
     trainer("train.precision=fp32", said=said)
     assert said == expected
+
+
+def test_steps_have_their_own_settings_of_a_gpu_and_the_host_keeps_its() -> None:
+    """TF32 for what stays in float32 beside bf16; cuDNN's search for the fastest, but where it would change bits."""
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+
+    def now() -> tuple[bool, ...]:
+        strict = torch.are_deterministic_algorithms_enabled()
+        return matmul.allow_tf32, cudnn.allow_tf32, cudnn.benchmark, cudnn.deterministic, strict
+
+    before = now()
+    for precision, deterministic, expected in (
+        ("bf16", False, (True, True, True, False, False)),
+        ("tf32", False, (True, True, True, False, False)),
+        ("fp32", False, (False, False, True, False, False)),
+        ("fp32", True, (False, False, False, True, True)),
+    ):
+        with training_arithmetic(precision, deterministic=deterministic):  # type: ignore[arg-type]
+            assert now() == expected
+        assert now() == before
+
+
+def test_an_operation_that_varies_is_refused_by_name() -> None:
+    said = "reflection_pad2d_backward_cuda does not have a deterministic implementation, but you set ..."
+    with (
+        pytest.raises(RecipeError, match=r"train\.deterministic=true: reflection_pad2d"),
+        training_arithmetic("fp32", deterministic=True),
+    ):
+        raise RuntimeError(said)
+    with pytest.raises(RuntimeError), training_arithmetic("fp32", deterministic=False):
+        raise RuntimeError(said)

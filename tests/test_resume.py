@@ -7,11 +7,14 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 from kills import state
 from PIL import Image
 from runs import mdtranslate
 
-from mdtranslate import checkpoint
+from mdtranslate import Loss, checkpoint
+from mdtranslate.errors import CheckpointError
+from mdtranslate.state import _fill_loss
 
 SMALL = ["data.image_size=32", "data.batch_size=4", "generator.channels=4", "discriminator.channels=4"]
 
@@ -42,6 +45,23 @@ def test_a_setting_that_was_added_since_has_its_default(home: Path, run: Path) -
     done = mdtranslate("run", str(run), "train.steps=22", cwd=home)
     assert done.returncode == 0, done.stderr
     assert "22" in checkpoints(run)[-1]
+
+
+def test_state_of_a_loss_that_another_version_keeps_otherwise() -> None:
+    """A buffer that is not known any more is named and left out; one that was added starts anew; others are loaded."""
+
+    class Keeps(Loss):
+        def __init__(self) -> None:
+            super().__init__(Loss.Config(), encoder=None, image_size=16)  # type: ignore[arg-type]
+            self.register_buffer("kept", torch.zeros(2))
+            self.register_buffer("added", torch.zeros(2))
+
+    loss, said = Keeps(), list[str]()
+    _fill_loss(loss, {"kept": torch.ones(2), "renamed": torch.ones(3)}, "losses.own", said.append)
+    assert loss.kept.tolist() == [1, 1] and loss.added.tolist() == [0, 0]
+    assert len(said) == 2 and "added" in said[0] and "renamed" in said[1]
+    with pytest.raises(CheckpointError, match=r"losses\.own: weight kept"):
+        _fill_loss(loss, {"kept": torch.ones(3), "added": torch.ones(2)}, "losses.own", said.append)
 
 
 @pytest.mark.parametrize("left", [None, 0, 0.5])
