@@ -30,6 +30,7 @@ class Facts(BaseModel):
     layout: list[str]
     image_size: int
     crops: dict[str, Crop]
+    ranges: dict[str, tuple[float, float]] = {}
     credit: list[str]
     trained: dict[str, Any]
 

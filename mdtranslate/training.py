@@ -272,6 +272,7 @@ class Job:
             model,
             image_size=self.recipe.data.image_size,
             crops={source.name: source.dataset.crop for source in self.sources},
+            ranges={each.name: shown for each in self.sources if (shown := each.dataset.value_range)},
             credit=list(dict.fromkeys(each.dataset.credit for each in self.sources if each.dataset.credit)),
             trained={"recipe": self.name, "step": step, "plugins": self.recipe.plugins},
         )

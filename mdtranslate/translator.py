@@ -15,6 +15,7 @@ from torch import Tensor
 
 from mdtranslate import shipping, views
 from mdtranslate.data.batches import normalise, to_device
+from mdtranslate.data.grey import Range
 from mdtranslate.device import Precision, pick_device, plain_defaults
 from mdtranslate.edits import Edits
 from mdtranslate.inference import Inference, Row
@@ -42,19 +43,22 @@ class Translator:
         *,
         image_size: int,
         crops: Mapping[str, Crop],
+        ranges: Mapping[str, Range] | None = None,
         credit: Sequence[str] = (),
         trained: Mapping[str, Any] | None = None,
         precision: Precision = "fp32",
         compiled: bool = False,
     ) -> None:
-        """`crops`: the square that each dataset cuts out of its pictures, by its name. The rest is as for `load`.
+        """`crops`: the square that each dataset cuts out of its pictures, by its name; `ranges`: the grey values that
+        are black and white in its files, where it has a setting for them. The rest is as for `load`.
 
         `trained`: facts for people.
         """
         self.model, self.image_size = model, image_size
         self.inference = Inference(model, image_size, precision, compiled=compiled)
         self.encoder = model.encoder
-        self.crops, self.credit, self.trained = dict(crops), tuple(credit), dict(trained or {})
+        self.crops, self.ranges = dict(crops), dict(ranges or {})
+        self.credit, self.trained = tuple(credit), dict(trained or {})
         self.words = Edits(model.encoder)
 
     def save(self, folder: Path) -> None:
@@ -63,8 +67,8 @@ class Translator:
         Raises `StorageError`, and `RecipeError` for the current folder where it is empty.
         """
         crops = {name: asdict(crop) for name, crop in self.crops.items()}
-        facts = {"image_size": self.image_size, "crops": crops, "credit": list(self.credit), "trained": self.trained}
-        shipping.write(folder, self.model, facts)
+        facts: dict[str, Any] = {"image_size": self.image_size, "crops": crops, "ranges": self.ranges}
+        shipping.write(folder, self.model, {**facts, "credit": list(self.credit), "trained": self.trained})
 
     @classmethod
     @plain_defaults()
@@ -91,6 +95,7 @@ class Translator:
             model.to(where),
             image_size=facts.image_size,
             crops=facts.crops,
+            ranges=facts.ranges,
             credit=facts.credit,
             trained=facts.trained,
             precision=precision,
@@ -257,7 +262,7 @@ class Translator:
         Raises `DataError` for a picture that cannot be read.
         """
         crops = {each: self.crops.get(each, Crop()) for each in self.encoder.datasets}
-        return views.view(image, crops, self.image_size, size)
+        return views.view(image, crops, self.ranges, self.image_size, size)
 
     def grouped(self, named: Iterable[tuple[T, View]], edits: int = 1) -> Iterator[dict[T, View]]:
         """Views by their names, in groups: as many as make one batch when `edits` are made of each."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from mdtranslate.data.grey import Range
 from mdtranslate.data.images import decode, to_rgb
 from mdtranslate.data.prepare import Preparation
 from mdtranslate.errors import DataError, RecipeError
@@ -26,22 +28,22 @@ class View:
     """What networks are shown of a picture, all uint8.
 
     `squares`: by dataset, what is cut out of it as in training, [S, S, 3]. `whole`: the picture at its own size,
-    [H, W, 3], where that is what is translated.
+    [H, W, 3], by dataset, where that is what is translated.
     """
 
     squares: Mapping[str, Pixels]
-    whole: Pixels | None = None
+    whole: Mapping[str, Pixels] | None = None
 
     def shown(self, dataset: str) -> Pixels:
         """What is translated, of a picture that is like those of `dataset`."""
-        return self.squares[dataset] if self.whole is None else self.whole
+        return (self.squares if self.whole is None else self.whole)[dataset]
 
 
-Picture = str | Path | Image.Image | Pixels | View
+Picture = str | Path | BytesIO | Image.Image | Pixels | View
 
 
-def view(image: Picture, crops: Mapping[str, Crop], image_size: int, size: Size) -> View:
-    """The view of a picture: `crops` by dataset, `image_size` in pixels. One that is a view already stays as it is.
+def view(image: Picture, crops: Mapping[str, Crop], ranges: Mapping[str, Range], image_size: int, size: Size) -> View:
+    """The view of a picture: `crops` and `ranges` by dataset, `image_size` in pixels. A view stays as it is.
 
     Raises `DataError` for a picture that cannot be read, `RecipeError` for a `size` that is none.
     """
@@ -51,9 +53,14 @@ def view(image: Picture, crops: Mapping[str, Crop], image_size: int, size: Size)
         if image.squares.keys() != crops.keys():
             raise RecipeError(f"a view for {', '.join(image.squares)}, and this translator has {', '.join(crops)}")
         return image
-    pixels = _pixels(image)
-    cut = {crop: Preparation(crop, image_size)(pixels) for crop in set(crops.values())}
-    return View({name: cut[crop] for name, crop in crops.items()}, None if size is None else pixels)
+    own = {name: ranges.get(name) for name in crops}
+    read = {each: _pixels(image, each) for each in set(own.values())}
+    cut = {
+        key: Preparation(key[0], image_size)(read[key[1]])
+        for key in set(zip(crops.values(), own.values(), strict=True))
+    }
+    squares = {name: cut[crop, own[name]] for name, crop in crops.items()}
+    return View(squares, None if size is None else {name: read[each] for name, each in own.items()})
 
 
 def grouped(named: Iterable[tuple[T, View]], most: int) -> Iterator[dict[T, View]]:
@@ -64,7 +71,7 @@ def grouped(named: Iterable[tuple[T, View]], most: int) -> Iterator[dict[T, View
     group: dict[T, View] = {}
     pixels = 0
     for name, each in named:
-        shown = (next(iter(each.squares.values())), *(() if each.whole is None else (each.whole,)))
+        shown = [next(iter(some.values())) for some in (each.squares, each.whole) if some is not None]
         own = max(height * width for height, width, _ in (picture.shape for picture in shown))
         if group and pixels + own > most:
             yield group
@@ -75,11 +82,14 @@ def grouped(named: Iterable[tuple[T, View]], most: int) -> Iterator[dict[T, View
         yield group
 
 
-def _pixels(image: str | Path | Image.Image | Pixels) -> Pixels:
+def _pixels(image: str | Path | BytesIO | Image.Image | Pixels, value_range: Range | None) -> Pixels:
     if isinstance(image, str | Path):
-        return decode(Path(image))
+        return decode(Path(image), value_range=value_range)
+    if isinstance(image, BytesIO):
+        image.seek(0)
+        return decode(image, value_range=value_range)
     if isinstance(image, Image.Image):
-        return to_rgb(image)
+        return to_rgb(image, value_range)
     if not isinstance(image, np.ndarray):
         raise DataError(
             f"a {type(image).__name__} is no picture; a file, a Pillow image or uint8 [H, W, 3] is, or a list"

@@ -71,6 +71,7 @@ def command(
 
     from mdtranslate.commands.stages import Stages
     from mdtranslate.commands.translate_files import list_pictures, passed_over, plan, safe
+    from mdtranslate.data.pillow import frames
     from mdtranslate.device import pick_device
     from mdtranslate.edits import pairs
     from mdtranslate.files import disk
@@ -106,6 +107,9 @@ def command(
                     click.echo(f"skipped {click.format_filename(str(view))}", err=True)
                     skipped += 1
                 else:
+                    if (count := frames(jobs[stem])) > 1:
+                        name = click.format_filename(jobs[stem])
+                        click.echo(f"warning: {name}: has {count} pages or frames; the first is translated", err=True)
                     yield stem, view
 
         for group in translator.grouped(views(), translator.words.singles if everything else 1):

@@ -12,6 +12,7 @@ from torch import Tensor
 from mdtranslate.config import Recipe
 from mdtranslate.data.augment import Augment
 from mdtranslate.data.batches import Batches
+from mdtranslate.data.file_notes import file_notes
 from mdtranslate.data.pack import Packed
 from mdtranslate.data.sources import Progress, Source, choose, fingerprint
 from mdtranslate.data.truths import find_truths
@@ -27,6 +28,7 @@ class Feed:
         """Pictures that cannot be read, and why."""
         self.identity: dict[str, str] = {}
         """What each dataset is: a run that goes on must find the same."""
+        self._notes: list[str] = []
 
     def batches(self, device: torch.device, augment: Augment | None, part: slice = slice(None)) -> Batches:
         """The training batches, or `part` of each: pictures from the cache, packed first where they are not yet."""
@@ -40,6 +42,8 @@ class Feed:
             own = source.labels(packed.of(records), encoder)
             pixels.append(packed.pixels)
             labels.append(own)
+            notes = file_notes(packed.of(records), packed.pixels, source.name)
+            self._notes += [f"dataset {source.name}: {what}; {cure}" for what, cure in notes]
             self.identity[source.name] = fingerprint(packed, own)
         truths = None
         if data.targets == "paired":
@@ -55,8 +59,9 @@ class Feed:
         The first of each dataset that it does not train on, shared out evenly.
         """
         for source in self.sources:
-            for note in source.dataset.notes():
-                say(f"warning: dataset {source.name}: {note}")
+            self._notes += [f"dataset {source.name}: {note}" for note in source.dataset.notes()]
+        for note in self._notes:
+            say(f"warning: {note}")
         pixels, labels, rows, data = [], [], self.recipe.train.sample_pictures, self.recipe.data
         for number, source in enumerate(self.sources):
             share = rows // len(self.sources) + (number < rows % len(self.sources))

@@ -33,6 +33,7 @@ from filelock import FileLock, Timeout
 
 from mdtranslate.data.entry import FORMAT, INSTEAD, begun, check_left_out, close_ranks, describe, write
 from mdtranslate.data.fill import HASH, readable
+from mdtranslate.data.missing import describe_missing
 from mdtranslate.data.records import Records
 from mdtranslate.errors import DataError, StorageError
 
@@ -164,6 +165,8 @@ def _key(dataset: Dataset, records: Sequence[Record], size: int, most: float) ->
         digest.update(json.dumps(fields).encode() + b"\n")
 
     add(FORMAT, dataset.name, dataset.version, astuple(dataset.crop), size)
+    if dataset.value_range is not None:
+        add("range", *dataset.value_range)
     for name, file in Records.of(records).files():
         if file is None:
             add(name)
@@ -175,7 +178,9 @@ def _key(dataset: Dataset, records: Sequence[Record], size: int, most: float) ->
                 add(name, "missing")
                 continue
             reason = getattr(error, "strerror", None) or str(error)
-            raise DataError(f"{file}: {reason.lower()} (record {name!r} of {dataset.name}); {INSTEAD}") from error
+            counted = describe_missing(str(own) for _, own in Records.of(records).files() if own is not None)
+            what = f"{file}: {reason.lower()} (record {name!r} of {dataset.name})"
+            raise DataError("; ".join([what, counted, INSTEAD, *dataset.notes()])) from error
         # The inode tells two folders apart whose files have the same names, sizes and times.
         add(name, status.st_size, status.st_mtime_ns, status.st_ino)
     return digest.hexdigest()

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from mdtranslate.data.batches import Batches
 from mdtranslate.data.images import encode_png
+from mdtranslate.data.missing import describe_missing
 from mdtranslate.data.sources import Progress, Source
 from mdtranslate.data.truths import find_truths
 from mdtranslate.doctor import labels, pictures
@@ -131,7 +132,9 @@ def _open(source: Source, size: int, progress: Progress) -> Patient:
     there = {split: packed[split].of(own) for split, own in records.items()}
     if not there[Split.TRAIN]:
         reason = next(iter(packed[Split.TRAIN].left_out.values()))
-        raise DataError(f"none of {len(records[Split.TRAIN])} pictures to train on can be read; the first: {reason}")
+        what = f"none of {len(records[Split.TRAIN])} pictures to train on can be read; the first: {reason}"
+        files = [str(each.image) for each in records[Split.TRAIN] if each.image is not None]
+        raise DataError(f"{what}{describe_missing(files, '; ')}")
     return Patient(lenient, there, packed, {split: list(map(source.labelled, own)) for split, own in there.items()})
 
 

@@ -12,7 +12,9 @@ import torch
 
 from mdtranslate.config import Data
 from mdtranslate.data.entry import MOST_UNREADABLE
+from mdtranslate.data.file_notes import file_notes
 from mdtranslate.data.images import measure
+from mdtranslate.data.missing import describe_missing
 from mdtranslate.data.sources import Progress
 from mdtranslate.doctor.findings import Finding, Patient, Rank
 from mdtranslate.errors import DataError
@@ -38,6 +40,9 @@ def examine(patient: Patient, data: Data) -> Iterator[Finding]:
     """Findings about the pictures of one dataset."""
     yield from _unreadable(patient, data)
     yield from _sizes(patient, data.cached_size)
+    train = patient.packed[Split.TRAIN].pixels
+    for what, cure in file_notes(patient.records[Split.TRAIN], train, patient.name, MEASURED):
+        yield Finding(Rank.TROUBLE, f"{patient.name}: {what}", cure)
     yield from _twice(patient)
 
 
@@ -127,6 +132,8 @@ def _unreadable(patient: Patient, data: Data) -> Iterator[Finding]:
             continue
         share = len(reasons) / (len(reasons) + len(patient.records[split]))
         listed = "; ".join(reasons[:SHOWN]) + (f"; and {len(reasons) - SHOWN} more" if len(reasons) > SHOWN else "")
+        own = patient.source.listed(split)
+        listed += describe_missing([str(file) for place in packed.left_out if (file := own[place].image)], "; ")
         rank, cure = Rank.NOTE, "they are left out"
         if data.unreadable == "stop":
             # A run looks at no test picture; its evaluation does.

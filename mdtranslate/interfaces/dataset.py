@@ -10,7 +10,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from mdtranslate.interfaces.component import Component, Settings
 
@@ -159,6 +159,23 @@ class Dataset(Component):
             None, description="names of the attributes that this run labels; all that the dataset knows if left out"
         )
 
+    class FileConfig(Config):
+        """Settings of datasets that read image files: a `Config` that derives from it has them."""
+
+        range: tuple[float, float] | None = Field(
+            None,
+            description="grey values that are black and white, such as [0, 4095] for scans of 12 bits; values beyond "
+            "are black or white, too. Those of the files' type if left out: 0 and 65535 of whole numbers, 0 and 1 of "
+            "others",
+        )
+
+        @field_validator("range")
+        @classmethod
+        def _apart(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
+            if value is not None and value[0] == value[1]:
+                raise ValueError(f"black and white are both {value[0]:g}")
+            return value
+
     attributes: Sequence[Attribute] = ()
     """Everything the dataset knows, labelled in this run or not (evaluation judges all of it)."""
 
@@ -181,6 +198,12 @@ class Dataset(Component):
         Raises `mdtranslate.errors.DataError` where the files are not what the dataset expects.
         """
 
+    @property
+    def value_range(self) -> tuple[float, float] | None:
+        """The grey values that are black and white in its files; None for those of the files' type."""
+        shown: tuple[float, float] | None = getattr(self.config, "range", None)
+        return shown
+
     def notes(self) -> Iterable[str]:
         """What of the files is not among the records, and why, a line each; a run says it, and the doctor lists it."""
         return ()
@@ -191,7 +214,7 @@ class Dataset(Component):
 
         if record.image is None:
             raise NotImplementedError(f"{type(self).__name__} gives records without a file, so it must override load()")
-        return decode(record.image)
+        return decode(record.image, value_range=self.value_range)
 
     def counterfactual(self, record: Record, attributes: Mapping[str, Value]) -> Record | None:
         """The same picture with `attributes` changed, where it can be had; None where it cannot."""

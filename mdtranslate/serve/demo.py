@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from mdtranslate.data.batches import normalise
-from mdtranslate.data.images import decode
+from mdtranslate.data.pillow import opened
 from mdtranslate.errors import RecipeError
 from mdtranslate.interfaces.dataset import spell
 from mdtranslate.serve.card import card
@@ -107,7 +107,8 @@ class Demo:
         """What networks are shown of a picture; of the last pictures it is remembered."""
         key = blake2b(picture, digest_size=32).digest()
         if key not in self._views:
-            self._views[key] = self.translator.view(decode(BytesIO(picture), MOST))
+            with opened(BytesIO(picture), MOST):
+                self._views[key] = self.translator.view(BytesIO(picture))
             if len(self._views) > KEPT:
                 self._views.popitem(last=False)
         self._views.move_to_end(key)

@@ -36,7 +36,7 @@ class Folder(Dataset):
 
     name = "folder"
 
-    class Config(Dataset.Config):
+    class Config(Dataset.FileConfig):
         root: Path = Field(description="folder that holds a folder per domain, or train/, val/ and test/ with those")
         attribute: str = Field("domain", pattern=r"^\w+$", description="what the attribute is called")
         val: float = Field(0.05, ge=0, le=0.4, description="share of the val split, where it has no folder")

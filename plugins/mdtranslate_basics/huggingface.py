@@ -34,7 +34,7 @@ class HuggingFace(Dataset):
 
     name = "huggingface"
 
-    class Config(Dataset.Config):
+    class Config(Dataset.FileConfig):
         path: str = Field(description="a folder that save_to_disk wrote, a folder of data files, or a name on the Hub")
         subset: str | None = Field(None, description="the configuration, where a dataset on the Hub has several")
         revision: str | None = Field(None, description="commit or tag on the Hub, so that a run can be repeated")
@@ -76,10 +76,10 @@ class HuggingFace(Dataset):
         if cell is None or (cell["bytes"] is None and not cell["path"]):
             raise DataError(f"{self.config.path}: row {int(place)} of {own} has no picture")
         if cell["bytes"] is None:
-            return decode(Path(cell["path"]))
+            return decode(Path(cell["path"]), value_range=self.value_range)
         stream = BytesIO(cell["bytes"])
         stream.name = f"{self.config.path}: row {int(place)} of {own}"  # What a message calls it.
-        return decode(stream)
+        return decode(stream, value_range=self.value_range)
 
     def _drawn(self, key: str) -> Split:
         """The split of a picture to train on, where the dataset lacks others."""

@@ -38,7 +38,7 @@ class Table(Dataset):
 
     name = "table"
 
-    class Config(Dataset.Config):
+    class Config(Dataset.FileConfig):
         file: Path = Field(description="the table: .csv, .tsv, .jsonl or .parquet")
         root: Path | None = Field(None, description="folder that the paths start from; the table's own if left out")
         path: str = Field("path", description="the column of paths")

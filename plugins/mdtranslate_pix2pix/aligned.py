@@ -32,7 +32,7 @@ class Aligned(Dataset):
 
     name = "aligned"
 
-    class Config(Dataset.Config):
+    class Config(Dataset.FileConfig):
         root: Path = Field(description="folder that holds train/ with pictures of two halves, or A/ and B/ with train/")
         attribute: str = Field("side", pattern=r"^\w+$", description="what the attribute is called")
         values: tuple[str, str] = Field(("A", "B"), description="what the left and the right picture are called")
@@ -60,7 +60,7 @@ class Aligned(Dataset):
         side = int(record.key.rpartition("#")[2])
         if self._apart:
             assert record.image is not None, "every record has a file"
-            return decode(record.image)
+            return decode(record.image, value_range=self.value_range)
         picture = super().load(record)
         width = picture.shape[1]
         if width % 2 or width < 2:

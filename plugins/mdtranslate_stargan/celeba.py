@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
@@ -48,6 +49,10 @@ class CelebA(Dataset):
             description='attributes joined into one of which at most one holds: {hair = ["Black_Hair", "Blond_Hair"]}',
         )
 
+        partial: bool = Field(
+            False, description="take the images that are there, of a copy that lacks some of the list"
+        )
+
     credit = "pictures of CelebA (Liu et al. 2015), for non-commercial research only"
 
     def __init__(self, config: Any) -> None:
@@ -68,10 +73,25 @@ class CelebA(Dataset):
         return groups + tuple(Attribute(name) for name in names if name not in taken)
 
     def records(self, split: Split) -> Iterable[Record]:
-        images, home = self._images, self._home()
+        images, home, there = self._images, self._home(), self._there
         for place, (number, file, values) in enumerate(self._rows()):
-            if home(place, number, file) is split:
+            if home(place, number, file) is split and (there is None or file in there):
                 yield Record(file, images / file, self._joined(values))
+
+    def notes(self) -> Iterator[str]:
+        there = self._there if self._there is not None else self._listed
+        if lacking := sum(file not in there for _, file, _ in self._rows()):
+            cure = "" if self.config.partial else "; partial=true takes those that are there"
+            yield f"{lacking:,} of the {self._count:,} images in {self._list} are not in {self._images}{cure}"
+
+    @property
+    def _listed(self) -> frozenset[str]:
+        return frozenset(os.listdir(self._images))  # noqa: PTH208  200,000 names.
+
+    @cached_property
+    def _there(self) -> frozenset[str] | None:
+        """The files that are there, of a copy that may lack some; None for one that must not."""
+        return self._listed if self.config.partial else None
 
     def _home(self) -> Callable[[int, int, str], Split]:
         """The split of a picture by its place in the list, the number of its line, and its file's name."""

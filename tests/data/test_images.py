@@ -68,7 +68,7 @@ MODES = {
     "grey16-big-endian.tif": (Image.frombytes("I;16B", (2, 1), b"\x80\x00\xff\xff"), row(128, 255)),
     "grey32.tif": (Image.fromarray(np.int32([[0, 257 * 7, 65535]])), row(0, 7, 255)),
     "float-1.tif": (Image.fromarray(np.float32([[0, 0.5, 1]])), row(0, 128, 255)),
-    "float-255.tif": (Image.fromarray(np.float32([[0, 99.6, 255]])), row(0, 100, 255)),
+    "float.tif": (Image.fromarray(np.float32([[0, 0.2, 0.99]])), row(0, 51, 252)),
     "grey.pgm": (row_of("L", 3, 4), row(3, 4)),
     "rgb.bmp": (row_of("RGB", (1, 2, 3)), [[[1, 2, 3]]]),
     "rgb.jp2": (row_of("RGB", (1, 2, 3)), [[[1, 2, 3]]]),

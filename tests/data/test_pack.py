@@ -145,7 +145,8 @@ def test_a_missing_or_unreadable_picture_is_named(tmp_path, cache):
     with pytest.raises(DataError, match=r"^.*in/3\.png: cannot be decoded: .*; data.unreadable=skip leaves out such"):
         packed(Files(), records)
     records[4].image.unlink()
-    with pytest.raises(DataError, match=r"^.*in/4\.png: no such file or directory \(record 'key-4' of files\); data"):
+    said = r"^.*in/4\.png: no such file or directory \(record 'key-4' of files\); 1 of 5 files are missing; data"
+    with pytest.raises(DataError, match=said):
         packed(Files(), records)
 
 

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from layouts import write_celeba
 from mdtranslate_stargan.celeba import CelebA
 from pydantic import ValidationError
 
 from mdtranslate import Split
+from mdtranslate.data.pack import is_packed
 from mdtranslate.errors import DataError, RecipeError
 
 NAMES = ["Black_Hair", "Blond_Hair", "Brown_Hair", "Male", "Young"]
@@ -70,6 +72,21 @@ def test_exclusive_hair(tmp_path: Path) -> None:
     assert known["000003.jpg"]["hair"] is None, "none of the three"
     assert "hair" not in known["000004.jpg"], "labelled with two: unknown"
     assert known["000004.jpg"] == {"Male": True, "Young": True}
+
+
+def test_a_part_of_the_images_is_taken_where_that_is_wanted(tmp_path: Path) -> None:
+    """Kaggle's and others' copies often hold the first tens of thousands alone."""
+    write_celeba(tmp_path)
+    for number in range(5, 24, 2):
+        (tmp_path / f"img_align_celeba/{number:06d}.jpg").unlink()
+    whole, part = celeba(tmp_path), celeba(tmp_path, partial=True)
+    assert {split: len(list(whole.records(split))) for split in Split} == dict.fromkeys(Split, 8)
+    assert {split: len(list(part.records(split))) for split in Split} == {"train": 6, "val": 4, "test": 4}
+    for dataset in (whole, part):
+        (note,) = dataset.notes()
+        assert "10 of the 24 images" in note and ("partial=true" in note) == (dataset is whole)
+    with pytest.raises(DataError, match=r"2 of 8 files are missing.*10 of the 24.*partial=true"):
+        is_packed(whole, list(whole.records(Split.TRAIN)), 16)
 
 
 def test_blank_lines_and_tabs_are_no_matter(tmp_path: Path) -> None:

@@ -1,0 +1,87 @@
+"""Files of a dataset that are not there: how many, and whether they are only called otherwise on the disk."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+LOOKED_FOR: Final = 1_000
+"""Missing files of which another name is looked for."""
+
+
+def describe_missing(files: Iterable[str], before: str = "") -> str:
+    """How many of `files` are missing; and, where the disk has them by other names, how those differ.
+
+    The text follows `before`; it is empty where none is missing.
+    """
+    count, missing = 0, list[str]()
+    for file in files:
+        count += 1
+        if not os.path.exists(file):  # noqa: PTH110  Of a million.
+            missing.append(file)
+    if not missing:
+        return ""
+    names, ways, example = cache(_names), Counter[str](), dict[str, Path]()
+    looked_for = missing[:LOOKED_FOR]
+    for file in looked_for:
+        there = _like(file, names)
+        if there is not None:
+            way = _difference(file, there)
+            ways[way] += 1
+            example.setdefault(way, there)
+    said = f"{before}{len(missing):,} of {count:,} files are missing"
+    for way, often in ways.most_common(1):
+        which = "all" if often == len(missing) else f"{often:,} of the first {len(looked_for):,}"
+        said += f"; {which} are there, but {way}, such as {example[way]}"
+    return said
+
+
+def _like(file: str, names: Callable[[str], Mapping[str, str]]) -> Path | None:
+    """The file on the disk whose path differs only in its separators, Unicode form, capitals or suffix."""
+    path = _slashes(file)
+    found = Path(path.anchor)
+    for part in path.parts[1:] if path.anchor else path.parts:
+        there = names(str(found))
+        like = part if (found / part).exists() else there.get(_plain(part)) or there.get(_plain(Path(part).stem))
+        if like is None:
+            return None
+        found /= like
+    return found
+
+
+def _difference(file: str, there: Path) -> str:
+    """How the path of a file on the disk differs from the one that a dataset gives."""
+    path, own = str(_slashes(file)), str(there)
+    ways = ["with / where the dataset writes backslashes"] if path != str(Path(file)) else []
+    if path != own:
+        if unicodedata.normalize("NFC", own) == unicodedata.normalize("NFC", path):
+            ways.append("in another Unicode form (NFC or NFD)")
+        elif own.casefold() == path.casefold():
+            ways.append("with other capitals")
+        elif Path(own).suffix != Path(path).suffix:
+            ways.append(f"with the suffix {Path(own).suffix or 'left out'}")
+        else:
+            ways.append("spelt otherwise")
+    return " and ".join(ways)
+
+
+def _slashes(file: str) -> Path:
+    return Path(file.replace("\\", "/"))
+
+
+def _names(folder: str) -> dict[str, str]:
+    """What a folder holds, by plain names, with and without their suffixes."""
+    try:
+        names = sorted(os.listdir(folder))  # noqa: PTH208  Names, not paths.
+    except OSError:
+        return {}
+    return {_plain(Path(name).stem): name for name in names} | {_plain(name): name for name in names}
+
+
+def _plain(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()

@@ -1,0 +1,158 @@
+"""Grey values of more than 8 bits: which are black and white is decided for a dataset, never for an image."""
+
+from __future__ import annotations
+
+import struct
+import threading
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mdtranslate import Record
+from mdtranslate.data.file_notes import file_notes
+from mdtranslate.data.grey import suggested
+from mdtranslate.data.images import decode
+from mdtranslate.errors import DataError
+from mdtranslate.translator import Translator
+
+
+def save(path: Path, values: object, dtype: str) -> Path:
+    Image.fromarray(np.array([values], dtype)).save(path)
+    return path
+
+
+def grey(path: Path, *value_range: float) -> list[int]:
+    return decode(path, value_range=value_range or None)[0, :, 0].tolist()  # type: ignore[arg-type]
+
+
+def test_a_range_means_the_same_for_every_image(tmp_path: Path) -> None:
+    bright = save(tmp_path / "bright.png", [0, 2048, 4095], "uint16")
+    dark = save(tmp_path / "dark.png", [0, 100, 200], "uint16")
+    beyond = save(tmp_path / "beyond.png", [0, 4095, 60_000], "uint16")
+    assert grey(bright, 0, 4095) == [0, 128, 255]
+    assert grey(dark, 0, 4095) == [0, 6, 12], "a dark slice stays dark"
+    assert grey(beyond, 0, 4095) == [0, 255, 255]
+    assert grey(bright, 4095, 0) == [255, 127, 0], "black may be the higher value"
+    assert grey(bright) == [0, 8, 16], "without one, that of the type"
+
+
+@pytest.mark.parametrize(
+    ("values", "dtype", "value_range", "expected"),
+    [
+        ([-1000, 0, 400], "int32", (-1000, 400), [0, 182, 255]),
+        ([0.0, 0.5, 1.02], "float32", (0, 1), [0, 128, 255]),
+        ([0.0, 127.5, 255.0], "float32", (0, 255), [0, 128, 255]),
+        ([0, 64, 127], "uint8", (0, 127), [0, 129, 255]),
+    ],
+)
+def test_windows(
+    tmp_path: Path, values: list[float], dtype: str, value_range: tuple[float, float], expected: list[int]
+) -> None:
+    assert grey(save(tmp_path / "x.tif", values, dtype), *value_range) == expected
+
+
+@pytest.mark.parametrize(("values", "dtype"), [([-1, 5], "int32"), ([0, 70_000], "int32"), ([0.0, 1.02], "float32")])
+def test_values_beyond_those_of_the_type_are_refused_with_the_setting(
+    tmp_path: Path, values: list[float], dtype: str
+) -> None:
+    with pytest.raises(DataError, match=r"x\.tif: .*range=\[BLACK, WHITE\]"):
+        grey(save(tmp_path / "x.tif", values, dtype))
+
+
+def test_what_is_not_finite_is_refused_with_a_range_too(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="not finite"):
+        grey(save(tmp_path / "x.tif", [0.0, np.nan], "float32"), 0, 1)
+
+
+def tiff(path: Path, values: np.ndarray, photometric: int) -> Path:
+    """A TIFF of one row, written by hand: Pillow writes none in which white is zero."""
+    data, bits = values.tobytes(), values.dtype.itemsize * 8
+    tags = [(256, 4, values.size), (257, 4, 1), (258, 3, bits), (259, 3, 1), (262, 3, photometric)]
+    tags += [(273, 4, 10 + 9 * 12 + 4), (277, 3, 1), (278, 4, 1), (279, 4, len(data))]
+    head = b"II*\0" + struct.pack("<IH", 8, len(tags))
+    for tag, kind, value in tags:
+        head += struct.pack("<HHI", tag, kind, 1)
+        head += struct.pack("<I", value) if kind == 4 else struct.pack("<HH", value, 0)
+    path.write_bytes(head + struct.pack("<I", 0) + data)
+    return path
+
+
+def test_white_is_zero_in_16_bits_as_in_8(tmp_path: Path) -> None:
+    ramp = np.linspace(0, 1, 64)
+    eight = grey(tiff(tmp_path / "8.tif", (ramp * 255).round().astype("u1"), 0))
+    sixteen = grey(tiff(tmp_path / "16.tif", (ramp * 65_535).astype("<u2"), 0))
+    assert eight[0] == sixteen[0] == 255 and np.abs(np.subtract(eight, sixteen)).max() <= 1
+    assert grey(tiff(tmp_path / "plain.tif", (ramp * 65_535).astype("<u2"), 1))[0] == 0
+    assert grey(tiff(tmp_path / "12.tif", (ramp * 4095).astype("<u2"), 0), 0, 4095)[0] == 255
+
+
+def test_no_range_can_be_taken_of_colours_of_16_bits(tmp_path: Path) -> None:
+    from test_images import png
+
+    (tmp_path / "x.png").write_bytes(png(2, 1, 16, 2, b"\0\xff\xff\0\0\x80\x80" + bytes(6)))
+    assert decode(tmp_path / "x.png").shape == (1, 2, 3)
+    with pytest.raises(DataError, match="16 bits"):
+        grey(tmp_path / "x.png", 0, 4095)
+
+
+def test_images_that_use_little_of_their_range_are_named_with_the_setting(tmp_path: Path) -> None:
+    files = [save(tmp_path / f"{n}.png", [0, 100 + n, 3000 + n], "uint16") for n in range(5)]
+    records = [Record(file.name, file) for file in files]
+    pixels = np.stack([decode(file) for file in files])
+    ((what, cure),) = file_notes(records, pixels, "scans")
+    assert "0 to 3004" in what and cure.startswith("datasets.scans.range=[0, 4095]")
+    assert not list(file_notes(records, np.stack([decode(file, value_range=(0, 4095)) for file in files]), "scans"))
+    flat = np.full((5, 4, 4, 3), 40, np.uint8)
+    ((_, cure),) = file_notes([Record(f"{n}") for n in range(5)], flat, "drawn")
+    assert "datasets.drawn.range" in cure, "also where there are no files"
+
+
+@pytest.mark.parametrize(
+    ("stored", "expected"),
+    [((0, 3004), (0, 4095)), ((17, 255), (0, 255)), ((-1000, 3071), (-1000, 4095)), ((0.0, 1.7), (0.0, 1.7))],
+)
+def test_suggestions_are_round(stored: tuple[float, float], expected: tuple[float, float]) -> None:
+    assert suggested(*stored) == expected
+
+
+def test_pages_and_frames_after_the_first_are_named(tmp_path: Path) -> None:
+    pages = [Image.new("L", (8, 8), value) for value in (0, 100, 255)]
+    for suffix in ("tif", "gif", "webp", "png"):
+        pages[0].save(tmp_path / f"x.{suffix}", save_all=True, append_images=pages[1:])
+    pages[2].save(tmp_path / "single.tif")
+    pixels = np.zeros((5, 8, 8, 3), np.uint8)
+    pixels[0] = 255
+    files = sorted(tmp_path.iterdir())
+    ((what, _),) = file_notes([Record(file.name, file) for file in files], pixels, "stacks")
+    assert what.startswith("4 of 5") and "with 3" in what
+
+
+def test_a_translator_keeps_the_range(tmp_path: Path, translator: Translator) -> None:
+    name = translator.encoder.datasets[0]
+    own = Translator(
+        translator.model, image_size=translator.image_size, crops=translator.crops, ranges={name: (0, 4095)}
+    )
+    own.save(tmp_path / "own")
+    loaded = Translator.load(tmp_path / "own")
+    side = translator.image_size
+    file = tmp_path / "scan.png"
+    Image.fromarray(np.full((side, side), 2048, np.uint16)).save(file)
+    for image in (file, Image.open(file)):
+        assert loaded.view(image).shown(name).max() == 128
+        assert loaded.view(image, size="native").shown(name).max() == 128
+    assert translator.view(file).shown(name).max() == 8
+
+
+def test_decoding_in_threads_leaves_the_hosts_warnings_filters(tmp_path: Path) -> None:
+    Image.new("RGB", (64, 64)).save(tmp_path / "x.png")
+    for _ in range(3):
+        before = list(warnings.filters)
+        threads = [threading.Thread(target=lambda: [decode(tmp_path / "x.png") for _ in range(100)]) for _ in range(4)]
+        for each in threads:
+            each.start()
+        for each in threads:
+            each.join()
+        assert list(warnings.filters) == before

@@ -1,0 +1,53 @@
+"""Files that are not there, or are called otherwise."""
+
+from __future__ import annotations
+
+import unicodedata
+from pathlib import Path
+
+import pytest
+
+from mdtranslate.data.missing import describe_missing
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "p"
+    folder.mkdir()
+    for number in range(12):
+        (folder / unicodedata.normalize("NFD", f"M\u00fcller {number}.png")).touch()
+    return folder
+
+
+def nfd(name: str) -> str:
+    return unicodedata.normalize("NFD", name)
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        (r"p\{}", "backslashes"),
+        ("p/{}", None),
+        ("P/{}", "capitals"),
+        ("p/{}.jpg", "suffix .png"),
+        ("elsewhere/{}", None),
+    ],
+)
+def test_how_a_path_differs_is_said(folder: Path, path: str, said: str | None) -> None:
+    names = [nfd(f"M\u00fcller {number}.png") for number in range(10)]
+    if path.endswith(".jpg"):
+        names = [name.removesuffix(".png") for name in names]
+    files = [f"{folder.parent}/{path.format(name)}" for name in names]
+    described = describe_missing([*files, str(folder)])
+    if path == "p/{}":
+        assert described == ""
+        return
+    assert "10 of 11 files are missing" in described
+    assert (said in described and "all are there" in described) if said else "are there" not in described
+
+
+def test_another_unicode_form_is_named(folder: Path) -> None:
+    files = [str(folder / unicodedata.normalize("NFC", f"M\u00fcller {number}.png")) for number in range(20)]
+    described = describe_missing(files, "; ")
+    assert described.startswith("; 20 of 20 files are missing")
+    assert "12 of the first 20 are there, but in another Unicode form" in described
