@@ -118,8 +118,8 @@ def describe(translator: Translator, size: int | None, batch: int | None) -> dic
         "trained_at": translator.image_size,
         "preparation": "of a picture like those of a dataset, the square that `crops` says: its side in shares of the "
         "shorter side, its centre (x, y) in shares of width and height, moved inside where it would reach over an "
-        "edge; then scaled to trained_at pixels, bilinear with antialiasing. Where `ranges` has a dataset, its values are "
-        "black and white, and those between are scaled to 0..255 first",
+        "edge; then scaled to trained_at pixels, bilinear with antialiasing. Where `ranges` has a dataset, its values "
+        "are black and white, and those between are scaled to 0..255 first",
         "crops": {name: asdict(crop) for name, crop in translator.crops.items()},
         "ranges": translator.ranges,
         "labels": labels,

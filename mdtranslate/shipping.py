@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ def write(folder: Path, model: Model, facts: Mapping[str, Any]) -> None:
         **{role: {"name": each.name, **each.config.model_dump(mode="json")} for role, each in parts.items()},
         "plugins": sorted(owners),
         "attributes": {
-            name: [{"name": each.name, "values": each.values, "optional": each.optional} for each in own]
+            name: [asdict(each) for each in own]
             for name, own in zip(model.encoder.datasets, model.encoder.attributes, strict=True)
         },
         "layout": list(model.encoder.layout),

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mdtranslate.config import Data
 from mdtranslate.data.augment import Augment
+from mdtranslate.data.mirror import MirroredLabels
 from mdtranslate.data.order import DRAWS, Order, grouped
 from mdtranslate.data.pictures import Pictures
 from mdtranslate.data.targets import Pairs, Targets
@@ -72,6 +73,7 @@ class Batches:
         self.pictures, self.labels = Pictures(pixels), torch.cat(list(labels)) if len(labels) > 1 else labels[0]
         self.encoder, self.settings, self.seed, self.device = encoder, settings, seed, device
         self._pairs = Pairs(self.labels, encoder, seed) if settings.targets == "pairs" else None
+        self._mirrored = MirroredLabels.of(encoder) if settings.flip else None
         self._targets = Targets(self.labels, self.pictures.starts, encoder, settings)
         try:
             groups = grouped(settings.balance, self.labels, encoder)
@@ -142,6 +144,8 @@ class Batches:
             else:
                 truths = self.truths.draw(index, rng)
                 source, target = self.labels[index], self.truths.labels[truths]
+        if self._mirrored is not None:
+            (source, target), flip = self._mirrored((source, target), flip)
         seeds = rng.integers(0, 2**63, count)
         drawn = _Draw(index, top, left, flip, source, target, seeds, truths)
         if self.part == slice(None):

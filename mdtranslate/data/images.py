@@ -72,9 +72,13 @@ def decode(source: Path | IO[bytes], most: int | None = None, *, value_range: Ra
 
 
 def measure(path: Path) -> tuple[int, int, str]:
-    """Width, height and Pillow's mode of the picture in a file, from its header alone. Raises `DataError`."""
+    """Width, height and Pillow's mode of the picture in a file, from its header alone. Raises `DataError`.
+
+    Width and height are those that `decode` gives, after it is turned as its EXIF says.
+    """
     with opened(path, sys.maxsize) as image:
-        return image.width, image.height, image.mode
+        size = image.size if image.getexif().get(ExifTags.Base.Orientation, 1) < 5 else image.size[::-1]
+        return *size, image.mode
 
 
 def to_rgb(image: Image.Image, value_range: Range | None = None) -> NDArray[np.uint8]:

@@ -8,6 +8,8 @@ from itertools import combinations, product
 from math import prod
 from typing import Final
 
+import numpy as np
+
 from mdtranslate.data.batches import Batches
 from mdtranslate.doctor.findings import Finding, Patient, Rank
 from mdtranslate.interfaces import Attribute, Split, Value
@@ -21,6 +23,8 @@ MOST_COMBINATIONS: Final = 4096
 DRAWN: Final = 200  # Batches of which the targets are counted.
 SAME_TARGETS: Final = 0.9
 ENOUGH: Final = 50  # Draws without which a share says nothing.
+
+ONE_HOLDS: Final = 0.8  # Share of the images in which one of several yes/no attributes holds that are one attribute.
 
 Counts = dict[str, dict[Split, int]]
 
@@ -52,9 +56,39 @@ def examine(patient: Patient, targets: str) -> Iterator[Finding]:
     """Findings about the labels of one dataset; `targets` is the recipe's `data.targets`."""
     yield from _values(patient)
     yield from _combinations(patient, targets)
+    yield from _exclusive(patient)
     yield from _alike(f"{patient.name}: the attributes", [each.name for each in patient.source.dataset.attributes])
     for attribute in patient.source.attributes:
         yield from _alike(f"{patient.name}: the values of {attribute.name}", attribute.values)
+
+
+def _exclusive(patient: Patient) -> Iterator[Finding]:
+    """Yes/no attributes of which never two hold, and nearly always one: values of one attribute, in columns."""
+    names = [each.name for each in patient.source.attributes if not each.values]
+    labels = patient.labels[Split.TRAIN]
+    holds = np.array([[each.get(name) is True for name in names] for each in labels], np.int64).reshape(
+        len(labels), len(names)
+    )
+    together, counts = holds.T @ holds, holds.sum(0)
+    left = [place for place in np.argsort(-counts, kind="stable").tolist() if counts[place] >= FEW]
+    while left:
+        group = [left.pop(0)]
+        for place in list(left):
+            if not together[place, group].any():
+                group.append(place)
+                left.remove(place)
+        if len(group) > 1 and counts[group].sum() >= ONE_HOLDS * len(labels):
+            members = [names[place] for place in sorted(group)]
+            listed = ", ".join(f'"{name}"' for name in members)
+            has_setting = "exclusive" in type(patient.source.dataset.config).model_fields
+            yield Finding(
+                Rank.TROUBLE,
+                f"{patient.name}: never two of {', '.join(members)} hold, so a target with two of them shows nothing "
+                "that exists",
+                f"datasets.{patient.name}.exclusive={{NAME=[{listed}]}} makes them values of one attribute"
+                if has_setting
+                else "one attribute with these values",
+            )
 
 
 def examine_names(patients: Sequence[Patient]) -> Iterator[Finding]:

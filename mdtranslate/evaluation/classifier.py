@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 
@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from mdtranslate.config import Data, Judging
 from mdtranslate.data.batches import normalise, to_device
+from mdtranslate.data.mirror import mirrored_codes
 from mdtranslate.data.pictures import Pictures
 from mdtranslate.data.sources import Progress, Source
 from mdtranslate.device import isolated, layout
@@ -46,7 +47,7 @@ class Judged:
             for each in source.dataset.attributes:
                 name = each.name if len(named[each.name]) == 1 else f"{source.name}.{each.name}"
                 own[each.name] = name
-                found[name] = Attribute(name, each.values, each.optional)
+                found[name] = replace(each, name=name)
         self.attributes = tuple(found.values())
 
     def known(self, record: Record, source: Source) -> dict[str, Value]:
@@ -128,8 +129,12 @@ def train_classifier(
             while len(order) < training.batch_size:
                 order = np.concatenate([order, rng.permutation(len(train.codes))])
             index, order = np.sort(order[: training.batch_size]), order[training.batch_size :]
-            pictures = normalise(to_device(_moved(train.pictures[index], training, rng), device))
-            loss = _loss(network(pictures), to_device(train.codes[torch.from_numpy(index)], device), attributes)
+            codes = train.codes[torch.from_numpy(index)]
+            swapped, possible = mirrored_codes(attributes, codes)
+            pixels, flipped = _moved(train.pictures[index], training, rng, possible)
+            codes = torch.where(torch.from_numpy(flipped)[:, None], swapped, codes)
+            pictures = normalise(to_device(pixels, device))
+            loss = _loss(network(pictures), to_device(codes, device), attributes)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
@@ -219,14 +224,19 @@ def _loss(logits: Tensor, codes: Tensor, attributes: Sequence[Attribute]) -> Ten
     return total / len(attributes)
 
 
-def _moved(pixels: NDArray[np.uint8], training: Judging, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Each picture of [B, S, S, 3] moved a little, its edge repeated, and mirrored or not."""
+def _moved(
+    pixels: NDArray[np.uint8], training: Judging, rng: np.random.Generator, possible: NDArray[np.bool_]
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """Each picture of [B, S, S, 3] moved a little, its edge repeated, and mirrored or not; and which are mirrored.
+
+    `possible`: those that can be mirrored, [B].
+    """
     count, size = pixels.shape[:2]
     reach = round(size * training.shift)
     down, right = rng.integers(-reach, reach + 1, (2, count, 1))
     ahead = np.arange(size)
     rows = np.clip(ahead + down, 0, size - 1)
-    mirrored = rng.random((count, 1)) < (0.5 if training.flip else 0)
-    columns = np.clip(np.where(mirrored, ahead[::-1], ahead) + right, 0, size - 1)
+    mirrored = (rng.random(count) < (0.5 if training.flip else 0)) & possible
+    columns = np.clip(np.where(mirrored[:, None], ahead[::-1], ahead) + right, 0, size - 1)
     moved: NDArray[np.uint8] = pixels[np.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]]
-    return moved
+    return moved, mirrored

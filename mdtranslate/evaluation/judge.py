@@ -175,7 +175,8 @@ def find_judge(sources: Sequence[Source], size: int, device: torch.device, train
 
 def _key(attributes: Sequence[Attribute], examples: Sequence[Examples], size: int, seed: int, training: Judging) -> str:
     digest = hashlib.blake2b(digest_size=16)
-    meaning = [(each.name, each.values, each.optional) for each in attributes]
+    meaning: list[tuple[Any, ...]] = [(each.name, each.values, each.optional) for each in attributes]
+    meaning += [(each.name, each.mirrored) for each in attributes if each.mirrored]
     how = [_how(training), origin(training.weights)]
     digest.update(json.dumps([VERSION, version("timm"), meaning, size, seed, how]).encode())
     for each in examples:

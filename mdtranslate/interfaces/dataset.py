@@ -54,16 +54,21 @@ class Attribute:
     """A labelled property of an image.
 
     `values` empty: yes/no (`Male`). Otherwise exactly one of `values` holds (`hair`), or, where `optional`, none of
-    them (a bald head).
+    them (a bald head). `mirrored`: pairs of values that a horizontal flip swaps, such as `(("left", "right"),)` of a
+    gaze. Images whose mirror image would have a value that is not among `values` are not flipped in training.
     """
 
     name: str
     values: tuple[str, ...] = ()
     optional: bool = False
+    mirrored: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         if isinstance(self.values, str):
             raise TypeError(f"values of {self.name} are the text {self.values!r}; a tuple is right, ({self.values!r},)")
+        swapped = [value for pair in self.mirrored for value in pair]
+        if len({*swapped}) < len(swapped) or any(len(pair) != 2 for pair in self.mirrored):
+            raise ValueError(f"mirrored of {self.name} is {self.mirrored}; pairs of values are right, each value once")
 
     @property
     def choices(self) -> tuple[Value, ...]:
@@ -86,6 +91,10 @@ class Attribute:
         if value is None and self.optional and self.values:
             return 0
         raise ValueError(f"{value!r} is no value of {self.name}; it has {', '.join(map(repr, self.allowed))}")
+
+    def mirror(self, value: Value) -> Value:
+        """The value that the mirror image of an image with `value` has."""
+        return next((pair[pair[0] == value] for pair in self.mirrored if value in pair), value)
 
     def parse(self, text: str) -> Value:
         """The value that a person means by `text`: yes, no, none, or a value by name. Raises `ValueError`."""

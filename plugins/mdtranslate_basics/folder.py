@@ -19,7 +19,7 @@ from mdtranslate.data.images import (
     subfolders,
     unread_kinds,
 )
-from mdtranslate.errors import DataError
+from mdtranslate.errors import DataError, RecipeError, nearest
 
 
 class Folder(Dataset):
@@ -41,6 +41,9 @@ class Folder(Dataset):
         attribute: str = Field("domain", pattern=r"^\w+$", description="what the attribute is called")
         val: float = Field(0.05, ge=0, le=0.4, description="share of the val split, where it has no folder")
         test: float = Field(0.1, ge=0, le=0.4, description="share of the test split, where it has no folder")
+        mirrored: tuple[tuple[str, str], ...] = Field(
+            (), description='pairs of domains that a horizontal flip swaps: [["left", "right"]]'
+        )
         group: re.Pattern[str] | None = Field(
             None,
             description=r"regular expression of what names a group in a path below root, such as '(patient\d+)_': all "
@@ -63,7 +66,13 @@ class Folder(Dataset):
                 raise DataError(f"{each}: holds no pictures ({kinds}), and every folder is a domain; move it elsewhere")
         if len(domains) < 2:
             raise DataError(f"{self.root}: has one domain, {domains[0]!r}; a translation needs two")
-        return (Attribute(self.config.attribute, tuple(domains)),)
+        self._check_mirrored(domains)
+        return (Attribute(self.config.attribute, tuple(domains), mirrored=self.config.mirrored),)
+
+    def _check_mirrored(self, domains: Collection[str]) -> None:
+        for value in (each for pair in self.config.mirrored for each in pair):
+            if value not in domains:
+                raise RecipeError(f"mirrored: {value!r} is no domain of {self.root}; {nearest(value, domains)}")
 
     def records(self, split: Split) -> Iterator[Record]:
         (attribute,) = self.attributes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -58,6 +59,10 @@ class Table(Dataset):
             default_factory=dict,
             description="where the values of a column of numbers begin: {age = [18, 65]} makes three of them",
         )
+        mirrored: dict[str, tuple[tuple[str, str], ...]] = Field(
+            default_factory=dict,
+            description='values that a horizontal flip swaps: {gaze = [["left", "right"]]}',
+        )
         separator: str | None = Field(
             None, min_length=1, max_length=1, description="between cells of .csv and .tsv; a comma or a tab if left out"
         )
@@ -90,8 +95,16 @@ class Table(Dataset):
         for name in joined:
             if self._attribute(name).values:
                 raise RecipeError(f"exclusive: {name!r} holds more than yes and no in {self.file}")
-        groups = [Attribute(name, members, optional=True) for name, members in self.config.exclusive.items()]
-        return (*groups, *(self._attribute(name) for name in self._columns if name not in joined))
+        found = {name: Attribute(name, members, optional=True) for name, members in self.config.exclusive.items()}
+        found |= {name: self._attribute(name) for name in self._columns if name not in joined}
+        for name, pairs in self.config.mirrored.items():
+            if name not in found:
+                raise RecipeError(f"mirrored: {name!r} is no attribute of {self.file}; {nearest(name, found)}")
+            for value in (each for pair in pairs for each in pair):
+                if value not in (own := found[name].values):
+                    raise RecipeError(f"mirrored: {name!r} of {self.file} has no {value!r}; {nearest(value, own)}")
+            found[name] = replace(found[name], mirrored=pairs)
+        return tuple(found.values())
 
     def records(self, split: Split) -> Iterator[Record]:
         root, attributes = self.config.root or self.file.parent, self.attributes

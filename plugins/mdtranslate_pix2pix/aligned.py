@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from mdtranslate import Attribute, Dataset, Record, Split, Value
-from mdtranslate.data.images import decode, find_pictures, holds_pictures, subfolders
+from mdtranslate.data.images import decode, find_pictures, holds_pictures, measure, subfolders
 from mdtranslate.errors import DataError
 
 if TYPE_CHECKING:
@@ -60,12 +60,24 @@ class Aligned(Dataset):
         side = int(record.key.rpartition("#")[2])
         if self._apart:
             assert record.image is not None, "every record has a file"
+            self._check_shapes(record.image)
             return decode(record.image, value_range=self.value_range)
         picture = super().load(record)
         width = picture.shape[1]
         if width % 2 or width < 2:
             raise DataError(f"{record.image}: is {width} pixels wide, which are no two halves")
         return picture[:, width // 2 :] if side else picture[:, : width // 2]
+
+    def _check_shapes(self, image: Path) -> None:
+        """Raises `DataError` where the images of a pair differ in shape: their squares would not show the same."""
+        side, *rest = image.relative_to(self.root).parts
+        other = self.root.joinpath("A" if side == "B" else "B", *rest)
+        (width, height, _), (other_width, other_height, _) = measure(image), measure(other)
+        if abs(width * other_height - height * other_width) > max(width, height, other_width, other_height):
+            raise DataError(
+                f"{image}: is {width} x {height} pixels and {other} {other_width} x {other_height}; images of a pair "
+                "must have the same proportions to show the same parts"
+            )
 
     def counterfactual(self, record: Record, attributes: Mapping[str, Value]) -> Record | None:
         """The other picture of the pair, or the same where it has that value."""

@@ -18,6 +18,7 @@ from mdtranslate.errors import DataError
 EXPRESSIONS: Final = ("angry", "contemptuous", "disgusted", "fearful", "happy", "neutral", "sad", "surprised")
 ANGLES: Final = ("000", "045", "090", "135", "180")
 GAZES: Final = ("frontal", "left", "right")
+MIRRORED: Final = (("000", "180"), ("045", "135"))  # Angles that a flip swaps.
 WIDTH, HEIGHT = 681, 1024  # Of the pictures, in pixels.
 
 Angle = Literal["000", "045", "090", "135", "180"]
@@ -74,8 +75,10 @@ class RaFD(Dataset):
     @cached_property
     def attributes(self) -> tuple[Attribute, ...]:  # type: ignore[override]
         more = (
-            Attribute("gaze", tuple(each for each in GAZES if each in self.config.gazes)),
-            Attribute("angle", tuple(each for each in ANGLES if each in self.config.angles)),
+            Attribute(
+                "gaze", tuple(each for each in GAZES if each in self.config.gazes), mirrored=(("left", "right"),)
+            ),
+            Attribute("angle", tuple(each for each in ANGLES if each in self.config.angles), mirrored=MIRRORED),
             Attribute("gender", ("female", "male")),
         )
         return (Attribute("expression", EXPRESSIONS), *(each for each in more if len(each.values) > 1))

@@ -123,6 +123,21 @@ def test_combinations_that_never_occur_and_values_that_look_alike(tmp_path: Path
     assert finding(examined("data.targets=other"), "combinations never occur") is Rank.TROUBLE
 
 
+def test_columns_of_one_attribute_are_found_with_the_setting_that_joins_them(tmp_path: Path) -> None:
+    def one_hot(number: int, row: Row) -> None:
+        own = row.pop("colour")
+        row.update({f"is_{colour}": "1" if colour == own else "0" for colour in COLOURS})
+
+    squares(tmp_path / "a", change=one_hot)
+    report = examined()
+    (found,) = [each for each in report.findings if "never two of" in each.what]
+    assert found.rank is Rank.TROUBLE
+    assert 'datasets.a.exclusive={NAME=["is_red", "is_green", "is_blue"]}' in found.cure
+    joined = 'exclusive={colour=["is_red", "is_green", "is_blue"]}'
+    fixed = examined(tables=f'a={{name="table", file="a/table.csv", {joined}}}')
+    assert not [each for each in fixed.findings if "never two of" in each.what]
+
+
 def test_targets_that_want_true_pictures_which_nobody_knows(tmp_path: Path) -> None:
     squares(tmp_path / "a")
     report = examined("data.targets=paired")

@@ -150,7 +150,9 @@ def test_optional_attribute_has_none_as_a_class() -> None:
 def test_moved_pictures_stay_within_reach() -> None:
     picture = np.zeros((64, 16, 16, 3), np.uint8)
     picture[:, 8, 8] = 255
-    moved = classifier._moved(picture, judging(), np.random.default_rng(0))
+    possible = np.arange(64) % 4 > 0
+    moved, mirrored = classifier._moved(picture, judging(), np.random.default_rng(0), possible)
+    assert mirrored.any() and not mirrored[~possible].any()
     _, rows, columns, _ = np.nonzero(moved)
     assert set(rows) == {7, 8, 9}
     assert set(columns) == {6, 7, 8, 9}  # mirrored, 8 becomes 7

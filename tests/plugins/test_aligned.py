@@ -118,3 +118,16 @@ def test_pix2pix_trains_on_pairs(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "per-pair: 2 networks of unet-generator" in done.stderr
     assert (tmp_path / "run/translator").is_dir()
+
+
+def test_pairs_of_different_proportions_are_refused_and_of_different_sizes_taken(tmp_path: Path) -> None:
+    fill(tmp_path, "folders", {"train": 2})
+    first = tmp_path / "A/train/0.png"
+    Image.new("RGB", (16, 16), (7, 7, 7)).save(first)
+    dataset = aligned(tmp_path)
+    one, other = list(dataset.records(Split.TRAIN))[:2]
+    assert dataset.load(one).shape == (16, 16, 3) and dataset.load(other).shape == (32, 32, 3)
+    Image.new("RGB", (16, 24)).save(first)
+    for record in (one, other):
+        with pytest.raises(DataError, match=r"0\.png: is .* and .*0\.png .*proportions"):
+            dataset.load(record)

@@ -9,7 +9,7 @@ import pytest
 from mdtranslate_basics.folder import Folder
 
 from mdtranslate import Split
-from mdtranslate.errors import DataError
+from mdtranslate.errors import DataError, RecipeError
 
 
 def fill(folder: Path, count: int = 3, suffix: str = ".jpg") -> None:
@@ -224,3 +224,12 @@ def test_what_is_not_read_is_counted_and_named(tmp_path: Path) -> None:
     one, other = folder(tmp_path).notes()
     assert "train/" in one and one.endswith(": rest")
     assert other.endswith("4 files of kinds that are not read: .heic (2), .mp4 (1), no suffix (1)")
+
+
+def test_domains_that_a_flip_swaps(tmp_path: Path) -> None:
+    for name in ("left", "right", "frontal"):
+        fill(tmp_path / name)
+    (attribute,) = folder(tmp_path, mirrored=[("left", "right")]).attributes
+    assert [attribute.mirror(each) for each in ("left", "right", "frontal")] == ["right", "left", "frontal"]
+    with pytest.raises(RecipeError, match=r"mirrored: 'rigth'.*right"):
+        _ = folder(tmp_path, mirrored=[("left", "rigth")]).attributes

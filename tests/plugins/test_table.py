@@ -13,7 +13,7 @@ from pyarrow import parquet
 
 from mdtranslate import Split
 from mdtranslate.data.sources import build_sources
-from mdtranslate.errors import DataError, MdtranslateError
+from mdtranslate.errors import DataError, MdtranslateError, RecipeError
 from mdtranslate.recipes import resolve
 
 HEADER = ["path", "hair", "smiling", "split"]
@@ -275,3 +275,12 @@ def test_a_column_that_nobody_could_ask_for_is_named(tmp_path: Path, name: str) 
     for leave_out in (f'datasets.faces.ignore=["{name}"]', 'datasets.faces.attributes=["Male"]'):
         (source,) = build_sources(resolve("stargan", [recipe, leave_out]).recipe)
         assert [each.name for each in source.attributes] == ["Male"]
+
+
+def test_values_that_a_flip_swaps(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("path,gaze\na.png,left\nb.png,right\nc.png,frontal\n")
+    (gaze,) = table(tmp_path / "t.csv", mirrored={"gaze": [("left", "right")]}).attributes
+    assert gaze.mirror("left") == "right" and gaze.mirror("frontal") == "frontal"
+    for wrong, name in (({"gase": [("left", "right")]}, "gase"), ({"gaze": [("left", "rigth")]}, "rigth")):
+        with pytest.raises(RecipeError, match=f"mirrored: .*'{name}'"):
+            _ = table(tmp_path / "t.csv", mirrored=wrong).attributes

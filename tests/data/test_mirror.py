@@ -1,0 +1,114 @@
+"""Flips swap values that say left and right, in training and for the attribute classifier."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from mdtranslate_stargan.rafd import RaFD
+
+from mdtranslate import Attribute
+from mdtranslate.config import Data, Judging
+from mdtranslate.data.batches import Batches
+from mdtranslate.data.mirror import MirroredLabels, mirrored_codes
+from mdtranslate.data.pictures import Pictures
+from mdtranslate.evaluation.classifier import Examples, accuracy, small, train_classifier
+from mdtranslate.testing import sample
+
+GAZE = Attribute("gaze", ("frontal", "left", "right"), mirrored=(("left", "right"),))
+GLASSES = Attribute("Eyeglasses")
+
+
+def side_of(image: torch.Tensor) -> str:
+    """Which half of an image [3, S, S] is bright."""
+    left, right = image[0].chunk(2, dim=1)
+    return "left" if left.mean() > right.mean() else "right"
+
+
+def bright(side: str, size: int = 16) -> np.ndarray:
+    pixels = np.zeros((size, size, 3), np.uint8)
+    pixels[:, : size // 2] = 255
+    return pixels if side == "left" else pixels[:, ::-1]
+
+
+def test_batches_label_what_they_show() -> None:
+    encoder = sample.encoder({"faces": (GAZE, GLASSES)})
+    known: list[dict[str, Any]] = [
+        {"gaze": side, "Eyeglasses": flag} for side in ("left", "right") for flag in (True, False)
+    ]
+    pixels = np.stack([bright(each["gaze"]) for each in known])
+    labels = torch.stack([encoder.encode(each, 0) for each in known])
+    made = Batches([pixels], [labels], encoder, Data(image_size=16, batch_size=4), 0, torch.device("cpu"))
+    sides = set()
+    for step in range(20):
+        batch = made(step)
+        for image, label in zip(batch.real, batch.source, strict=True):
+            assert encoder.decode(label)["gaze"] == side_of(image)
+            sides.add(side_of(image))
+    assert sides == {"left", "right"}
+
+
+def test_targets_are_mirrored_with_their_image_and_impossible_ones_are_not_flipped() -> None:
+    encoder = sample.encoder({"faces": (GAZE,), "few": (replace(GAZE, values=("frontal", "left")),)})
+    mirror = MirroredLabels.of(encoder)
+    assert mirror is not None
+    rows = [("left", 0), ("frontal", 0), ("left", 1), ("frontal", 1)]
+    source = torch.stack([encoder.encode({"gaze": value}, number) for value, number in rows])
+    target = source.roll(1, 0)
+    (first, second), flip = mirror((source, target), np.array([True, False, True, True]))
+    assert flip.tolist() == [True, False, False, False], "no image of the second dataset looks right"
+    assert encoder.decode(first[0]) == {"gaze": "right"} and encoder.decode(second[0]) == {"gaze": "frontal"}
+    assert torch.equal(first[1:], source[1:]) and torch.equal(second[1:], target[1:])
+    assert MirroredLabels.of(sample.encoder()) is None
+
+
+def test_codes() -> None:
+    one_sided = replace(GAZE, name="turn", values=("frontal", "left"))
+    codes = torch.tensor([[1, 0, 0], [2, 1, 1], [0, -1, -1], [-1, 0, 1]])
+    swapped, possible = mirrored_codes((GAZE, GLASSES, one_sided), codes)
+    assert swapped[:, :2].tolist() == [[2, 0], [1, 1], [0, -1], [-1, 0]]
+    assert possible.tolist() == [True, False, True, False]
+
+
+def test_a_classifier_learns_left_and_right_although_it_sees_mirror_images() -> None:
+    sides = ["left", "right"] * 32
+    noise = np.random.default_rng(0).integers(0, 60, (64, 16, 16, 3))
+    pixels = (np.stack([bright(side) for side in sides]) * 0.7 + noise).astype(np.uint8)
+    gaze = replace(GAZE, values=("left", "right"))
+    codes = torch.tensor([[gaze.values.index(side)] for side in sides])
+    examples = Examples(Pictures([pixels]), codes, "x")
+    training = Judging(rounds=1, least=1_200, most=1_200, flip=True)  # type: ignore[call-arg]
+
+    def reached(attribute: Attribute) -> float:
+        network, _ = train_classifier(
+            lambda: small([attribute]),
+            examples,
+            None,
+            [attribute],
+            0,
+            torch.device("cpu"),
+            lambda *_: None,
+            training,
+            "",
+        )
+        return accuracy(network, examples, [attribute], torch.device("cpu"))["gaze"]
+
+    assert reached(gaze) > 0.95
+    assert reached(replace(gaze, mirrored=())) < 0.9, "without the declaration half of what it is told is wrong"
+
+
+def test_rafd_declares_them() -> None:
+    config = RaFD.Config(angles=("000", "045", "090", "135", "180"))  # type: ignore[call-arg]
+    own = {each.name: each for each in RaFD(config).attributes}
+    assert own["gaze"].mirror("left") == "right" and own["gaze"].mirror("frontal") == "frontal"
+    assert [own["angle"].mirror(each) for each in own["angle"].values] == ["180", "135", "090", "045", "000"]
+    assert own["expression"].mirror("happy") == "happy"
+
+
+@pytest.mark.parametrize("pairs", [(("left", "left"),), (("left", "right"), ("right", "frontal"))])
+def test_a_value_has_one_partner(pairs: Any) -> None:
+    with pytest.raises(ValueError, match="each value once"):
+        replace(GAZE, mirrored=pairs)
