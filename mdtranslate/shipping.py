@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from mdtranslate import checkpoint
 from mdtranslate.choice import Choice
 from mdtranslate.errors import CheckpointError, PluginError
+from mdtranslate.foreign import without_paths
 from mdtranslate.interfaces import Attribute, Crop, Discriminator, Generator, LabelEncoder
 from mdtranslate.model import Model
 from mdtranslate.recipes import read_toml
@@ -75,9 +76,9 @@ def read(path: Path) -> tuple[Model, Facts]:
         message = f"{file}: {'.'.join(map(str, first['loc']))}: {first['msg']} (trained with {_plugins(saved)})"
         raise (PluginError if first["type"] == "choice" else CheckpointError)(message) from None
     model = Model.build(
-        facts.encoder,
-        facts.generator,
-        facts.discriminator,
+        without_paths(facts.encoder, folder, "encoder"),
+        without_paths(facts.generator, folder, "generator"),
+        without_paths(facts.discriminator, folder, "discriminator"),
         attributes=facts.attributes,
         image_size=facts.image_size,
     )

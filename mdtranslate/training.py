@@ -246,10 +246,7 @@ class Job:
         run.status("done", step, self.recipe.train.steps)
 
     def take_over(self) -> None:
-        """The weights of another run to start from, where the recipe names one (`train.init`): those that fit.
-
-        What depends on the domains does not where those are others, and starts anew.
-        """
+        """The weights of another run to start from, where the recipe names one (`train.init`): those that fit."""
         folder = self.recipe.train.init
         if folder is None:
             return

@@ -50,10 +50,7 @@ class Translator:
         compiled: bool = False,
     ) -> None:
         """`crops`: the square that each dataset cuts out of its pictures, by its name; `ranges`: the grey values that
-        are black and white in its files, where it has a setting for them. The rest is as for `load`.
-
-        `trained`: facts for people.
-        """
+        are black and white in its files, where it says so; `trained`: facts for people. The rest is as for `load`."""
         self.model, self.image_size = model, image_size
         self.inference = Inference(model, image_size, precision, compiled=compiled)
         self.encoder = model.encoder

@@ -28,6 +28,7 @@ def command(
     torchrun --nproc-per-node 8 -m mdtranslate run RECIPE
     """
     from mdtranslate.errors import RecipeError
+    from mdtranslate.foreign import is_shared
     from mdtranslate.recipes import resolve
     from mdtranslate.registry import registry
     from mdtranslate.runfolder import RunFolder, is_run
@@ -43,6 +44,8 @@ def command(
             raise RecipeError(f"{folder}: is a folder but not a run (it holds no recipe.toml)")
         if out is not None:
             raise RecipeError("--out is for a new run; a run that goes on stays in its folder")
+        if is_shared(folder):
+            raise RecipeError(f"{folder}: is a model that was shared; a new run starts from it: train.init={folder}")
         run: RunFolder | None = RunFolder(folder)
         resolved = RunFolder(folder).resolve(overrides)
     else:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from mdtranslate.config import Recipe
 from mdtranslate.data.sources import Source, build_sources
 from mdtranslate.errors import RecipeError
+from mdtranslate.foreign import refuse_places
 from mdtranslate.interfaces import Attribute, Split
 from mdtranslate.interfaces.dataset import spell
 from mdtranslate.recipes import parse, plain, resolve_tree
@@ -22,6 +23,7 @@ def evaluated(run: RunFolder, overrides: Sequence[str]) -> Recipe:
     Raises `RecipeError` for an override of anything but `metrics`, `evaluation` and where a dataset lies.
     """
     recipe = run.written(overrides).recipe
+    refuse_places(run.path, recipe, overrides)
     for key in (parse(text)[0] for text in overrides):
         if key.partition(".")[0] not in ("metrics", "evaluation") and not is_place(recipe, key):
             raise RecipeError(

@@ -12,10 +12,10 @@ from PIL import Image
 
 from mdtranslate.data.sources import Source, build_sources, choose
 from mdtranslate.errors import DataError, MdtranslateError, first_line
+from mdtranslate.foreign import is_shared
 from mdtranslate.interfaces import Record, Split
 from mdtranslate.interfaces.dataset import spell
 from mdtranslate.runfolder import RunFolder, is_run
-from mdtranslate.sharing.layout import MANIFEST
 from mdtranslate.translator import Translator
 
 SHOWN: Final = 8
@@ -42,7 +42,7 @@ def samples(translator: Translator, run: Path) -> tuple[list[Sample], list[str]]
     """Test pictures of the datasets of a run, and, for each dataset that has none to give, one line that says why."""
     if not is_run(run):
         return [], [f"{run} is a translator without its run: there are no test pictures to choose from"]
-    if (run / MANIFEST).is_file():  # Its recipe is a stranger's: what it names is no place that our user chose to ask.
+    if is_shared(run):  # Its recipe is a stranger's: what it names is no place that our user chose to ask.
         return [], [f"{run} is a model that was shared: no test pictures are looked for where its recipe says"]
     found: list[Sample] = []
     missing: list[str] = []

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from mdtranslate.errors import CheckpointError, MdtranslateError, PluginError, RecipeError, StorageError, first_line
-from mdtranslate.sharing.layout import ASIDE, CARD, MANIFEST, is_part
+from mdtranslate.foreign import MANIFEST
+from mdtranslate.sharing.layout import ASIDE, CARD, is_part
 
 PREFIX: Final = "hf://"
 _NAME: Final = re.compile(r"hf://([\w.-]+/[\w.-]+)(?:@([\w./-]+))?", re.ASCII)

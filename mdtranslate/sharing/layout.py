@@ -24,9 +24,9 @@ from pydantic import BaseModel, Field, ValidationError
 from mdtranslate import __version__, checkpoint, shipping
 from mdtranslate.errors import CheckpointError, MdtranslateError, PluginError, StorageError, first_line
 from mdtranslate.files import sha256
+from mdtranslate.foreign import MANIFEST
 
 CARD: Final = "README.md"
-MANIFEST: Final = "mdtranslate.json"
 TRANSLATOR: Final = "translator/translator.json"
 
 ASIDE: Final = frozenset({".gitattributes", ".gitignore", "LICENSE", "LICENSE.md", "LICENSE.txt"})

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from mdtranslate.errors import CheckpointError, RecipeError, StorageError
 from mdtranslate.files import new_folder
+from mdtranslate.foreign import MANIFEST
 from mdtranslate.runfolder import refuse_taken
 from mdtranslate.sharing import hub
-from mdtranslate.sharing.layout import MANIFEST, check_names, verify
+from mdtranslate.sharing.layout import check_names, verify
 
 
 def pull(source: str, out: Path | None) -> Path:

@@ -11,9 +11,15 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import tomli_w
+from pydantic import TypeAdapter
 from sharing import make_run, refused, relist, reseal
 from test_cli import run as typed
+from tiny import tiny_model
 
+from mdtranslate import Choice, Crop, Discriminator, Translator, pretrained
+from mdtranslate.model import Model
+from mdtranslate.recipes import plain, resolve
 from mdtranslate.sharing import layout
 
 Capture = pytest.CaptureFixture[str]
@@ -208,3 +214,42 @@ def test_a_model_of_a_missing_plugin_names_it(shared: Path, capsys: Capture) -> 
     code, line = refused(capsys, "pull", "shared/model")
     assert code == 69 and "no backbone is called 'her-generator'" in line
     assert "(trained with plugin hers (hers-dist 1.2))" in line and line.startswith("shared/model/translator/")
+
+
+def with_weights(folder: Path) -> None:
+    """A shared model whose discriminator names a file, as who wants it opened elsewhere can write it."""
+    model = tiny_model()
+    critic = TypeAdapter(Choice[Discriminator]).validate_python({"name": "timm-discriminator", "model": "test_resnet"})
+    own = critic.build(encoder=model.encoder, image_size=32)
+    Translator(Model(model.encoder, model.generator, own), image_size=32, crops={"celeba": Crop()}).save(folder / "t")
+    shutil.rmtree(folder / "translator")
+    (folder / "t").rename(folder / "translator")
+    facts = json.loads((folder / "translator/translator.json").read_text())["discriminator"]
+    reseal(folder / "translator", "translator", discriminator={**facts, "weights": "/etc/hostname"})
+    relist(folder)
+
+
+def test_no_file_that_a_model_names_is_opened(shared: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    with_weights(shared)
+    read = list[Path]()
+    monkeypatch.setattr(pretrained, "read_state", read.append)
+    code, _, err = typed(capsys, "pull", "shared/model", "--out", "own")
+    assert code == 0, err
+    assert Translator.load(Path("own")).model.discriminator is not None
+    assert not read
+
+
+def test_no_place_that_a_recipe_names_is_looked_at(shared: Path, capsys: Capture) -> None:
+    """Only what the user names on the command line is."""
+    features = 'metrics={fid={name="distribution", network={name="timm", model="resnet18", weights="theirs/w.pth"}}}'
+    recipe = resolve("stargan", ['datasets={pets={name="folder", root="theirs"}}', features]).recipe
+    (shared / "recipe.toml").write_text(tomli_w.dumps(plain(recipe)))
+    relist(shared)
+    assert typed(capsys, "pull", "shared/model", "--out", "own")[0] == 0
+    code, line = refused(capsys, "evaluate", "own")
+    places = "datasets.pets.root=theirs", "metrics.fid.network.weights=theirs/w.pth"
+    assert code == 2 and all(place in line for place in places)
+    code, line = refused(capsys, "evaluate", "own", *places)
+    assert "there is no such folder" in line
+    code, line = refused(capsys, "run", "own")
+    assert code == 2 and "train.init=own" in line
