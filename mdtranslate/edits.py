@@ -139,3 +139,17 @@ def pairs(option: str, given: Iterable[str]) -> dict[str, Value]:
             raise RecipeError(f"{option} {text}: {name} is given twice")
         found[name] = value
     return found
+
+
+def check_arguments(*, dataset: object, source: object, size: object, edits: object) -> None:
+    """Raises `RecipeError` where an argument of a translator's call is none, as when an attribute has its name."""
+    for name, value, right, fits in (
+        ("dataset", dataset, "the name of a dataset", isinstance(dataset, str)),
+        ("source", source, "a mapping, such as {'Male': True}", isinstance(source, Mapping)),
+        ("size", size, "'native', or left out for the size of training", size == "native"),
+        ("edits", edits, "a mapping, such as {'Male': True}", isinstance(edits, Mapping)),
+    ):
+        if value is not None and not fits:
+            raise RecipeError(
+                f"{name}={value!r}: is {right}; an attribute of that name is changed by edits={{{name!r}: ...}}"
+            )

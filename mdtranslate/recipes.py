@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from mdtranslate.config import GROUPS, Recipe
 from mdtranslate.errors import RecipeError
+from mdtranslate.interfaces.component import typed_number
 from mdtranslate.registry import registry
 
 Tree = dict[str, Any]
@@ -158,8 +159,10 @@ def parse(text: str, giver: str = COMMAND_LINE) -> tuple[str, Any]:
                 "quotes, such as \"data/pets\", and around it all the shell wants '...'"
             ) from None
         return key, value  # A bare word or path: what people type in a shell, where quotes are lost.
-    # No setting is a date, but a folder may be called like one.
-    return key, value if len(read) > 1 or isinstance(read["x"], date | time) else read["x"]
+    # No setting is a date, but a folder may be called like one, or like a number.
+    if len(read) > 1 or isinstance(read["x"], date | time):
+        return key, value
+    return key, typed_number(read["x"], value) if type(read["x"]) in (int, float) else read["x"]
 
 
 def _picks(key: str) -> bool:

@@ -48,7 +48,7 @@ def write(folder: Path, model: Model, facts: Mapping[str, Any]) -> None:
         **{role: {"name": each.name, **each.config.model_dump(mode="json")} for role, each in parts.items()},
         "plugins": sorted(owners),
         "attributes": {
-            name: [asdict(each) for each in own]
+            name: [{key: value for key, value in asdict(each).items() if value or key != "mirrored"} for each in own]
             for name, own in zip(model.encoder.datasets, model.encoder.attributes, strict=True)
         },
         "layout": list(model.encoder.layout),
@@ -66,8 +66,10 @@ def read(path: Path) -> tuple[Model, Facts]:
     file = folder / "translator.json"
     try:
         tensors, saved = checkpoint.load(folder, "translator")
-    except CheckpointError:  # A run that trains may have replaced it in between.
-        time.sleep(0.5)
+    except CheckpointError:
+        if not is_run(folder.parent):
+            raise
+        time.sleep(0.5)  # A run that trains may have replaced it in between.
         tensors, saved = checkpoint.load(folder, "translator")
     try:
         facts = Facts.model_validate(saved)

@@ -17,7 +17,7 @@ from mdtranslate import shipping, views
 from mdtranslate.data.batches import normalise, to_device
 from mdtranslate.data.grey import Range
 from mdtranslate.device import Precision, pick_device, plain_defaults
-from mdtranslate.edits import Edits
+from mdtranslate.edits import Edits, check_arguments
 from mdtranslate.inference import Inference, Row
 from mdtranslate.interfaces import Crop, Value
 from mdtranslate.model import Model
@@ -34,7 +34,6 @@ class Translator:
 
         translator = mdtranslate.Translator.load("runs/stargan-celeba-001")
         translator("photo.jpg", hair="Blond_Hair", Eyeglasses=True).save("blond.png")
-        blonds = translator(["photo.jpg", "another.png"], hair="Blond_Hair")
     """
 
     def __init__(
@@ -123,10 +122,7 @@ class Translator:
 
     @plain_defaults()
     def translate(self, real: Tensor, source: Tensor, target: Tensor) -> Tensor:
-        """Pictures [B, 3, H, W] in [-1, 1] from labels `source` to `target` [B, L]: same shape and range, on `device`.
-
-        Float32, whatever the precision. Any size: sides are padded to what the generator needs, and cut back.
-        """
+        """Images [B, 3, H, W] in [-1, 1], of any size, from label `source` to `target` [B, L]; float32, on `device`."""
         return self.inference.translate(real, source, target)
 
     @plain_defaults()
@@ -144,6 +140,7 @@ class Translator:
     def __call__(
         self,
         image: Picture,
+        /,
         *,
         dataset: str | None = None,
         source: Mapping[str, Value] | None = None,
@@ -155,6 +152,7 @@ class Translator:
     def __call__(
         self,
         image: list[P],
+        /,
         *,
         dataset: str | None = None,
         source: Mapping[str, Value] | None = None,
@@ -166,6 +164,7 @@ class Translator:
     def __call__(
         self,
         image: Picture | list[P],
+        /,
         *,
         dataset: str | None = None,
         source: Mapping[str, Value] | None = None,
@@ -175,7 +174,8 @@ class Translator:
     ) -> Image.Image | list[Image.Image]:
         """`image` with every attribute of `edits` changed, all at once; keywords are edits too: `hair="Blond_Hair"`.
 
-        Edits that belong to several datasets are made one after the other, in the order in which they are given.
+        Attributes that are called like an argument are changed by `edits` alone. Edits that belong to several datasets
+        are made one after the other, in the order in which they are given.
         `image`: a file, a Pillow image, uint8 [H, W, 3], or a `view`; for a list of them there is a list of results,
         made in batches. `source`: what is known of it, or of each; the rest is inferred.
         `dataset` says which one the picture is like: it is cropped as that one is, and that one's attributes are meant
@@ -183,6 +183,7 @@ class Translator:
         By default prepared as in training and `image_size` pixels square; `size="native"` keeps the picture's size.
         Raises `RecipeError` for what cannot be set, `DataError` for a picture that cannot be read.
         """
+        check_arguments(dataset=dataset, source=source, size=size, edits=edits)
         changes = self.words.read_some({**(edits or {}), **more}, dataset)
         own = self.encoder.datasets[next(iter(changes))] if len(changes) == 1 else None
         known = self.words.read(source or {}, own if dataset is None else dataset)
@@ -254,10 +255,7 @@ class Translator:
         return self._each(image, size, self.words.singles, work)
 
     def view(self, image: Picture, *, size: Size = None) -> View:
-        """All that networks are shown of `image`. It can be made ahead, in a thread, and given in place of the picture.
-
-        Raises `DataError` for a picture that cannot be read.
-        """
+        """All that networks are shown of `image`, to be made ahead and given in its place. Raises `DataError`."""
         crops = {each: self.crops.get(each, Crop()) for each in self.encoder.datasets}
         return views.view(image, crops, self.ranges, self.image_size, size)
 

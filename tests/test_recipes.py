@@ -237,3 +237,11 @@ def test_ramps() -> None:
     ramp = {"start": 1, "end": 3, "steps": 4}
     assert [weight(ramp, step) for step in range(6)] == [1.0, 1.5, 2.0, 2.5, 3.0, 3.0]
     assert weight(2, 99) == 2.0
+
+
+@pytest.mark.parametrize("word", ["2024", "007", "1e3", "2024.10", "2024-01-01"])
+def test_a_folder_may_be_called_like_a_number(word: str) -> None:
+    tree = 'datasets={pets={name="folder", root="x"}}'
+    recipe = resolve("stargan", [tree, f"datasets.pets.root={word}"]).recipe
+    assert str(recipe.datasets["pets"].config.root) == word
+    assert resolve("stargan", ["train.steps=2024"]).recipe.train.steps == 2024

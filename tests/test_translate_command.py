@@ -270,3 +270,14 @@ def test_files_that_are_not_read_are_named(run, here):
     photo(here / "mixed" / "d.png")
     done = call(run, "mixed", "--set", "Male=no")
     assert done.exit_code == 0 and "mixed: 3 files of kinds that are not read: .heic (2), .mp4 (1)" in done.stderr
+
+
+def test_results_in_the_folder_of_the_images_are_not_translated(run, here):
+    folder = here / "photos"
+    for name in ("a.png", "b.v2.png", "c=d.png"):
+        photo(folder / name)
+    for expected in ("", "3 results"):
+        result = call(run, folder, "--set", "Eyeglasses=yes", "--from", "Male=no", "--out", folder, "--overwrite")
+        assert result.exit_code == 0, result.output
+        assert "3 pictures written" in result.output and expected in result.output
+    assert len(list(folder.iterdir())) == 6

@@ -240,3 +240,11 @@ def test_a_device_is_named_as_on_the_command_line(tmp_path, translator):
     assert Translator.load(tmp_path / "saved", torch.device("cpu")).device.type == "cpu"
     with pytest.raises(RecipeError, match="device tpu: this machine has cpu"):
         Translator.load(tmp_path / "saved", "tpu")
+
+
+@pytest.mark.parametrize("argument", ["dataset", "source", "size", "edits"])
+def test_an_attribute_that_is_called_like_an_argument_is_an_edit(translator, argument):
+    with pytest.raises(RecipeError, match=rf"{argument}=True.*edits={{'{argument}': \.\.\.}}"):
+        translator(picture(), **{argument: True})
+    with pytest.raises(RecipeError, match="image"):
+        translator(picture(), image="red")

@@ -70,7 +70,7 @@ def command(
     import numpy as np
 
     from mdtranslate.commands.stages import Stages
-    from mdtranslate.commands.translate_files import list_pictures, passed_over, plan, safe
+    from mdtranslate.commands.translate_files import list_pictures, passed_over, plan, safe, without_results
     from mdtranslate.data.pillow import frames
     from mdtranslate.device import pick_device
     from mdtranslate.edits import pairs
@@ -89,7 +89,10 @@ def command(
         by_dataset = translator.words.read_some(wanted, dataset)
         translator.words.read(known, dataset)
         edits = [",".join(translator.words.write(*each) for each in by_dataset.items())]
-    jobs = plan(list_pictures(pictures))
+    files, earlier = without_results(list_pictures(pictures), out)
+    if earlier:
+        click.echo(f"{_count(earlier, 'result')} of earlier translations in {out} {_were(earlier)} left out", err=True)
+    jobs = plan(files)
     for line in passed_over(pictures):
         click.echo(f"warning: {click.format_filename(line)}", err=True)
     there = [path for stem in jobs for edit in edits if (path := out / safe(stem, edit)).exists()]

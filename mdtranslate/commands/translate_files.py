@@ -38,6 +38,24 @@ def list_pictures(given: Iterable[Path]) -> list[Path]:
     return list(found.values())
 
 
+def without_results(files: Sequence[Path], out: Path) -> tuple[list[Path], int]:
+    """`files` without the results of earlier translations that lie among them in `out`; and how many those are.
+
+    A result is called as its image, then `.NAME=VALUE` or `.all`, and `.png`.
+    """
+    stems = {file.stem for file in files}
+
+    def is_result(file: Path) -> bool:
+        if file.suffix != ".png" or os.path.realpath(file.parent) != os.path.realpath(out):
+            return False
+        parts = file.stem.split(".")
+        heads = ((".".join(parts[:place]), ".".join(parts[place:])) for place in range(1, len(parts)))
+        return any(head in stems and (edit == "all" or "=" in edit) for head, edit in heads)
+
+    left = [file for file in files if not is_result(file)]
+    return left, len(files) - len(left)
+
+
 def passed_over(given: Iterable[Path]) -> list[str]:
     """A line for each folder among those given that holds files of kinds that are not read."""
     counted = {path: unread_kinds(path, deep=False) for path in given if path.is_dir()}

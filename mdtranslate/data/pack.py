@@ -80,6 +80,9 @@ class Packed:
         return there
 
 
+ELSEWHERE = "XDG_CACHE_HOME names another folder for the cache"
+
+
 def cache_root() -> Path:
     """The directory of all packed pictures; it need not exist. `XDG_CACHE_HOME` moves it on every platform."""
     chosen = Path(os.environ.get("XDG_CACHE_HOME", ""))
@@ -126,7 +129,9 @@ def pack(
             sweep(root)
             part = unfinished(path)
             if (free := shutil.disk_usage(root).free + _size(part)) < needed:
-                raise StorageError(f"{root}: {instance} ({what}) needs {needed:,} bytes, and {free:,} are free")
+                raise StorageError(
+                    f"{root}: {instance} ({what}) needs {needed:,} bytes, and {free:,} are free; {ELSEWHERE}"
+                )
             part.mkdir(exist_ok=True)
             try:
                 describe(part, dataset, instance, what, len(records), size)
@@ -144,9 +149,8 @@ def pack(
                     shutil.rmtree(part, ignore_errors=True)
                 raise
     except OSError as error:
-        raise StorageError(
-            f"{root}: {needed:,} bytes for {instance} ({what}) cannot be written: {error.strerror or error}"
-        ) from error
+        reason = f"{needed:,} bytes for {instance} ({what}) cannot be written: {error.strerror or error}"
+        raise StorageError(f"{root}: {reason}; {ELSEWHERE}") from error
     packed = _open(path, len(records), size)
     if packed is None:
         raise StorageError(f"{path}: cannot be read back")

@@ -22,12 +22,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from torch import Tensor, nn
 
 from mdtranslate import checkpoint
 from mdtranslate.config import Judging
-from mdtranslate.data.pack import cache_root
+from mdtranslate.data.pack import ELSEWHERE, cache_root
 from mdtranslate.data.sources import Progress, Source
 from mdtranslate.device import layout
 from mdtranslate.errors import CheckpointError, DataError
@@ -40,7 +40,7 @@ from mdtranslate.evaluation.classifier import (
     seen,
     train_classifier,
 )
-from mdtranslate.files import disk
+from mdtranslate.files import check_writable, disk
 from mdtranslate.interfaces import Attribute, Features, Settings, Split, Value
 from mdtranslate.pretrained import origin
 
@@ -129,10 +129,15 @@ def obtain_judge(
     there = partial(_load, folder, judged.attributes, device, training, size)
     judge = there()
     if judge is None:
+        check_writable(folder.parent, ELSEWHERE)
         with disk(folder):
             folder.parent.mkdir(parents=True, exist_ok=True)
             lock = FileLock(folder.with_name(f"{key}.lock"))
-            lock.acquire()
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                progress("another process trains the same attribute classifier: waiting for it", 0, 1)
+                lock.acquire()
         try:
             judge = there()  # Of several processes that want it, one trains it.
             if judge is None:

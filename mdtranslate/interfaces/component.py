@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC
-from typing import Any, ClassVar, Self
+from collections.abc import Mapping
+from pathlib import Path
+from types import UnionType
+from typing import Any, ClassVar, Self, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
@@ -11,10 +14,46 @@ from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 from mdtranslate.errors import nearest
 
 
+class TypedInt(int):
+    """A whole number as somebody typed it on the command line."""
+
+    text: str
+
+
+class TypedFloat(float):
+    """Any other number as somebody typed it."""
+
+    text: str
+
+
+def typed_number(value: int | float, text: str) -> int | float:
+    """`value`, with the text that it was typed as."""
+    number = TypedInt(value) if isinstance(value, int) else TypedFloat(value)
+    number.text = text
+    return number
+
+
+def _types(annotation: Any) -> tuple[Any, ...]:
+    """A type, or those of a union."""
+    return get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+
+
 class Settings(BaseModel):
     """Base of every `Config`: unknown keys are refused, values do not change after validation."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _texts_as_typed(cls, values: Any) -> Any:
+        """A number that was typed where a text or a path is wanted is that text: `root=2024` is a folder."""
+        if not isinstance(values, Mapping):
+            return values
+        texts = {name for name, field in cls.model_fields.items() if {*_types(field.annotation)} & {str, Path}}
+        return {
+            key: value.text if key in texts and isinstance(value, TypedInt | TypedFloat) else value
+            for key, value in values.items()
+        }
 
     @model_validator(mode="wrap")
     @classmethod

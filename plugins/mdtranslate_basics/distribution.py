@@ -14,6 +14,7 @@ from torch import Tensor
 from mdtranslate import Attribute, Choice, Edited, Features, Metric, Settings, Value
 from mdtranslate.interfaces import spell
 
+PART: Final = 1_024  # Rows of a matrix of distances that are there at once.
 SEED: Final = 0
 """Of KID's subsets: the same for every run."""
 
@@ -146,9 +147,14 @@ def discrepancy(real: Tensor, fake: Tensor) -> float:
 
 def reach(real: Tensor, fake: Tensor, neighbour: int) -> tuple[float, float]:
     """Precision and recall of features [N, F], [M, F]: shares that lie within the reach of one of the other set."""
-    between = torch.cdist(real, fake)
-    # Each one's nearest is itself.
-    radii = [torch.cdist(each, each).kthvalue(neighbour + 1).values for each in (real, fake)]
-    precision = (between <= radii[0][:, None]).any(0).double().mean()
-    recall = (between <= radii[1][None]).any(1).double().mean()
-    return float(precision), float(recall)
+    # Each one's nearest is itself. In parts, since all distances of 12,000 images are a gigabyte.
+    real_radii, fake_radii = (
+        torch.cat([torch.cdist(part, each).kthvalue(neighbour + 1).values for part in each.split(PART)])
+        for each in (real, fake)
+    )
+    precision, recall = torch.zeros(len(fake), dtype=torch.bool), list[Tensor]()
+    for part, radii in zip(real.split(PART), real_radii.split(PART), strict=True):
+        between = torch.cdist(part, fake)
+        precision |= (between <= radii[:, None]).any(0)
+        recall.append((between <= fake_radii[None]).any(1))
+    return float(precision.double().mean()), float(torch.cat(recall).double().mean())

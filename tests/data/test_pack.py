@@ -270,7 +270,9 @@ def test_a_damaged_entry_is_packed_anew(tmp_path, cache, damage):
 def test_too_small_a_disk_is_said_before_starting(tmp_path, cache, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=999))
     dataset = Files()
-    with pytest.raises(StorageError, match=r"packed: faces \(train\) needs 1,040 bytes, and 999 are free$"):
+    with pytest.raises(
+        StorageError, match=r"packed: faces \(train\) needs 1,040 bytes, and 999 are free; XDG_CACHE_HOME"
+    ):
         packed(dataset, pictures(tmp_path / "in", 5))
     assert not dataset.loaded
     assert left_in(cache) == []
@@ -278,7 +280,7 @@ def test_too_small_a_disk_is_said_before_starting(tmp_path, cache, monkeypatch):
 
 def test_a_disk_that_fills_up_midway_leaves_nothing(tmp_path, cache):
     records = pictures(tmp_path / "in", 45)
-    message = r"9,360 bytes for faces \(train\) cannot be written: File too large$"
+    message = r"9,360 bytes for faces \(train\) cannot be written: File too large; XDG_CACHE_HOME"
     with small_files(), pytest.raises(StorageError, match=message):
         packed(Files(), records)
     assert left_in(cache) == []
@@ -287,7 +289,9 @@ def test_a_disk_that_fills_up_midway_leaves_nothing(tmp_path, cache):
 def test_a_cache_that_cannot_be_made_is_named(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    with pytest.raises(StorageError, match=r"file/mdtranslate/packed: .* cannot be written: Not a directory"):
+    with pytest.raises(
+        StorageError, match=r"file/mdtranslate/packed: .* cannot be written: Not a directory; XDG_CACHE_HOME"
+    ):
         packed(Files(), pictures(tmp_path / "in", 1))
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from mdtranslate_basics import distribution
 from mdtranslate_basics.differences import EditMagnitude, FaceIdentity, PerceptualDistance
 from mdtranslate_basics.distribution import Distribution, discrepancy, frechet, reach
 from mdtranslate_basics.inception import Inception
@@ -75,6 +76,23 @@ def test_precision_and_recall_by_hand() -> None:
     real = torch.tensor([[0.0], [1.0], [2.0], [3.0]])
     fake = torch.tensor([[0.5], [1.5], [50.0], [51.0], [52.0]])
     assert reach(real, fake, 1) == pytest.approx((2 / 5, 3 / 4)), "each reaches to its nearest"
+
+
+def test_precision_and_recall_do_not_depend_on_the_parts_in_which_they_are_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    draw = torch.Generator().manual_seed(0)
+    real, fake = torch.randn(50, 3, generator=draw), torch.randn(37, 3, generator=draw) + 0.5
+    between = torch.cdist(real, fake)
+    radii = [torch.cdist(each, each).kthvalue(4).values for each in (real, fake)]
+    expected = (
+        float((between <= radii[0][:, None]).any(0).double().mean()),
+        float((between <= radii[1][None]).any(1).double().mean()),
+    )
+    assert min(expected) > 0 and max(expected) < 1
+    for part in (7, 50, 1_024):
+        monkeypatch.setattr(distribution, "PART", part)
+        assert reach(real, fake, 3) == expected
 
 
 def test_the_same_as_torch_fidelity() -> None:
