@@ -215,7 +215,7 @@ SHOWN = {
     "a report": (
         "from pathlib import Path\nfrom rich.console import Console\n"
         "from mdtranslate.doctor.examine import Report, show\nfrom mdtranslate.doctor.findings import Finding, Rank\n"
-        "show(Report((Finding(Rank.IN_VAIN, 'what', 'cure'),), {}, {}, ()), Console(highlight=False))"
+        "show(Report((Finding('other', Rank.IN_VAIN, 'what', 'cure'),), {}, {}, ()), Console(highlight=False))"
     ),
 }
 

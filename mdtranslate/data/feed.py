@@ -43,7 +43,7 @@ class Feed:
             pixels.append(packed.pixels)
             labels.append(own)
             notes = file_notes(packed.of(records), packed.pixels, source.name)
-            self._notes += [f"dataset {source.name}: {what}; {cure}" for what, cure in notes]
+            self._notes += [f"dataset {source.name}: {note.what}; {note.cure}" for note in notes]
             self.identity[source.name] = fingerprint(packed, own)
         truths = None
         if data.targets == "paired":

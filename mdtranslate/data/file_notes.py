@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
@@ -23,10 +23,19 @@ SEVERAL: Final = frozenset({".avif", ".gif", ".png", ".tif", ".tiff", ".webp"})
 """Suffixes of files that can hold several pages or frames."""
 
 
+class FileNote(NamedTuple):
+    """A kind of trouble, what is wrong, what to do, and the files that it is about."""
+
+    kind: str
+    what: str
+    cure: str
+    files: tuple[str, ...]
+
+
 def file_notes(
     records: Sequence[Record], pixels: NDArray[np.uint8], name: str, most: int = SAMPLE
-) -> Iterator[tuple[str, str]]:
-    """What is wrong and what to do, for each kind of trouble.
+) -> Iterator[FileNote]:
+    """What is wrong with a dataset's images, one of each kind.
 
     Args:
         records: Of the dataset's train split.
@@ -37,14 +46,16 @@ def file_notes(
     places = sorted({int(place) for place in np.linspace(0, len(records) - 1, min(most, len(records)))})
     files = [file for place in places if (file := records[place].image) is not None]
     if (trouble := describe_little_range(pixels[places], files[:SAMPLE], f"datasets.{name}.range")) is not None:
-        yield trouble
+        yield FileNote("little-range", *trouble, ())
     counts = {file: count for file in files if file.suffix.lower() in SEVERAL and (count := _frames(file)) > 1}
     if counts:
         first, count = next(iter(counts.items()))
-        yield (
+        yield FileNote(
+            "several-pages",
             f"{len(counts)} of {len(files)} files that were looked at have several pages or frames, such as {first} "
             f"with {count}; only the first is used",
             "save each page as a file of its own where all are meant",
+            tuple(map(str, counts)),
         )
 
 

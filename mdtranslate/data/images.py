@@ -6,6 +6,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 IMAGE_SUFFIXES = frozenset(
     {".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg"}
     | {".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"}
+    | ({".heic", ".heif"} if find_spec("pillow_heif") else set())
 )
 """Lower-case suffixes of the files that are taken for pictures."""
 

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from stat import S_ISREG
 from threading import Lock
@@ -24,11 +25,13 @@ LIMIT = "MDTRANSLATE_MAX_PIXELS"
 
 CURE = f"scale it down or cut it into tiles, or set {LIMIT}"
 
+HEIC = "a HEIC picture"
+
 TEXT_LIMIT = 64 * 2**20
 """Bytes that a PNG's texts or its colour profile may have when unpacked; Pillow's own limit is 1 MiB."""
 
 # Not all that Pillow knows: EPS, for one, starts another program, and TGA takes some text files for pictures.
-_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000", "AVIF")
+_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000", "AVIF", "HEIF")
 
 
 @contextmanager
@@ -78,6 +81,10 @@ def check_png(source: Path | IO[bytes]) -> None:
 def _formats() -> list[str]:
     """Those of `_FORMATS` that this Pillow was built with; it fails on the name of any other."""
     Image.init()
+    if find_spec("pillow_heif"):
+        from pillow_heif import register_heif_opener
+
+        register_heif_opener()
     PngImagePlugin.MAX_TEXT_CHUNK = max(PngImagePlugin.MAX_TEXT_CHUNK, TEXT_LIMIT)
     return [each for each in _FORMATS if each in Image.OPEN]
 
@@ -107,7 +114,7 @@ def _unknown_kind(source: Path | IO[bytes] | None) -> str | None:
         return "a DICOM file"
     if head[4:8] == b"ftyp":
         if head[8:12] in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1"):
-            return "a HEIC picture"
+            return HEIC
         return "an AVIF picture, which this Pillow cannot read" if head[8:12] in (b"avif", b"avis") else "a video"
     kinds = {b"%PDF": "a PDF", b"\x1aE\xdf\xa3": "a video", b"<svg": "an SVG drawing", b"SIMPLE": "a FITS file"}
     return next((kind for start, kind in kinds.items() if head.startswith(start)), None)
@@ -118,7 +125,8 @@ def reason(error: Exception, allowed: str, source: Path | IO[bytes] | None = Non
     if isinstance(error, UnidentifiedImageError):
         kind = _unknown_kind(source)
         known = "is no picture of a known format, or its header is damaged"
-        return known if kind is None else f"is {kind}: convert it to PNG or TIFF"
+        extra = ", or pip install 'mdtranslate[heic]'" if kind == HEIC and not find_spec("pillow_heif") else ""
+        return known if kind is None else f"is {kind}: convert it to PNG or TIFF{extra}"
     if isinstance(error, Image.DecompressionBombError):
         return f"too many pixels: {allowed}"
     if isinstance(error, OSError) and error.strerror:

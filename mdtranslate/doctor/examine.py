@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,7 @@ class Report:
         """For programs."""
         return {
             "in_vain": self.in_vain,
-            "findings": [{"rank": str(each.rank), "what": each.what, "cure": each.cure} for each in self.findings],
+            "findings": [{**asdict(each), "rank": str(each.rank), "files": list(each.files)} for each in self.findings],
             "values": self.values,
             "domains": self.domains,
             "sheets": [str(each) for each in self.sheets],
@@ -74,10 +74,17 @@ def examine(job: Job, out: Path) -> Report:
         try:
             patients.append(_open(source, data.cached_size, progress))
         except DataError as error:  # None of its pictures can be read.
-            found.append(Finding(Rank.IN_VAIN, f"{source.name}: {error}", "training would stop at it: mend it first"))
+            found.append(
+                Finding(
+                    "no-readable-image",
+                    Rank.IN_VAIN,
+                    f"{source.name}: {error}",
+                    "training would stop at it: mend it first",
+                )
+            )
     for source in sources:
         what = "convert them, or move them elsewhere, if they are meant to be there"
-        found += [Finding(Rank.TROUBLE, f"{source.name}: {note}", what) for note in source.dataset.notes()]
+        found += [Finding("dataset", Rank.TROUBLE, f"{source.name}: {note}", what) for note in source.dataset.notes()]
     for patient in patients:
         found += [*labels.examine(patient, data.targets), *pictures.examine(patient, data)]
     found += [*labels.examine_names(patients), *pictures.examine_shared(patients)]
@@ -88,7 +95,7 @@ def examine(job: Job, out: Path) -> Report:
             parts = [(each.source, each.records[Split.TRAIN]) for each in patients]
             truths = find_truths(parts, encoder, data.cached_size, progress) if data.targets == "paired" else None
         except DataError as error:
-            found.append(Finding(Rank.IN_VAIN, str(error), "another data.targets, or a dataset of pairs"))
+            found.append(Finding("targets", Rank.IN_VAIN, str(error), "another data.targets, or a dataset of pairs"))
         else:
             batches = Batches(train, own, encoder, data, recipe.train.seed, torch.device("cpu"), truths=truths)
             found += labels.examine_targets(batches, [each.name for each in patients])

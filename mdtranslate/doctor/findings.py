@@ -29,9 +29,13 @@ class Rank(IntEnum):
 class Finding:
     """One of them."""
 
+    kind: str
+    """What programs know it by, such as `unreadable`."""
     rank: Rank
     what: str
     cure: str
+    files: tuple[str, ...] = ()
+    """Those that it is about, where it is about files."""
 
 
 @dataclass(frozen=True, eq=False)

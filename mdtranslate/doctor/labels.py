@@ -82,6 +82,7 @@ def _exclusive(patient: Patient) -> Iterator[Finding]:
             listed = ", ".join(f'"{name}"' for name in members)
             has_setting = "exclusive" in type(patient.source.dataset.config).model_fields
             yield Finding(
+                "one-hot-columns",
                 Rank.TROUBLE,
                 f"{patient.name}: never two of {', '.join(members)} hold, so a target with two of them shows nothing "
                 "that exists",
@@ -99,6 +100,7 @@ def examine_names(patients: Sequence[Patient]) -> Iterator[Finding]:
                 yield _twice(one, other, mine, theirs)
             elif _plain(mine.name) == _plain(theirs.name):
                 yield Finding(
+                    "similar-names",
                     Rank.TROUBLE,
                     f"{one.name} has {mine.name} and {other.name} has {theirs.name}: the same, spelt differently?",
                     "give both the same name where they mean the same",
@@ -116,14 +118,21 @@ def examine_targets(batches: Batches, names: Sequence[str]) -> Iterator[Finding]
     for number, name in enumerate(names):
         if total[number] < ENOUGH:
             what = f"{name}: is drawn {total[number]} times in {DRAWN} batches"
-            yield Finding(Rank.TROUBLE, what, "data.balance=dataset draws from every dataset equally often")
+            yield Finding(
+                "rarely-drawn", Rank.TROUBLE, what, "data.balance=dataset draws from every dataset equally often"
+            )
             continue
         share = same[number] / total[number]
         rank, cure = Rank.NOTE, "nothing to do; data.targets=other or one-edit never draws the picture's own"
         if share > SAME_TARGETS:
             rank = Rank.IN_VAIN if share == 1 else Rank.TROUBLE
             cure = "data.targets=other or one-edit never draws the picture's own; data.balance=domain draws rare ones"
-        yield Finding(rank, f"{name}: a drawn target equals its source in {share:.0%} of the pictures", cure)
+        yield Finding(
+            "target-equals-source",
+            rank,
+            f"{name}: a drawn target equals its source in {share:.0%} of the pictures",
+            cure,
+        )
 
 
 def _values(patient: Patient) -> Iterator[Finding]:
@@ -136,6 +145,7 @@ def _values(patient: Patient) -> Iterator[Finding]:
             stuck.append(attribute.name)
             only = f"is {spell(known[0])} in every picture" if known else "is known of no picture"
             yield Finding(
+                "constant-attribute",
                 Rank.TROUBLE,
                 f"{name}: {attribute.name} {only} of the train split, so nothing can be learned about it",
                 f"leave it out of datasets.{name}.attributes",
@@ -144,6 +154,7 @@ def _values(patient: Patient) -> Iterator[Finding]:
         unknown = 1 - len(known) / len(train)
         if unknown > 0:
             yield Finding(
+                "unknown-values",
                 Rank.TROUBLE if unknown > 0.9 else Rank.NOTE,
                 f"{name}: {attribute.name} is unknown of {unknown:.1%} of the train split",
                 "such pictures teach nothing about it; an encoder may tell networks what is known of each, as "
@@ -153,6 +164,7 @@ def _values(patient: Patient) -> Iterator[Finding]:
         rare = [value for value, count in counts.items() if _is_rare(count, len(known), len(counts))]
         if len(rare) > MANY:
             yield Finding(
+                "many-values",
                 Rank.TROUBLE,
                 f"{name}: {attribute.name} has {len(counts)} values in {len(known)} pictures, and {len(rare)} are rare",
                 "leave it out if it is no attribute (an id, a name), or join values",
@@ -160,6 +172,7 @@ def _values(patient: Patient) -> Iterator[Finding]:
             continue
         for value in rare:
             yield Finding(
+                "rare-value",
                 Rank.TROUBLE,
                 f"{name}: {attribute.name}={spell(value)} is true of {counts[value]} of {len(known)} pictures",
                 "label more of them, or data.balance=domain" if counts[value] else "leave the value out, or label some",
@@ -167,13 +180,17 @@ def _values(patient: Patient) -> Iterator[Finding]:
         tested = {each[attribute.name] for each in test if attribute.name in each}
         if unseen := [spell(value) for value in attribute.allowed if counts[value] and test and value not in tested]:
             yield Finding(
+                "value-not-in-test",
                 Rank.NOTE,
                 f"{name}: {', '.join(f'{attribute.name}={each}' for each in unseen)} never occurs in the test split",
                 "edits to it are measured, but not on real pictures",
             )
     if len(stuck) == len(patient.source.attributes):
         yield Finding(
-            Rank.IN_VAIN, f"{name}: no attribute varies, so there is nothing to translate", "label other attributes"
+            "nothing-varies",
+            Rank.IN_VAIN,
+            f"{name}: no attribute varies, so there is nothing to translate",
+            "label other attributes",
         )
 
 
@@ -194,6 +211,7 @@ def _combinations(patient: Patient, targets: str) -> Iterator[Finding]:
     if missing := [each for each in every if each not in there]:
         drawn = targets != "permute"
         yield Finding(
+            "missing-combinations",
             Rank.TROUBLE if drawn else Rank.NOTE,
             f"{patient.name}: {len(missing)} of {len(every)} combinations never occur, such as {missing[0]}",
             f"data.targets={targets} asks for them all the same; permute draws only what occurs"
@@ -205,17 +223,21 @@ def _combinations(patient: Patient, targets: str) -> Iterator[Finding]:
 def _alike(where: str, names: Sequence[str]) -> Iterator[Finding]:
     for one, other in combinations(names, 2):
         if _plain(one) == _plain(other) and not _numbers(one, other):
-            yield Finding(Rank.TROUBLE, f"{where} {one!r} and {other!r} look like one", "spell them the same way")
+            yield Finding(
+                "similar-names", Rank.TROUBLE, f"{where} {one!r} and {other!r} look like one", "spell them the same way"
+            )
 
 
 def _twice(one: Patient, other: Patient, mine: Attribute, theirs: Attribute) -> Finding:
     if mine.values != theirs.values:
         return Finding(
+            "different-values",
             Rank.NOTE,
             f"{mine.name} has other values in {one.name} ({_listed(mine)}) than in {other.name} ({_listed(theirs)})",
             "nothing to do if that is meant: they stay apart",
         )
     return Finding(
+        "shared-attribute",
         Rank.NOTE,
         f"{one.name} and {other.name} both label {mine.name}",
         "they are learned apart, unless the encoder is told to share them",

@@ -41,8 +41,8 @@ def examine(patient: Patient, data: Data) -> Iterator[Finding]:
     yield from _unreadable(patient, data)
     yield from _sizes(patient, data.cached_size)
     train = patient.packed[Split.TRAIN].pixels
-    for what, cure in file_notes(patient.records[Split.TRAIN], train, patient.name, MEASURED):
-        yield Finding(Rank.TROUBLE, f"{patient.name}: {what}", cure)
+    for note in file_notes(patient.records[Split.TRAIN], train, patient.name, MEASURED):
+        yield Finding(note.kind, Rank.TROUBLE, f"{patient.name}: {note.what}", note.cure, note.files)
     yield from _twice(patient)
 
 
@@ -65,6 +65,7 @@ def examine_shared(patients: Sequence[Patient]) -> Iterator[Finding]:
         home, there, split, place = pairs[0]
         torn = sum(mine is not theirs for mine, _, theirs, _ in pairs)
         yield Finding(
+            "shared-images",
             Rank.TROUBLE if torn else Rank.NOTE,
             f"{one.name} and {other.name} have {len(pairs)} pictures in common, {torn} of them in different splits, "
             f"such as {one.records[home][there].key} and {other.records[split][place].key}",
@@ -83,7 +84,9 @@ def examine_visibility(
     for patient, split in zip(patients, splits, strict=True):
         if split is None or network is None:
             what = f"{patient.name}: too few pictures to train on and to hold out to tell whether labels can be seen"
-            yield Finding(Rank.NOTE, what, f"{ENOUGH} in the train and in the val or test split would do")
+            yield Finding(
+                "too-few-images", Rank.NOTE, what, f"{ENOUGH} in the train and in the val or test split would do"
+            )
             continue
         held_out = examples(judged, [(patient.source, patient.source.listed(split))], split, data.image_size, progress)
         reached, seen = accuracy(network, held_out, judged.attributes, device), list[bool]()
@@ -101,6 +104,7 @@ def examine_visibility(
             if seen[-1]:
                 continue
             yield Finding(
+                "label-not-visible",
                 Rank.TROUBLE,
                 f"{patient.name}: {attribute.name} cannot be seen: a small classifier is right in {reached[name]:.0%} "
                 f"of the {split} split, and always the commonest value in {common:.0%}",
@@ -109,6 +113,7 @@ def examine_visibility(
             )
         if shares:
             yield Finding(
+                "label-visibility",
                 Rank.NOTE,
                 f"{patient.name}: a small classifier is right in {', '.join(shares)} of the {split} split; in "
                 "brackets, the share of the commonest value",
@@ -116,7 +121,7 @@ def examine_visibility(
             )
         if seen and not any(seen):
             what = f"{patient.name}: none of its labels can be seen in the pictures"
-            yield Finding(Rank.IN_VAIN, what, "check how labels were joined to files")
+            yield Finding("labels-not-visible", Rank.IN_VAIN, what, "check how labels were joined to files")
 
 
 def _telling(patient: Patient) -> Split | None:
@@ -133,6 +138,7 @@ def _unreadable(patient: Patient, data: Data) -> Iterator[Finding]:
         share = len(reasons) / (len(reasons) + len(patient.records[split]))
         listed = "; ".join(reasons[:SHOWN]) + (f"; and {len(reasons) - SHOWN} more" if len(reasons) > SHOWN else "")
         own = patient.source.listed(split)
+        files = tuple(str(own[place].image or own[place].key) for place in packed.left_out)
         listed += describe_missing([str(file) for place in packed.left_out if (file := own[place].image)], "; ")
         rank, cure = Rank.NOTE, "they are left out"
         if data.unreadable == "stop":
@@ -143,7 +149,7 @@ def _unreadable(patient: Patient, data: Data) -> Iterator[Finding]:
             rank = Rank.TROUBLE if split is Split.TEST else Rank.IN_VAIN
             cure = f"mend or remove them: a run stops at more than {MOST_UNREADABLE:.0%}"
         what = f"{patient.name}: {len(reasons)} pictures of {split} ({share:.1%}) cannot be read: {listed}"
-        yield Finding(rank, what, cure)
+        yield Finding("unreadable", rank, what, cure, files)
 
 
 def _sizes(patient: Patient, size: int) -> Iterator[Finding]:
@@ -166,6 +172,7 @@ def _sizes(patient: Patient, size: int) -> Iterator[Finding]:
     shapes = Counter(sides)
     common, often = shapes.most_common(1)[0]
     yield Finding(
+        "sizes",
         Rank.NOTE,
         f"{patient.name}: {len(shapes)} size{'s' * (len(shapes) > 1)}, mostly {common[0]} x {common[1]} "
         f"({often / len(sides):.0%}); modes "
@@ -174,6 +181,7 @@ def _sizes(patient: Patient, size: int) -> Iterator[Finding]:
     )
     if smaller := sum(each < size for each in crop) / len(crop):
         yield Finding(
+            "small-images",
             Rank.TROUBLE if smaller > 0.5 else Rank.NOTE,
             f"{patient.name}: {smaller:.0%} of the pictures are smaller than {size} pixels and are enlarged",
             f"a data.image_size of {max(8, int(median(crop)) // 8 * 8)} or less" if smaller > 0.5 else "leave them out",
@@ -196,12 +204,14 @@ def _twice(patient: Patient) -> Iterator[Finding]:
                 torn.append(pair)
     if across:
         yield Finding(
+            "image-in-two-splits",
             Rank.TROUBLE,
             f"{patient.name}: {len(across)} pictures are in two splits, such as {across[0]}",
             "what is measured on them flatters; keep each picture in one split",
         )
     if torn:
         yield Finding(
+            "contradicting-labels",
             Rank.TROUBLE,
             f"{patient.name}: {len(torn)} pictures are there twice with different labels, such as {torn[0]}",
             "keep one of each",

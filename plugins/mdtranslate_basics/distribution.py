@@ -149,11 +149,11 @@ def reach(real: Tensor, fake: Tensor, neighbour: int) -> tuple[float, float]:
     """Precision and recall of features [N, F], [M, F]: shares that lie within the reach of one of the other set."""
     # Each one's nearest is itself. In parts, since all distances of 12,000 images are a gigabyte.
     real_radii, fake_radii = (
-        torch.cat([torch.cdist(part, each).kthvalue(neighbour + 1).values for part in each.split(PART)])
+        torch.cat([torch.cdist(part, each).kthvalue(neighbour + 1).values for part in torch.split(each, PART)])
         for each in (real, fake)
     )
     precision, recall = torch.zeros(len(fake), dtype=torch.bool), list[Tensor]()
-    for part, radii in zip(real.split(PART), real_radii.split(PART), strict=True):
+    for part, radii in zip(torch.split(real, PART), torch.split(real_radii, PART), strict=True):
         between = torch.cdist(part, fake)
         precision |= (between <= radii[:, None]).any(0)
         recall.append((between <= fake_radii[None]).any(1))

@@ -102,11 +102,12 @@ def test_images_that_use_little_of_their_range_are_named_with_the_setting(tmp_pa
     files = [save(tmp_path / f"{n}.png", [0, 100 + n, 3000 + n], "uint16") for n in range(5)]
     records = [Record(file.name, file) for file in files]
     pixels = np.stack([decode(file) for file in files])
-    ((what, cure),) = file_notes(records, pixels, "scans")
+    ((kind, what, cure, _),) = file_notes(records, pixels, "scans")
+    assert kind == "little-range"
     assert "0 to 3004" in what and cure.startswith("datasets.scans.range=[0, 4095]")
     assert not list(file_notes(records, np.stack([decode(file, value_range=(0, 4095)) for file in files]), "scans"))
     flat = np.full((5, 4, 4, 3), 40, np.uint8)
-    ((_, cure),) = file_notes([Record(f"{n}") for n in range(5)], flat, "drawn")
+    ((_, _, cure, _),) = file_notes([Record(f"{n}") for n in range(5)], flat, "drawn")
     assert "datasets.drawn.range" in cure, "also where there are no files"
 
 
@@ -126,8 +127,9 @@ def test_pages_and_frames_after_the_first_are_named(tmp_path: Path) -> None:
     pixels = np.zeros((5, 8, 8, 3), np.uint8)
     pixels[0] = 255
     files = sorted(tmp_path.iterdir())
-    ((what, _),) = file_notes([Record(file.name, file) for file in files], pixels, "stacks")
-    assert what.startswith("4 of 5") and "with 3" in what
+    ((kind, what, _, named),) = file_notes([Record(file.name, file) for file in files], pixels, "stacks")
+    assert kind == "several-pages" and what.startswith("4 of 5") and "with 3" in what
+    assert len(named) == 4 and str(tmp_path / "single.tif") not in named
 
 
 def test_a_translator_keeps_the_range(tmp_path: Path, translator: Translator) -> None:

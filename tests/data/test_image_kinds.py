@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from io import BytesIO
 
+import numpy as np
 import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from mdtranslate.data.images import decode
+from mdtranslate.data import pillow
+from mdtranslate.data.images import decode, find_pictures
 from mdtranslate.errors import DataError
+
+
+def _png() -> bytes:
+    file = BytesIO()
+    Image.new("RGB", (8, 8)).save(file, "PNG")
+    return file.getvalue()
+
+
+PNG = _png()
 
 
 @pytest.mark.parametrize(
@@ -28,6 +39,19 @@ def test_kinds_that_people_take_for_pictures_are_named(tmp_path, head, what):
             decode(tmp_path / name)
     with pytest.raises(DataError, match=f"is {what}: convert it"):
         decode(BytesIO(head + b"\0" * 64))
+
+
+def test_heic_is_read_with_its_extra_and_named_without(tmp_path, monkeypatch):
+    pytest.importorskip("pillow_heif")
+    decode(BytesIO(PNG))  # What makes Pillow know the format.
+    Image.new("RGB", (32, 24), (200, 40, 90)).save(tmp_path / "x.heic", quality=100)
+    pixels = decode(tmp_path / "x.heic")
+    assert pixels.shape == (24, 32, 3) and np.abs(pixels.astype(int) - (200, 40, 90)).max() < 6
+    assert find_pictures(tmp_path) == [tmp_path / "x.heic"]
+    monkeypatch.setattr(pillow, "find_spec", lambda name: None)
+    monkeypatch.setattr(pillow, "_formats", lambda: ["PNG"])
+    with pytest.raises(DataError, match=r"is a HEIC picture: convert it .* pip install 'mdtranslate\[heic\]'"):
+        decode(tmp_path / "x.heic")
 
 
 def test_the_limit_of_pixels_is_a_setting(tmp_path, monkeypatch):

@@ -197,6 +197,9 @@ def test_unreadable_small_and_repeated_pictures(tmp_path: Path) -> None:
     assert finding(report, "100% of the pictures are smaller than 16 pixels") is Rank.TROUBLE
     assert finding(report, "1 pictures are in two splits, such as 0.png and 18.png") is Rank.TROUBLE
     assert finding(report, "1 pictures are there twice with different labels, such as 0.png and 3.png") is Rank.TROUBLE
+    told = {each["kind"]: each for each in report.json()["findings"]}
+    assert {"unreadable", "small-images", "image-in-two-splits", "contradicting-labels"} <= {*told}
+    assert told["unreadable"]["files"] == ["a/5.png"] and told["unreadable"]["rank"] == "in vain"
     assert not examined("data.unreadable=skip").in_vain
     assert [each.rank for each in report.findings] == sorted(each.rank for each in report.findings)
     assert len({each.rank for each in report.findings}) == 3, "in order, and not only because there is one kind"
