@@ -36,7 +36,7 @@ def check_writable(folder: Path, hint: str) -> None:
         )
 
 
-def write_bytes(path: Path, content: bytes | memoryview, *, durable: bool = True) -> None:
+def write_bytes(path: Path, content: bytes, *, durable: bool = True) -> None:
     """Replaces a file as a whole: written to the side, renamed; `durable`: flushed to the disk in between."""
     side = _side(path)
     with disk(path):

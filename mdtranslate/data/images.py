@@ -95,7 +95,7 @@ def encode_png(pixels: NDArray[np.uint8], path: Path) -> None:
     """Writes [H, W, 3] uint8 as a PNG; `path` is there wholly or not at all. Raises `StorageError`."""
     buffer = BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
-    write_bytes(path, buffer.getbuffer(), durable=False)  # It can be made again.
+    write_bytes(path, buffer.getvalue(), durable=False)  # It can be made again.
 
 
 def find_pictures(folder: Path, *, deep: bool = True) -> list[Path]:

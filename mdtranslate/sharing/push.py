@@ -134,7 +134,7 @@ def _sample(run: RunFolder, side: Path) -> str | None:
         if is_part(name) and buffer.tell() <= MOST_PICTURE:
             with disk(side):
                 (side / "samples").mkdir()
-            write_bytes(side / name, buffer.getbuffer())
+            write_bytes(side / name, buffer.getvalue())
             return name
     return None
 
