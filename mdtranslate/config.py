@@ -122,8 +122,8 @@ class Train(Settings):
     )
     deterministic: bool = Field(
         False,
-        description="the same bits whenever a run is repeated on one GPU, too, by slower algorithms; processors give "
-        "them without",
+        description="use deterministic algorithms, so that repeated runs on the same GPU are bit-identical (slower); "
+        "not needed on CPUs",
     )
     tensorboard: bool = Field(False, description="write the losses and samples for TensorBoard too")
     precision: Literal["auto", "fp32", "tf32", "bf16"] = Field(

@@ -112,18 +112,23 @@ def training_arithmetic(precision: Precision, *, deterministic: bool) -> Iterato
     strict, warns = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     cudnn.benchmark, cudnn.deterministic = not deterministic, deterministic
     if deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS sums in one order only with this.
         torch.use_deterministic_algorithms(True)
     try:
         with arithmetic(precision):
             yield
     except RuntimeError as error:
         if deterministic and "deterministic" in str(error):
-            raise RecipeError(f"train.deterministic=true: {str(error).partition('.')[0]}") from None
+            what = str(error).partition(", but")[0]
+            raise RecipeError(f"train.deterministic=true: {what}: choose another component, or leave it out") from None
         raise
     finally:
         cudnn.benchmark, cudnn.deterministic = before
         torch.use_deterministic_algorithms(strict, warn_only=warns)
+
+
+def prepare_deterministic() -> None:
+    """Makes cuBLAS sum in one order; to be called before anything is computed on a GPU."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
 def layout(device: torch.device) -> torch.memory_format:

@@ -151,5 +151,5 @@ def check_arguments(*, dataset: object, source: object, size: object, edits: obj
     ):
         if value is not None and not fits:
             raise RecipeError(
-                f"{name}={value!r}: is {right}; an attribute of that name is changed by edits={{{name!r}: ...}}"
+                f"{name} must be {right}, not {value!r}; for an attribute called {name!r}, use edits={{{name!r}: ...}}"
             )

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from mdtranslate.config import Optimizer, Recipe
-from mdtranslate.device import pick_precision, slow, training_arithmetic
+from mdtranslate.device import pick_precision, prepare_deterministic, slow, training_arithmetic
 from mdtranslate.errors import MdtranslateError, PluginError, RecipeError, first_line
 from mdtranslate.interfaces import Loss
 from mdtranslate.loss_statistics import LossStatistics
@@ -46,6 +46,8 @@ class Trainer:
         assert model.discriminator is not None, "a recipe always has one"
         self.discriminator = model.discriminator
         self.world, self.say = world or World(device), say
+        if recipe.train.deterministic:
+            prepare_deterministic()
         self.precision = pick_precision(recipe.train.precision, device)
         if line := slow(self.precision, device):
             self.say(line)

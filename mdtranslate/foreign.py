@@ -55,8 +55,9 @@ def refuse_places(folder: Path, recipe: Recipe, overrides: Sequence[str]) -> Non
     for name, choice in recipe.datasets.items():
         keys = {f"datasets.{name}.{setting}": value for setting, value in choice.config}
         named |= {key: str(value) for key, value in keys.items() if is_place(recipe, key)}
-    told = {parse(text)[0] for text in overrides}
-    if lacking := {key: value for key, value in named.items() if key not in told}:
+    told = [parse(text)[0] for text in overrides]
+    lacking = {key: value for key, value in named.items() if not any(f"{key}.".startswith(f"{each}.") for each in told)}
+    if lacking:
         raise RecipeError(
             f"{folder}: is a model that was shared, and its recipe names places of another machine; say where they "
             f"are on yours: {' '.join(f'{key}={value}' for key, value in lacking.items())}"

@@ -27,7 +27,7 @@ SCHEDULE = (
     "train.keep",
     "train.tensorboard",
 )
-DATA = ("data.unreadable",)
+DATA = ("data.unreadable", "datasets.NAME.range", "datasets.NAME.partial")
 COMPUTING = (
     "train.precision",
     "train.compile",
@@ -43,8 +43,8 @@ ALLOWED = f"{', '.join((*SCHEDULE, *COMPUTING, *DATA, *LEARNING))} and where a d
 
 def trained_with(recipe: Recipe) -> dict[str, str]:
     """All that weights depend on up to rounding: every setting but `SCHEDULE`, `COMPUTING` and `DATA`, as TOML."""
-    free = {*SCHEDULE, *COMPUTING, *DATA}
-    return {key: toml_value(value) for key, value in flat(plain(recipe)) if key not in free}
+    free = {*SCHEDULE, *COMPUTING}
+    return {key: toml_value(value) for key, value in flat(plain(recipe)) if key not in free and not is_data(key)}
 
 
 def fixed(recipe: Recipe) -> dict[str, str]:
@@ -62,6 +62,14 @@ def learning_changes(before: Recipe, after: Recipe) -> dict[str, list[str | None
         for key in sorted(old.keys() | new.keys())
         if _is_learning(key) and old.get(key) != new.get(key)
     }
+
+
+def is_data(key: str) -> bool:
+    """Whether a key is one of `DATA`: of what it changes, the content of the images decides."""
+    match key.split("."):
+        case ["data", "unreadable"] | ["datasets", _, "range" | "partial"]:
+            return True
+    return False
 
 
 def is_place(recipe: Recipe, key: str) -> bool:

@@ -92,7 +92,7 @@ def restore(
                     f"{run.path}: the pictures or labels of dataset {name} are not those that the run was trained on"
                 )
         _fill(trainer, tensors, say)
-        _fill_process_state(trainer, tensors, facts.get("processes", 1), say)
+        _fill_process_state(trainer, tensors, facts.get("processes"), say)
         statistics = trainer.statistics
         statistics.counts = dict(facts["counts"])
         # In the order of the counts, which is the log's; safetensors sorts its keys.
@@ -142,11 +142,13 @@ def _process_state(trainer: Trainer) -> dict[str, torch.Tensor]:
 def _fill_process_state(
     trainer: Trainer,
     tensors: Mapping[str, Mapping[str, torch.Tensor]],
-    processes: int,
+    processes: int | None,
     say: Callable[[str], None],
 ) -> None:
     """The state of this process, where as many train together as did before; else it stays that of process 0."""
     own, world = _process_state(trainer), trainer.world
+    if processes is None:  # Of an earlier version, which kept the state of process 0 alone.
+        return
     if own and world.size != processes:
         say(
             f"{processes} processes trained this, and now it is {world.size}: image pools and batch statistics are "
@@ -174,9 +176,9 @@ def _fill_loss(loss: torch.nn.Module, state: Mapping[str, torch.Tensor], name: s
     frozen = {key for key, each in loss.named_parameters() if not each.requires_grad}  # Never saved.
     anew = sorted({key for key, _ in loss.named_buffers() if key in own} - state.keys())
     unknown = sorted(state.keys() - own.keys())
-    for keys, what in ((anew, "starts anew"), (unknown, "is not of this version any more, and is left out")):
+    for keys, what in ((anew, "not in the checkpoint; initialised"), (unknown, "not used by this version; ignored")):
         if keys:
-            say(f"{name}: of its state {', '.join(keys)} {what}")
+            say(f"{name}: {', '.join(keys)}: {what}")
     known = {key: value for key, value in state.items() if key in own}
     checkpoint.fill(loss, {**{key: own[key] for key in (*frozen, *anew)}, **known}, name)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 import torch
-from test_engine import trainer
+from test_engine import batch, trainer
 
 from mdtranslate.device import training_arithmetic
 from mdtranslate.errors import RecipeError
@@ -42,11 +44,21 @@ def test_steps_have_their_own_settings_of_a_gpu_and_the_host_keeps_its() -> None
 
 
 def test_an_operation_that_varies_is_refused_by_name() -> None:
-    said = "reflection_pad2d_backward_cuda does not have a deterministic implementation, but you set ..."
+    pooled, places = torch.nn.functional.max_pool2d(torch.rand(1, 1, 8, 8), 2, return_indices=True)
+
+    def unpool() -> None:
+        torch.nn.functional.max_unpool2d(pooled, places, 2)
+
     with (
-        pytest.raises(RecipeError, match=r"train\.deterministic=true: reflection_pad2d"),
+        pytest.raises(RecipeError, match=r"train\.deterministic=true: .*does not have a deterministic implementation:"),
         training_arithmetic("fp32", deterministic=True),
     ):
-        raise RuntimeError(said)
-    with pytest.raises(RuntimeError), training_arithmetic("fp32", deterministic=False):
-        raise RuntimeError(said)
+        unpool()
+    with training_arithmetic("fp32", deterministic=False):
+        unpool()
+
+
+def test_a_run_can_be_deterministic() -> None:
+    made = trainer("train.deterministic=true", "train.critic_steps=1")
+    made.step(0, batch(made))
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"]

@@ -263,13 +263,13 @@ def test_help_imports_no_torch():
 
 
 def test_files_that_are_not_read_are_named(run, here):
-    for name in ("a.heic", "b.HEIC", "c.mp4", ".hidden.txt"):
+    for name in ("a.tga", "b.TGA", "c.mp4", ".hidden.txt"):
         (here / "mixed" / name).parent.mkdir(exist_ok=True)
         (here / "mixed" / name).write_bytes(b"?")
-    assert "but 3 files of kinds that are not read: .heic (2), .mp4 (1)" in failure(DataError, run, "mixed", "--all")
+    assert "but 3 files of kinds that are not read: .tga (2), .mp4 (1)" in failure(DataError, run, "mixed", "--all")
     photo(here / "mixed" / "d.png")
     done = call(run, "mixed", "--set", "Male=no")
-    assert done.exit_code == 0 and "mixed: 3 files of kinds that are not read: .heic (2), .mp4 (1)" in done.stderr
+    assert done.exit_code == 0 and "mixed: 3 files of kinds that are not read: .tga (2), .mp4 (1)" in done.stderr
 
 
 def test_results_in_the_folder_of_the_images_are_not_translated(run, here):
@@ -279,5 +279,5 @@ def test_results_in_the_folder_of_the_images_are_not_translated(run, here):
     for expected in ("", "3 results"):
         result = call(run, folder, "--set", "Eyeglasses=yes", "--from", "Male=no", "--out", folder, "--overwrite")
         assert result.exit_code == 0, result.output
-        assert "3 pictures written" in result.output and expected in result.output
+        assert "3 pictures written" in result.output and ("3 results" in result.output) == (expected != "")
     assert len(list(folder.iterdir())) == 6

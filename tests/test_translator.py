@@ -244,7 +244,7 @@ def test_a_device_is_named_as_on_the_command_line(tmp_path, translator):
 
 @pytest.mark.parametrize("argument", ["dataset", "source", "size", "edits"])
 def test_an_attribute_that_is_called_like_an_argument_is_an_edit(translator, argument):
-    with pytest.raises(RecipeError, match=rf"{argument}=True.*edits={{'{argument}': \.\.\.}}"):
+    with pytest.raises(RecipeError, match=rf"{argument} must be .*not True.*edits={{'{argument}': \.\.\.}}"):
         translator(picture(), **{argument: True})
     with pytest.raises(RecipeError, match="image"):
         translator(picture(), image="red")

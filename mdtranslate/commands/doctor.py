@@ -25,17 +25,23 @@ def command(recipe: str, overrides: tuple[str, ...], out: Path | None, device: s
     from rich.console import Console
 
     from mdtranslate.device import pick_device
-    from mdtranslate.doctor.examine import examine, show
+    from mdtranslate.doctor.examine import examine, show, unusable
+    from mdtranslate.errors import DataError
     from mdtranslate.parallel import World
     from mdtranslate.progress import Watch
     from mdtranslate.recipes import resolve
     from mdtranslate.training import Job
 
     resolved = resolve(recipe, overrides)
-    with Watch() as watch:
-        job = Job(resolved, World(pick_device(device)), watch)
-        job.take_over()
-        report = examine(job, out or Path("doctor") / resolved.name)
+    try:
+        with Watch() as watch:
+            job = Job(resolved, World(pick_device(device)), watch)
+            job.take_over()
+            report = examine(job, out or Path("doctor") / resolved.name)
+    except DataError as error:
+        if as_json:
+            print_json(unusable(error).json())
+        raise
     if as_json:
         print_json(report.json())
     else:

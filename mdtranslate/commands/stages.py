@@ -66,7 +66,7 @@ class Stages:
 
         Raises `StorageError` where an earlier one could not be.
         """
-        self.writing.append((path, self.pool.submit(lambda: encode_png(draw(), path))))
+        self.writing.append((path, self.pool.submit(lambda: encode_png(draw(), path, result=True))))
         self._tell(self.room)
 
     def _tell(self, most: int) -> None:

@@ -89,7 +89,7 @@ def command(
         by_dataset = translator.words.read_some(wanted, dataset)
         translator.words.read(known, dataset)
         edits = [",".join(translator.words.write(*each) for each in by_dataset.items())]
-    files, earlier = without_results(list_pictures(pictures), out)
+    files, earlier = without_results(list_pictures(pictures), pictures, out)
     if earlier:
         click.echo(f"{_count(earlier, 'result')} of earlier translations in {out} {_were(earlier)} left out", err=True)
     jobs = plan(files)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from itertools import count
 from pathlib import Path
 
-from mdtranslate.data.images import IMAGE_SUFFIXES, describe_kinds, unread_kinds
+from mdtranslate.data.images import IMAGE_SUFFIXES, describe_kinds, is_result, unread_kinds
 from mdtranslate.errors import DataError
 
 LONGEST = 200  # Bytes of a file name; file systems take 255.
@@ -38,21 +38,14 @@ def list_pictures(given: Iterable[Path]) -> list[Path]:
     return list(found.values())
 
 
-def without_results(files: Sequence[Path], out: Path) -> tuple[list[Path], int]:
-    """`files` without the results of earlier translations that lie among them in `out`; and how many those are.
-
-    A result is called as its image, then `.NAME=VALUE` or `.all`, and `.png`.
-    """
-    stems = {file.stem for file in files}
-
-    def is_result(file: Path) -> bool:
-        if file.suffix != ".png" or os.path.realpath(file.parent) != os.path.realpath(out):
-            return False
-        parts = file.stem.split(".")
-        heads = ((".".join(parts[:place]), ".".join(parts[place:])) for place in range(1, len(parts)))
-        return any(head in stems and (edit == "all" or "=" in edit) for head, edit in heads)
-
-    left = [file for file in files if not is_result(file)]
+def without_results(files: Sequence[Path], given: Iterable[Path], out: Path) -> tuple[list[Path], int]:
+    """`files` without results of earlier translations in `out`, but for those in `given`; and how many those are."""
+    own, named = os.path.realpath(out), {os.path.realpath(each) for each in given}
+    left = [
+        file
+        for file in files
+        if os.path.realpath(file.parent) != own or os.path.realpath(file) in named or not is_result(file)
+    ]
     return left, len(files) - len(left)
 
 

@@ -145,6 +145,8 @@ class Batches:
                 truths = self.truths.draw(index, rng)
                 source, target = self.labels[index], self.truths.labels[truths]
         if self._mirrored is not None:
+            if self._pairs is not None:  # All of a step, or none: half of it is to have each of two values.
+                flip[:] = flip[0]
             (source, target), flip = self._mirrored((source, target), flip)
         seeds = rng.integers(0, 2**63, count)
         drawn = _Draw(index, top, left, flip, source, target, seeds, truths)

@@ -25,7 +25,7 @@ from mdtranslate.errors import DataError
 if TYPE_CHECKING:
     from mdtranslate.interfaces import Dataset, Record
 
-FORMAT = 1
+FORMAT = 2
 """Goes up whenever decoding, preparing or the files change: older caches are then left alone."""
 
 MOST_UNREADABLE = 0.05

@@ -13,6 +13,7 @@ from mdtranslate.config import Recipe
 from mdtranslate.data.augment import Augment
 from mdtranslate.data.batches import Batches
 from mdtranslate.data.file_notes import file_notes
+from mdtranslate.data.mirror import refuse_mirroring
 from mdtranslate.data.pack import Packed
 from mdtranslate.data.sources import Progress, Source, choose, fingerprint
 from mdtranslate.data.truths import find_truths
@@ -33,6 +34,7 @@ class Feed:
     def batches(self, device: torch.device, augment: Augment | None, part: slice = slice(None)) -> Batches:
         """The training batches, or `part` of each: pictures from the cache, packed first where they are not yet."""
         data, encoder = self.recipe.data, self.encoder
+        refuse_mirroring(data.augment, encoder)
         pixels, labels, parts = [], [], []
         for source in self.sources:
             records = source.records(Split.TRAIN)
@@ -42,7 +44,7 @@ class Feed:
             own = source.labels(packed.of(records), encoder)
             pixels.append(packed.pixels)
             labels.append(own)
-            notes = file_notes(packed.of(records), packed.pixels, source.name)
+            notes = file_notes(source.dataset, packed.of(records), packed.pixels, source.name)
             self._notes += [f"dataset {source.name}: {note.what}; {note.cure}" for note in notes]
             self.identity[source.name] = fingerprint(packed, own)
         truths = None
@@ -59,7 +61,8 @@ class Feed:
         The first of each dataset that it does not train on, shared out evenly.
         """
         for source in self.sources:
-            self._notes += [f"dataset {source.name}: {note}" for note in source.dataset.notes()]
+            notes = source.dataset.notes()
+            self._notes += [f"dataset {source.name}: {note.what}; {note.cure}" for note in notes]
         for note in self._notes:
             say(f"warning: {note}")
         pixels, labels, rows, data = [], [], self.recipe.train.sample_pictures, self.recipe.data

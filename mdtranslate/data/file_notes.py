@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from mdtranslate.data.grey import describe_little_range
 from mdtranslate.data.pillow import frames
 from mdtranslate.errors import DataError
-from mdtranslate.interfaces import Record
+from mdtranslate.interfaces.dataset import Dataset, Note, Record
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,38 +19,31 @@ if TYPE_CHECKING:
 SAMPLE: Final = 64
 """Images and files that are looked at, from all over the dataset."""
 
-SEVERAL: Final = frozenset({".avif", ".gif", ".png", ".tif", ".tiff", ".webp"})
+SEVERAL: Final = frozenset({".avif", ".gif", ".heic", ".heif", ".png", ".tif", ".tiff", ".webp"})
 """Suffixes of files that can hold several pages or frames."""
 
 
-class FileNote(NamedTuple):
-    """A kind of trouble, what is wrong, what to do, and the files that it is about."""
-
-    kind: str
-    what: str
-    cure: str
-    files: tuple[str, ...]
-
-
 def file_notes(
-    records: Sequence[Record], pixels: NDArray[np.uint8], name: str, most: int = SAMPLE
-) -> Iterator[FileNote]:
-    """What is wrong with a dataset's images, one of each kind.
+    dataset: Dataset, records: Sequence[Record], pixels: NDArray[np.uint8], name: str, most: int = SAMPLE
+) -> Iterator[Note]:
+    """What is wrong with a dataset's images, one note of each kind.
 
     Args:
-        records: Of the dataset's train split.
+        dataset: Whose images they are.
+        records: Of its train split.
         pixels: Their images, uint8 [N, S, S, 3].
         name: The dataset's, in the recipe.
         most: Files that are opened, at most.
     """
     places = sorted({int(place) for place in np.linspace(0, len(records) - 1, min(most, len(records)))})
-    files = [file for place in places if (file := records[place].image) is not None]
-    if (trouble := describe_little_range(pixels[places], files[:SAMPLE], f"datasets.{name}.range")) is not None:
-        yield FileNote("little-range", *trouble, ())
+    files = list(dict.fromkeys(file for place in places if (file := records[place].image) is not None))
+    key = f"datasets.{name}.range" if isinstance(dataset.config, Dataset.FileConfig) else None
+    if (trouble := describe_little_range(pixels[places], files[:SAMPLE], key)) is not None:
+        yield Note("little-range", *trouble, tuple(map(str, files[:SAMPLE])))
     counts = {file: count for file in files if file.suffix.lower() in SEVERAL and (count := _frames(file)) > 1}
     if counts:
         first, count = next(iter(counts.items()))
-        yield FileNote(
+        yield Note(
             "several-pages",
             f"{len(counts)} of {len(files)} files that were looked at have several pages or frames, such as {first} "
             f"with {count}; only the first is used",

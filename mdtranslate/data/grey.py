@@ -24,6 +24,9 @@ Range = tuple[float, float]
 LITTLE = 96
 """Of 255 grey levels: a dataset whose images use no more than this looks dark or flat."""
 
+INNER = (0.1, 99.9)
+"""Percentiles between which an image's values are counted."""
+
 _WHITE_IS_ZERO, _PHOTOMETRIC = 0, 262  # TIFF 6.0, section 4.
 
 
@@ -67,14 +70,16 @@ def to_8_bits(values: NDArray[np.generic], shown: Range) -> NDArray[np.uint8]:
 
 
 def stored_range(files: Sequence[Path]) -> Range | None:
-    """The lowest and highest grey value in those of `files` that hold more than 8 bits; None where none does."""
+    """The lowest and highest grey value in those of `files` that hold more than 8 bits; None where none does.
+
+    Without the outermost thousandth of each file's pixels: one hot pixel says nothing.
+    """
     found: list[float] = []
     for file in files:
         try:
             with opened(file) as image:
                 if is_deep(image):
-                    values = np.asarray(image)
-                    found += [float(values.min()), float(values.max())]
+                    found += np.percentile(np.asarray(image), INNER, method="nearest").tolist()
         except DataError:
             continue  # It is among the unreadable.
     return (min(found), max(found)) if found else None
@@ -88,23 +93,26 @@ def suggested(low: float, high: float) -> Range:
     return (0 if low >= 0 else low), 2**bits - 1
 
 
-def describe_little_range(pixels: NDArray[np.uint8], files: Sequence[Path], key: str) -> tuple[str, str] | None:
+def describe_little_range(pixels: NDArray[np.uint8], files: Sequence[Path], key: str | None) -> tuple[str, str] | None:
     """What is wrong with images that use little of their range, and what to do; None where they use enough.
 
     Args:
         pixels: uint8 [N, H, W, 3], images of a dataset.
         files: Some of their files, which are looked at only then.
-        key: The dataset's setting, such as `datasets.scans.range`.
+        key: The dataset's setting, such as `datasets.scans.range`; None where it has none.
     """
-    low, high = int(pixels.min()), int(pixels.max())
+    ends = np.percentile(pixels.reshape(len(pixels), -1), INNER, axis=1)
+    low, high = int(ends.min()), int(ends.max())
     if high - low > LITTLE:
         return None
-    what = f"grey levels {low} to {high} of 0 to 255 are all that its images use, so they look dark or flat"
-    stored = stored_range(files)
-    if stored is None:
-        return what, f"{key}=[{low}, {high}] spreads them, if they are meant to be seen"
-    black, white = suggested(*stored)
-    return (
-        f"{what}; what its files hold is {stored[0]:g} to {stored[1]:g}",
-        f"{key}=[{black:g}, {white:g}], or another range that says what is black and what is white",
-    )
+    what = f"its images use only grey levels {low} to {high} of 255, so they look dark or flat"
+    stored = None if key is None else stored_range(files)
+    if stored is not None and stored[0] < stored[1]:
+        black, white = suggested(*stored)
+        return (
+            f"{what}; its files hold values from {stored[0]:g} to {stored[1]:g}",
+            f"set {key}=[{black:g}, {white:g}], or another range: the first value is black, the second white",
+        )
+    if key is not None and not files:
+        return what, f"if its images hold more than 8 bits, {key}=[BLACK, WHITE] says which values are black and white"
+    return what, "if that is not meant, scale their values to 0..255 before"

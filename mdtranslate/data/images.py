@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 import numpy as np
 from PIL import ExifTags, Image
+from PIL.PngImagePlugin import PngInfo
 
-from mdtranslate.data.grey import Range, is_deep, is_deep_colour, to_8_bits, to_grey
-from mdtranslate.data.pillow import CURE, check_png, opened, reason
+from mdtranslate.data.grey import Range, is_deep, is_deep_colour, to_grey
+from mdtranslate.data.pillow import CURE, HEIC_EXTRA, check_png, opened, reads_heic, reason
 from mdtranslate.errors import DataError
 from mdtranslate.files import write_bytes
 
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 IMAGE_SUFFIXES = frozenset(
     {".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg"}
     | {".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"}
-    | ({".heic", ".heif"} if find_spec("pillow_heif") else set())
+    | ({".heic", ".heif"} if reads_heic() else set())
 )
 """Lower-case suffixes of the files that are taken for pictures."""
 
@@ -33,6 +32,9 @@ LEFTOVERS = frozenset(
     {"__macosx", "thumbs.db", "desktop.ini", "ehthumbs.db", "lost+found", "$recycle.bin", "system volume information"}
 )
 """In small letters: what systems lay beside files, besides what begins with a point, a # or @eaDir."""
+
+RESULT = ("Software", "mdtranslate translate")
+"""Key and text in a PNG that is a translation."""
 
 # What turns a picture upright, by its EXIF orientation.
 _TURNS = {
@@ -56,8 +58,8 @@ def decode(source: Path | IO[bytes], most: int | None = None, *, value_range: Ra
         source: A file or a stream. A PNG is held against its checksums; other formats have none, so that a flipped bit
             in the middle of a JPEG can pass as another picture.
         most: Pixels that it may have, else it is refused before it is decoded; None: what the environment says.
-        value_range: The values that become 0 and 255; others are scaled, and cut off there. None: those of the type,
-            which are 0 and 65535 for grey of more than 8 bits, and 0 and 1 for floats.
+        value_range: The grey values of more than 8 bits that become 0 and 255; others are scaled, and cut off there.
+            None: 0 and 65535, or 0 and 1 for floats. Images of 8 bits are taken as they are.
 
     Raises:
         DataError: One line that names the file, whatever is wrong with it; also for values beyond those of the type.
@@ -78,9 +80,11 @@ def measure(path: Path) -> tuple[int, int, str]:
 
     Width and height are those that `decode` gives, after it is turned as its EXIF says.
     """
-    with opened(path, sys.maxsize) as image:
-        size = image.size if image.getexif().get(ExifTags.Base.Orientation, 1) < 5 else image.size[::-1]
-        return *size, image.mode
+    with opened(path) as image:
+        # Pillow decodes a PNG to look for an EXIF that stands behind its pixels, where hardly any does.
+        turned = image.format != "PNG" or "exif" in image.info
+        turned = turned and image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+        return *(image.size[::-1] if turned else image.size), image.mode
 
 
 def to_rgb(image: Image.Image, value_range: Range | None = None) -> NDArray[np.uint8]:
@@ -91,11 +95,25 @@ def to_rgb(image: Image.Image, value_range: Range | None = None) -> NDArray[np.u
         raise DataError(f"picture: {reason(error, CURE)}") from error
 
 
-def encode_png(pixels: NDArray[np.uint8], path: Path) -> None:
-    """Writes [H, W, 3] uint8 as a PNG; `path` is there wholly or not at all. Raises `StorageError`."""
-    buffer = BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
+def encode_png(pixels: NDArray[np.uint8], path: Path, *, result: bool = False) -> None:
+    """Writes [H, W, 3] uint8 as a PNG; `path` is there wholly or not at all. Raises `StorageError`.
+
+    `result`: marks it as a translation, as `is_result` sees it.
+    """
+    buffer, info = BytesIO(), PngInfo()
+    if result:
+        info.add_text(*RESULT)
+    Image.fromarray(pixels).save(buffer, "PNG", pnginfo=info)
     write_bytes(path, buffer.getvalue(), durable=False)  # It can be made again.
+
+
+def is_result(path: Path) -> bool:
+    """Whether a file is a PNG that `encode_png` marked as a translation."""
+    try:
+        with opened(path) as image:
+            return image.info.get(RESULT[0]) == RESULT[1]
+    except DataError:
+        return False
 
 
 def find_pictures(folder: Path, *, deep: bool = True) -> list[Path]:
@@ -121,7 +139,8 @@ def describe_kinds(kinds: Mapping[str, int]) -> str:
     """`201 files of kinds that are not read: .heic (200), .mp4 (1)`."""
     listed = ", ".join(f"{kind} ({count})" for kind, count in kinds.items())
     total = sum(kinds.values())
-    return f"{total} {'file' if total == 1 else 'files'} of kinds that are not read: {listed}"
+    extra = f" ({HEIC_EXTRA} reads .heic)" if ".heic" in kinds else ""
+    return f"{total} {'file' if total == 1 else 'files'} of kinds that are not read: {listed}{extra}"
 
 
 def _pictures(folder: Path, deep: bool) -> Iterator[Path]:
@@ -170,5 +189,4 @@ def _rgb(image: Image.Image, value_range: Range | None) -> NDArray[np.uint8]:
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
-    pixels = np.array(image.convert("RGB"))
-    return pixels if value_range is None else to_8_bits(pixels, value_range)
+    return np.array(image.convert("RGB"))

@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mdtranslate.errors import RecipeError
 from mdtranslate.interfaces import Attribute, LabelEncoder, Value
+
+MIRRORING = frozenset({"D4", "Flip", "HorizontalFlip", "SquareSymmetry", "Transpose"})
+"""Transforms of albumentations that can mirror an image."""
+
+
+def refuse_mirroring(transforms: Sequence[Mapping[str, Any]], encoder: LabelEncoder) -> None:
+    """Raises `RecipeError` for transforms that mirror images whose labels a flip would have to swap."""
+    mirrored = [each.name for own in encoder.attributes for each in own if each.mirrored]
+    for number, table in enumerate(transforms):
+        if mirrored and table.get("name") in MIRRORING:
+            raise RecipeError(
+                f"data.augment[{number}]: {table['name']} mirrors images but not their labels, and a flip swaps "
+                f"values of {mirrored[0]}; data.flip=true swaps both"
+            )
 
 
 class MirroredLabels:

@@ -10,6 +10,8 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+from mdtranslate.data.images import IMAGE_SUFFIXES
+
 LOOKED_FOR: Final = 1_000
 """Missing files of which another name is looked for."""
 
@@ -26,32 +28,40 @@ def describe_missing(files: Iterable[str], before: str = "") -> str:
             missing.append(file)
     if not missing:
         return ""
-    names, ways, example = cache(_names), Counter[str](), dict[str, Path]()
+    names, ways, example = cache(_names), Counter[str](), dict[str, str]()
     looked_for = missing[:LOOKED_FOR]
     for file in looked_for:
-        there = _like(file, names)
-        if there is not None:
-            way = _difference(file, there)
+        there, way = (file, "are links to nothing") if os.path.islink(file) else _elsewhere(file, names)  # noqa: PTH114
+        if there:
             ways[way] += 1
             example.setdefault(way, there)
     said = f"{before}{len(missing):,} of {count:,} files are missing"
     for way, often in ways.most_common(1):
         which = "all" if often == len(missing) else f"{often:,} of the first {len(looked_for):,}"
-        said += f"; {which} are there, but {way}, such as {example[way]}"
+        said += f"; {which} {way}, such as {example[way]}"
     return said
 
 
-def _like(file: str, names: Callable[[str], Mapping[str, str]]) -> Path | None:
-    """The file on the disk whose path differs only in its separators, Unicode form, capitals or suffix."""
+def _elsewhere(file: str, names: Callable[[str], Mapping[str, str]]) -> tuple[str, str]:
+    """The file on the disk whose path differs only in separators, Unicode form, capitals or suffix; and how.
+
+    Empty texts where there is none.
+    """
     path = _slashes(file)
     found = Path(path.anchor)
-    for part in path.parts[1:] if path.anchor else path.parts:
-        there = names(str(found))
-        like = part if (found / part).exists() else there.get(_plain(part)) or there.get(_plain(Path(part).stem))
+    *folders, last = path.parts[1:] if path.anchor else path.parts
+    for part in folders:
+        like = part if (found / part).exists() else names(str(found)).get(_plain(part))
         if like is None:
-            return None
+            return "", ""
         found /= like
-    return found
+    there = names(str(found))
+    same = last if (found / last).exists() else there.get(_plain(last))
+    other = there.get(f"{_plain(Path(last).stem)}.*")
+    if same is None and other is None:
+        return "", ""
+    found /= same or other or ""
+    return str(found), f"are there, but {_difference(file, found)}"
 
 
 def _difference(file: str, there: Path) -> str:
@@ -63,10 +73,8 @@ def _difference(file: str, there: Path) -> str:
             ways.append("in another Unicode form (NFC or NFD)")
         elif own.casefold() == path.casefold():
             ways.append("with other capitals")
-        elif Path(own).suffix != Path(path).suffix:
-            ways.append(f"with the suffix {Path(own).suffix or 'left out'}")
         else:
-            ways.append("spelt otherwise")
+            ways.append(f"with the suffix {there.suffix}")
     return " and ".join(ways)
 
 
@@ -75,12 +83,13 @@ def _slashes(file: str) -> Path:
 
 
 def _names(folder: str) -> dict[str, str]:
-    """What a folder holds, by plain names, with and without their suffixes."""
+    """What a folder holds, by plain names; images also without their suffixes, as `stem.*`."""
     try:
         names = sorted(os.listdir(folder))  # noqa: PTH208  Names, not paths.
     except OSError:
         return {}
-    return {_plain(Path(name).stem): name for name in names} | {_plain(name): name for name in names}
+    images = (name for name in names if Path(name).suffix.lower() in IMAGE_SUFFIXES)
+    return {f"{_plain(Path(name).stem)}.*": name for name in images} | {_plain(name): name for name in names}
 
 
 def _plain(name: str) -> str:

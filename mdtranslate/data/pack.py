@@ -80,7 +80,7 @@ class Packed:
         return there
 
 
-ELSEWHERE = "XDG_CACHE_HOME names another folder for the cache"
+ELSEWHERE = "set XDG_CACHE_HOME to use another folder for the cache"
 
 
 def cache_root() -> Path:
@@ -184,7 +184,9 @@ def _key(dataset: Dataset, records: Sequence[Record], size: int, most: float) ->
             reason = getattr(error, "strerror", None) or str(error)
             counted = describe_missing(str(own) for _, own in Records.of(records).files() if own is not None)
             what = f"{file}: {reason.lower()} (record {name!r} of {dataset.name})"
-            raise DataError("; ".join([what, counted, INSTEAD, *dataset.notes()])) from error
+            raise DataError(
+                "; ".join([what, counted, INSTEAD, *(f"{note.what}; {note.cure}" for note in dataset.notes())])
+            ) from error
         # The inode tells two folders apart whose files have the same names, sizes and times.
         add(name, status.st_size, status.st_mtime_ns, status.st_ino)
     return digest.hexdigest()

@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 from stat import S_ISREG
 from threading import Lock
@@ -16,6 +15,12 @@ from typing import IO, Any
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
 from mdtranslate.errors import DataError
+
+pillow_heif: Any
+try:
+    import pillow_heif
+except ImportError:  # It is an extra, or its library does not load.
+    pillow_heif = None
 
 MAX_PIXELS = 100_000_000
 """Pixels that a picture may have, unless `decode` or the environment is told otherwise."""
@@ -26,6 +31,8 @@ LIMIT = "MDTRANSLATE_MAX_PIXELS"
 CURE = f"scale it down or cut it into tiles, or set {LIMIT}"
 
 HEIC = "a HEIC picture"
+
+HEIC_EXTRA = "pip install 'mdtranslate[heic]'"
 
 TEXT_LIMIT = 64 * 2**20
 """Bytes that a PNG's texts or its colour profile may have when unpacked; Pillow's own limit is 1 MiB."""
@@ -66,7 +73,8 @@ def opened(source: Path | IO[bytes], most: int | None = None) -> Iterator[Image.
 def frames(file: Path) -> int:
     """How many pages or frames an image file has. Raises `DataError`."""
     with opened(file) as image:
-        return int(getattr(image, "n_frames", 1))
+        # An MPO's other images are the same photo for other eyes, or smaller.
+        return 1 if image.format == "MPO" else int(getattr(image, "n_frames", 1))
 
 
 def check_png(source: Path | IO[bytes]) -> None:
@@ -77,14 +85,17 @@ def check_png(source: Path | IO[bytes]) -> None:
         image.verify()
 
 
+def reads_heic() -> bool:
+    """Whether the extra that reads HEIC is installed, and works."""
+    return pillow_heif is not None
+
+
 @cache
 def _formats() -> list[str]:
     """Those of `_FORMATS` that this Pillow was built with; it fails on the name of any other."""
     Image.init()
-    if find_spec("pillow_heif"):
-        from pillow_heif import register_heif_opener
-
-        register_heif_opener()
+    if reads_heic():
+        pillow_heif.register_heif_opener()
     PngImagePlugin.MAX_TEXT_CHUNK = max(PngImagePlugin.MAX_TEXT_CHUNK, TEXT_LIMIT)
     return [each for each in _FORMATS if each in Image.OPEN]
 
@@ -125,8 +136,9 @@ def reason(error: Exception, allowed: str, source: Path | IO[bytes] | None = Non
     if isinstance(error, UnidentifiedImageError):
         kind = _unknown_kind(source)
         known = "is no picture of a known format, or its header is damaged"
-        extra = ", or pip install 'mdtranslate[heic]'" if kind == HEIC and not find_spec("pillow_heif") else ""
-        return known if kind is None else f"is {kind}: convert it to PNG or TIFF{extra}"
+        if kind is None or (kind == HEIC and reads_heic()):
+            return known
+        return f"is {kind}: convert it to PNG or TIFF{f', or {HEIC_EXTRA}' if kind == HEIC else ''}"
     if isinstance(error, Image.DecompressionBombError):
         return f"too many pixels: {allowed}"
     if isinstance(error, OSError) and error.strerror:

@@ -83,8 +83,8 @@ def examine(job: Job, out: Path) -> Report:
                 )
             )
     for source in sources:
-        what = "convert them, or move them elsewhere, if they are meant to be there"
-        found += [Finding("dataset", Rank.TROUBLE, f"{source.name}: {note}", what) for note in source.dataset.notes()]
+        for note in source.dataset.notes():
+            found.append(Finding(note.kind, Rank.TROUBLE, f"{source.name}: {note.what}", note.cure, note.files))
     for patient in patients:
         found += [*labels.examine(patient, data.targets), *pictures.examine(patient, data)]
     found += [*labels.examine_names(patients), *pictures.examine_shared(patients)]
@@ -107,6 +107,12 @@ def examine(job: Job, out: Path) -> Report:
         {each.name: labels.domains(each) for each in patients},
         tuple(sheets),
     )
+
+
+def unusable(error: DataError) -> Report:
+    """The report on data that cannot be looked at."""
+    finding = Finding("unusable-dataset", Rank.IN_VAIN, str(error), "a run would stop at it, too")
+    return Report((finding,), {}, {}, ())
 
 
 def show(report: Report, console: Console) -> None:

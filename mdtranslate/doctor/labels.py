@@ -69,15 +69,17 @@ def _exclusive(patient: Patient) -> Iterator[Finding]:
     holds = np.array([[each.get(name) is True for name in names] for each in labels], np.int64).reshape(
         len(labels), len(names)
     )
-    together, counts = holds.T @ holds, holds.sum(0)
+    known = np.array([[name in each for name in names] for each in labels], np.int64).reshape(len(labels), len(names))
+    together, counts, both_known = holds.T @ holds, holds.sum(0), known.T @ known
     left = [place for place in np.argsort(-counts, kind="stable").tolist() if counts[place] >= FEW]
     while left:
         group = [left.pop(0)]
         for place in list(left):
-            if not together[place, group].any():
+            if not together[place, group].any() and (both_known[place, group] >= FEW).all():
                 group.append(place)
                 left.remove(place)
-        if len(group) > 1 and counts[group].sum() >= ONE_HOLDS * len(labels):
+        whole = known[:, group].all(1)
+        if len(group) > 1 and whole.sum() >= FEW and holds[whole][:, group].sum() >= ONE_HOLDS * whole.sum():
             members = [names[place] for place in sorted(group)]
             listed = ", ".join(f'"{name}"' for name in members)
             has_setting = "exclusive" in type(patient.source.dataset.config).model_fields

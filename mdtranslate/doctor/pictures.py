@@ -41,7 +41,7 @@ def examine(patient: Patient, data: Data) -> Iterator[Finding]:
     yield from _unreadable(patient, data)
     yield from _sizes(patient, data.cached_size)
     train = patient.packed[Split.TRAIN].pixels
-    for note in file_notes(patient.records[Split.TRAIN], train, patient.name, MEASURED):
+    for note in file_notes(patient.source.dataset, patient.records[Split.TRAIN], train, patient.name, MEASURED):
         yield Finding(note.kind, Rank.TROUBLE, f"{patient.name}: {note.what}", note.cure, note.files)
     yield from _twice(patient)
 
@@ -139,7 +139,7 @@ def _unreadable(patient: Patient, data: Data) -> Iterator[Finding]:
         listed = "; ".join(reasons[:SHOWN]) + (f"; and {len(reasons) - SHOWN} more" if len(reasons) > SHOWN else "")
         own = patient.source.listed(split)
         files = tuple(str(own[place].image or own[place].key) for place in packed.left_out)
-        listed += describe_missing([str(file) for place in packed.left_out if (file := own[place].image)], "; ")
+        listed += describe_missing([str(each.image) for each in own if each.image is not None], "; ")
         rank, cure = Rank.NOTE, "they are left out"
         if data.unreadable == "stop":
             # A run looks at no test picture; its evaluation does.

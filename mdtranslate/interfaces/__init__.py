@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from mdtranslate.interfaces.component import Component, Settings
-from mdtranslate.interfaces.dataset import Attribute, Crop, Dataset, Record, Split, Value, spell
+from mdtranslate.interfaces.dataset import Attribute, Crop, Dataset, Note, Record, Split, Value, spell
 
 if TYPE_CHECKING:
     from mdtranslate.interfaces.features import Features
@@ -33,6 +33,7 @@ __all__ = [
     "LabelEncoder",
     "Loss",
     "Metric",
+    "Note",
     "Published",
     "Ramp",
     "Record",

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import Field, field_validator
 
@@ -61,7 +61,7 @@ class Attribute:
     name: str
     values: tuple[str, ...] = ()
     optional: bool = False
-    mirrored: tuple[tuple[str, str], ...] = ()
+    mirrored: tuple[tuple[str, str], ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         if isinstance(self.values, str):
@@ -141,6 +141,17 @@ class Crop:
     y: float = 0.5
 
 
+class Note(NamedTuple):
+    """Something about a dataset's files that its user should know."""
+
+    kind: str
+    """What programs know it by, such as `unread-files`."""
+    what: str
+    cure: str
+    files: tuple[str, ...] = ()
+    """Those that it is about, where there are any."""
+
+
 class Dataset(Component):
     """A source of labelled images.
 
@@ -173,9 +184,8 @@ class Dataset(Component):
 
         range: tuple[float, float] | None = Field(
             None,
-            description="grey values that are black and white, such as [0, 4095] for scans of 12 bits; values beyond "
-            "are black or white, too. Those of the files' type if left out: 0 and 65535 of whole numbers, 0 and 1 of "
-            "others",
+            description="grey values that are black and white in images of more than 8 bits, such as [0, 4095] for "
+            "scans of 12; values beyond are black or white, too. [0, 65535] if left out, [0, 1] for floats",
         )
 
         @field_validator("range")
@@ -210,11 +220,10 @@ class Dataset(Component):
     @property
     def value_range(self) -> tuple[float, float] | None:
         """The grey values that are black and white in its files; None for those of the files' type."""
-        shown: tuple[float, float] | None = getattr(self.config, "range", None)
-        return shown
+        return self.config.range if isinstance(self.config, Dataset.FileConfig) else None
 
-    def notes(self) -> Iterable[str]:
-        """What of the files is not among the records, and why, a line each; a run says it, and the doctor lists it."""
+    def notes(self) -> Iterable[Note]:
+        """What of the files is not among the records, or is unlikely to be meant: a run warns, the doctor lists it."""
         return ()
 
     def load(self, record: Record) -> NDArray[np.uint8]:

@@ -107,8 +107,9 @@ class Demo:
         """What networks are shown of a picture; of the last pictures it is remembered."""
         key = blake2b(picture, digest_size=32).digest()
         if key not in self._views:
-            with opened(BytesIO(picture), MOST):
-                self._views[key] = self.translator.view(BytesIO(picture))
+            with opened(BytesIO(picture), MOST):  # Of its size alone.
+                pass
+            self._views[key] = self.translator.view(BytesIO(picture))
             if len(self._views) > KEPT:
                 self._views.popitem(last=False)
         self._views.move_to_end(key)

@@ -6,11 +6,11 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from mdtranslate import Attribute, Dataset, Record, Split
+from mdtranslate import Attribute, Dataset, Note, Record, Split
 from mdtranslate.data.images import (
     IMAGE_SUFFIXES,
     describe_kinds,
@@ -20,6 +20,7 @@ from mdtranslate.data.images import (
     unread_kinds,
 )
 from mdtranslate.errors import DataError, RecipeError, nearest
+from mdtranslate_basics.words import Pairs, swapped_pairs
 
 
 class Folder(Dataset):
@@ -41,7 +42,7 @@ class Folder(Dataset):
         attribute: str = Field("domain", pattern=r"^\w+$", description="what the attribute is called")
         val: float = Field(0.05, ge=0, le=0.4, description="share of the val split, where it has no folder")
         test: float = Field(0.1, ge=0, le=0.4, description="share of the test split, where it has no folder")
-        mirrored: tuple[tuple[str, str], ...] = Field(
+        mirrored: Annotated[Pairs, AfterValidator(swapped_pairs)] = Field(
             (), description='pairs of domains that a horizontal flip swaps: [["left", "right"]]'
         )
         group: re.Pattern[str] | None = Field(
@@ -80,15 +81,25 @@ class Folder(Dataset):
             if own is split:
                 yield Record(file.relative_to(self.root).as_posix(), file, {attribute.name: domain})
 
-    def notes(self) -> Iterator[str]:
+    def notes(self) -> Iterator[Note]:
         """Folders that are not used, and files of kinds that are not read."""
         folders = [*self._folders.values()]
         unused = [] if self.root in folders else [each.name for each in subfolders(self.root) if each not in folders]
         if unused:
-            yield f"{self.root}: not used, since they are beside train/: {', '.join(unused)}"
+            yield Note(
+                "unused-folders",
+                f"{self.root}: not used, since they are beside train/: {', '.join(unused)}",
+                "move them into train/, if they are meant",
+                tuple(str(self.root / each) for each in unused),
+            )
         for folder in folders:
             if kinds := unread_kinds(folder):
-                yield f"{folder}: {describe_kinds(kinds)}"
+                yield Note(
+                    "unread-files",
+                    f"{folder}: {describe_kinds(kinds)}",
+                    "convert them, if they are meant",
+                    (str(folder),),
+                )
 
     @cached_property
     def _listed(self) -> list[tuple[Split, Path, str]]:

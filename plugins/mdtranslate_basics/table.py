@@ -10,12 +10,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
-from mdtranslate import Attribute, Dataset, Record, Split, Value
+from mdtranslate import Attribute, Dataset, Note, Record, Split, Value
 from mdtranslate.errors import DataError, RecipeError, nearest
 from mdtranslate_basics.table_files import Columns, read_columns
-from mdtranslate_basics.words import YES, number, yes_no
+from mdtranslate_basics.words import YES, Pairs, number, swapped_pairs, yes_no
 
 MOST_VALUES: Final = 64
 MANY_NUMBERS: Final = 8
@@ -59,7 +59,7 @@ class Table(Dataset):
             default_factory=dict,
             description="where the values of a column of numbers begin: {age = [18, 65]} makes three of them",
         )
-        mirrored: dict[str, tuple[tuple[str, str], ...]] = Field(
+        mirrored: dict[str, Annotated[Pairs, AfterValidator(swapped_pairs)]] = Field(
             default_factory=dict,
             description='values that a horizontal flip swaps: {gaze = [["left", "right"]]}',
         )
@@ -118,14 +118,15 @@ class Table(Dataset):
             if self._home(key, place) is split:
                 yield Record(key, root / key, self._known(attributes, place))
 
-    def notes(self) -> Iterator[str]:
+    def notes(self) -> Iterator[Note]:
         """Columns of many numbers, each of which is a value that is no nearer to one number than to another."""
         for each in self.attributes:
             numbers = [number(value) for value in each.values]
             if each.name not in self.config.bins and len(numbers) > MANY_NUMBERS and None not in numbers:
-                yield (
-                    f"column {each.name!r} holds {len(numbers)} numbers, which are so many unrelated values; "
-                    f"bins={{{each.name}=[...]}} makes few of them"
+                yield Note(
+                    "many-numbers",
+                    f"column {each.name!r} holds {len(numbers)} numbers, which are so many unrelated values",
+                    f"bins={{{each.name}=[...]}} makes few of them",
                 )
 
     def _known(self, attributes: tuple[Attribute, ...], place: int) -> dict[str, Value]:

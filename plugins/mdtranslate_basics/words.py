@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from math import isfinite
 from typing import Final
 
+Pairs = tuple[tuple[str, str], ...]
+
 YES: Final = frozenset({"yes", "true", "1", "1.0"})
 NO: Final = frozenset({"no", "false", "0", "0.0"})
 MINUS: Final = frozenset({"-1", "-1.0"})
@@ -25,3 +27,11 @@ def number(cell: str) -> float | None:
     except ValueError:
         return None
     return found if isfinite(found) else None
+
+
+def swapped_pairs(pairs: Pairs) -> Pairs:
+    """Pairs of values that a flip swaps. Raises `ValueError` where a value has two partners, or itself."""
+    values = [value for pair in pairs for value in pair]
+    if len({*values}) < len(values):
+        raise ValueError(f"{[list(pair) for pair in pairs]}: each value can be in one pair, once")
+    return pairs

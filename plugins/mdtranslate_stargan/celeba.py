@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
 
-from mdtranslate import Attribute, Crop, Dataset, Record, Split, Value
+from mdtranslate import Attribute, Crop, Dataset, Note, Record, Split, Value
 from mdtranslate.errors import DataError, RecipeError, nearest
 
 WIDTH: Final = 178  # Of the aligned pictures, in pixels; their height is 218.
@@ -78,11 +78,12 @@ class CelebA(Dataset):
             if home(place, number, file) is split and (there is None or file in there):
                 yield Record(file, images / file, self._joined(values))
 
-    def notes(self) -> Iterator[str]:
+    def notes(self) -> Iterator[Note]:
         there = self._there if self._there is not None else self._listed
         if lacking := sum(file not in there for _, file, _ in self._rows()):
-            cure = "" if self.config.partial else "; partial=true takes those that are there"
-            yield f"{lacking:,} of the {self._count:,} images in {self._list} are not in {self._images}{cure}"
+            what = f"{lacking:,} of the {self._count:,} images in {self._list} are not in {self._images}"
+            cure = "they are left out" if self.config.partial else "partial=true takes those that are there"
+            yield Note("missing-files", what, cure, (str(self._images),))
 
     @property
     def _listed(self) -> frozenset[str]:

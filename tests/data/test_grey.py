@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mdtranslate import Record
+from mdtranslate import Dataset, Record, Split
 from mdtranslate.data.file_notes import file_notes
 from mdtranslate.data.grey import suggested
 from mdtranslate.data.images import decode
@@ -22,6 +22,23 @@ from mdtranslate.translator import Translator
 def save(path: Path, values: object, dtype: str) -> Path:
     Image.fromarray(np.array([values], dtype)).save(path)
     return path
+
+
+class Drawn(Dataset):
+    name = "drawn"
+
+    def __init__(self) -> None:
+        super().__init__(self.Config())
+
+    def records(self, split: Split) -> list[Record]:
+        return []
+
+
+class Scans(Drawn):
+    name = "scans"
+
+    class Config(Dataset.FileConfig):
+        pass
 
 
 def grey(path: Path, *value_range: float) -> list[int]:
@@ -45,7 +62,7 @@ def test_a_range_means_the_same_for_every_image(tmp_path: Path) -> None:
         ([-1000, 0, 400], "int32", (-1000, 400), [0, 182, 255]),
         ([0.0, 0.5, 1.02], "float32", (0, 1), [0, 128, 255]),
         ([0.0, 127.5, 255.0], "float32", (0, 255), [0, 128, 255]),
-        ([0, 64, 127], "uint8", (0, 127), [0, 129, 255]),
+        ([0, 64, 127], "uint8", (0, 4095), [0, 64, 127]),
     ],
 )
 def test_windows(
@@ -102,13 +119,29 @@ def test_images_that_use_little_of_their_range_are_named_with_the_setting(tmp_pa
     files = [save(tmp_path / f"{n}.png", [0, 100 + n, 3000 + n], "uint16") for n in range(5)]
     records = [Record(file.name, file) for file in files]
     pixels = np.stack([decode(file) for file in files])
-    ((kind, what, cure, _),) = file_notes(records, pixels, "scans")
-    assert kind == "little-range"
-    assert "0 to 3004" in what and cure.startswith("datasets.scans.range=[0, 4095]")
-    assert not list(file_notes(records, np.stack([decode(file, value_range=(0, 4095)) for file in files]), "scans"))
+    (note,) = file_notes(Scans(), records, pixels, "scans")
+    assert note.kind == "little-range" and note.files == tuple(map(str, files))
+    assert "0 to 3004" in note.what and "datasets.scans.range=[0, 4095]" in note.cure
+    spread = np.stack([decode(file, value_range=(0, 4095)) for file in files])
+    assert not list(file_notes(Scans(), records, spread, "scans"))
     flat = np.full((5, 4, 4, 3), 40, np.uint8)
-    ((_, _, cure, _),) = file_notes([Record(f"{n}") for n in range(5)], flat, "drawn")
-    assert "datasets.drawn.range" in cure, "also where there are no files"
+    records = [Record(f"{n}") for n in range(5)]
+    (note,) = file_notes(Scans(), records, flat, "drawn")
+    assert "datasets.drawn.range=[BLACK, WHITE]" in note.cure, "of what holds no files it does not know their values"
+    (note,) = file_notes(Drawn(), records, flat, "drawn")
+    assert "range" not in note.cure, "it has no such setting"
+
+
+def test_one_hot_pixel_hides_nothing(tmp_path: Path) -> None:
+    draw, files = np.random.default_rng(0), []
+    for number in range(5):
+        values = draw.integers(0, 4096, (64, 64), np.uint16)
+        values[0, 0] = 65_535
+        files.append(tmp_path / f"{number}.png")
+        Image.fromarray(values).save(files[-1])
+    pixels = np.stack([decode(file) for file in files])
+    (note,) = file_notes(Scans(), [Record(file.name, file) for file in files], pixels, "scans")
+    assert "datasets.scans.range=[0, 4095]" in note.cure
 
 
 @pytest.mark.parametrize(
@@ -127,7 +160,7 @@ def test_pages_and_frames_after_the_first_are_named(tmp_path: Path) -> None:
     pixels = np.zeros((5, 8, 8, 3), np.uint8)
     pixels[0] = 255
     files = sorted(tmp_path.iterdir())
-    ((kind, what, _, named),) = file_notes([Record(file.name, file) for file in files], pixels, "stacks")
+    ((kind, what, _, named),) = file_notes(Scans(), [Record(file.name, file) for file in files], pixels, "stacks")
     assert kind == "several-pages" and what.startswith("4 of 5") and "with 3" in what
     assert len(named) == 4 and str(tmp_path / "single.tif") not in named
 
@@ -145,6 +178,9 @@ def test_a_translator_keeps_the_range(tmp_path: Path, translator: Translator) ->
     for image in (file, Image.open(file)):
         assert loaded.view(image).shown(name).max() == 128
         assert loaded.view(image, size="native").shown(name).max() == 128
+    eight = loaded.view(file).shown(name)
+    for image in (eight, Image.fromarray(eight)):
+        assert np.array_equal(loaded.view(image).shown(name), eight), "images of 8 bits, as results are, stay"
     assert translator.view(file).shown(name).max() == 8
 
 

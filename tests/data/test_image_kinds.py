@@ -32,7 +32,8 @@ PNG = _png()
         (b"%PDF-1.7", "a PDF"),
     ],
 )
-def test_kinds_that_people_take_for_pictures_are_named(tmp_path, head, what):
+def test_kinds_that_people_take_for_pictures_are_named(tmp_path, monkeypatch, head, what):
+    monkeypatch.setattr(pillow, "pillow_heif", None)
     for name in ("x.png", "x.bin"):
         (tmp_path / name).write_bytes(head + b"\0" * 64)
         with pytest.raises(DataError, match=rf"{name}: is {what}: convert it"):
@@ -48,7 +49,7 @@ def test_heic_is_read_with_its_extra_and_named_without(tmp_path, monkeypatch):
     pixels = decode(tmp_path / "x.heic")
     assert pixels.shape == (24, 32, 3) and np.abs(pixels.astype(int) - (200, 40, 90)).max() < 6
     assert find_pictures(tmp_path) == [tmp_path / "x.heic"]
-    monkeypatch.setattr(pillow, "find_spec", lambda name: None)
+    monkeypatch.setattr(pillow, "pillow_heif", None)
     monkeypatch.setattr(pillow, "_formats", lambda: ["PNG"])
     with pytest.raises(DataError, match=r"is a HEIC picture: convert it .* pip install 'mdtranslate\[heic\]'"):
         decode(tmp_path / "x.heic")

@@ -13,8 +13,9 @@ from mdtranslate_stargan.rafd import RaFD
 from mdtranslate import Attribute
 from mdtranslate.config import Data, Judging
 from mdtranslate.data.batches import Batches
-from mdtranslate.data.mirror import MirroredLabels, mirrored_codes
+from mdtranslate.data.mirror import MirroredLabels, mirrored_codes, refuse_mirroring
 from mdtranslate.data.pictures import Pictures
+from mdtranslate.errors import RecipeError
 from mdtranslate.evaluation.classifier import Examples, accuracy, small, train_classifier
 from mdtranslate.testing import sample
 
@@ -112,3 +113,30 @@ def test_rafd_declares_them() -> None:
 def test_a_value_has_one_partner(pairs: Any) -> None:
     with pytest.raises(ValueError, match="each value once"):
         replace(GAZE, mirrored=pairs)
+
+
+def test_pairs_keep_their_halves() -> None:
+    encoder = sample.encoder({"faces": (GAZE,)})
+    sides = [side for side in GAZE.values for _ in range(4)]
+    pixels = np.zeros((12, 16, 16, 3), np.uint8)
+    labels = torch.stack([encoder.encode({"gaze": side}, 0) for side in sides])
+    made = Batches(
+        [pixels], [labels], encoder, Data(image_size=16, batch_size=8, targets="pairs"), 0, torch.device("cpu")
+    )
+    for step in range(20):
+        source, target = made.labels_of(step)
+        ways = {
+            (encoder.decode(one)["gaze"], encoder.decode(other)["gaze"])
+            for one, other in zip(source, target, strict=True)
+        }
+        assert len(ways) == 2, "half of a step goes one way, and half the other"
+
+
+def test_transforms_that_mirror_images_but_no_labels_are_refused() -> None:
+    with pytest.raises(RecipeError, match=r"data\.augment\[1\]: HorizontalFlip .*gaze.*data\.flip"):
+        refuse_mirroring([{"name": "Blur"}, {"name": "HorizontalFlip"}], sample.encoder({"faces": (GAZE,)}))
+    refuse_mirroring([{"name": "HorizontalFlip"}], sample.encoder())
+
+
+def test_a_run_of_before_the_declaration_has_the_same_attributes() -> None:
+    assert replace(GAZE, mirrored=()) == GAZE

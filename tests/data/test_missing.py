@@ -46,6 +46,18 @@ def test_how_a_path_differs_is_said(folder: Path, path: str, said: str | None) -
     assert (said in described and "all are there" in described) if said else "are there" not in described
 
 
+def test_what_has_another_name_or_is_no_image_is_not_meant(folder: Path) -> None:
+    root = folder.parent
+    (root / "notes.txt").touch()
+    (root / "sub").mkdir()
+    (root / "v1.0").mkdir()
+    (root / "v1.0/a.png").touch()
+    for file in ("notes.jpg", "sub.png", "v1.1/a.png"):
+        assert describe_missing([str(root / file)]) == "1 of 1 files are missing", file
+    (root / "link.png").symlink_to(root / "gone.png")
+    assert "are links to nothing" in describe_missing([str(root / "link.png")])
+
+
 def test_another_unicode_form_is_named(folder: Path) -> None:
     files = [str(folder / unicodedata.normalize("NFC", f"M\u00fcller {number}.png")) for number in range(20)]
     described = describe_missing(files, "; ")

@@ -271,7 +271,7 @@ def test_too_small_a_disk_is_said_before_starting(tmp_path, cache, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=999))
     dataset = Files()
     with pytest.raises(
-        StorageError, match=r"packed: faces \(train\) needs 1,040 bytes, and 999 are free; XDG_CACHE_HOME"
+        StorageError, match=r"packed: faces \(train\) needs 1,040 bytes, and 999 are free; set XDG_CACHE_HOME"
     ):
         packed(dataset, pictures(tmp_path / "in", 5))
     assert not dataset.loaded
@@ -280,7 +280,7 @@ def test_too_small_a_disk_is_said_before_starting(tmp_path, cache, monkeypatch):
 
 def test_a_disk_that_fills_up_midway_leaves_nothing(tmp_path, cache):
     records = pictures(tmp_path / "in", 45)
-    message = r"9,360 bytes for faces \(train\) cannot be written: File too large; XDG_CACHE_HOME"
+    message = r"9,360 bytes for faces \(train\) cannot be written: File too large; set XDG_CACHE_HOME"
     with small_files(), pytest.raises(StorageError, match=message):
         packed(Files(), records)
     assert left_in(cache) == []
@@ -290,7 +290,7 @@ def test_a_cache_that_cannot_be_made_is_named(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     with pytest.raises(
-        StorageError, match=r"file/mdtranslate/packed: .* cannot be written: Not a directory; XDG_CACHE_HOME"
+        StorageError, match=r"file/mdtranslate/packed: .* cannot be written: Not a directory; set XDG_CACHE_HOME"
     ):
         packed(Files(), pictures(tmp_path / "in", 1))
 

@@ -84,7 +84,7 @@ def test_a_part_of_the_images_is_taken_where_that_is_wanted(tmp_path: Path) -> N
     assert {split: len(list(part.records(split))) for split in Split} == {"train": 6, "val": 4, "test": 4}
     for dataset in (whole, part):
         (note,) = dataset.notes()
-        assert "10 of the 24 images" in note and ("partial=true" in note) == (dataset is whole)
+        assert "10 of the 24 images" in note.what and ("partial=true" in note.cure) == (dataset is whole)
     with pytest.raises(DataError, match=r"2 of 8 files are missing.*10 of the 24.*partial=true"):
         is_packed(whole, list(whole.records(Split.TRAIN)), 16)
 

@@ -215,15 +215,15 @@ def test_what_is_not_read_is_counted_and_named(tmp_path: Path) -> None:
         fill(tmp_path / split / "cat", 3)
         fill(tmp_path / split / "dog", 3)
     assert not list(folder(tmp_path).notes())
-    fill(tmp_path / "train" / "cat", 2, ".HEIC")
+    fill(tmp_path / "train" / "cat", 2, ".TGA")
     fill(tmp_path / "train" / "dog", 1, ".mp4")
     fill(tmp_path / "train" / "dog" / "@eaDir", 4, ".jpg@SynoEAStream")
     (tmp_path / "train" / "cat" / "Thumbs.db").touch()
     (tmp_path / "train" / "cat" / "IMG_1").touch()
     fill(tmp_path / "rest" / "cat")
     one, other = folder(tmp_path).notes()
-    assert "train/" in one and one.endswith(": rest")
-    assert other.endswith("4 files of kinds that are not read: .heic (2), .mp4 (1), no suffix (1)")
+    assert one.kind == "unused-folders" and one.files == (str(tmp_path / "rest"),)
+    assert other.kind == "unread-files" and other.what.endswith(": .tga (2), .mp4 (1), no suffix (1)")
 
 
 def test_domains_that_a_flip_swaps(tmp_path: Path) -> None:

@@ -207,7 +207,7 @@ def test_numbers_are_in_the_order_of_numbers(tmp_path: Path) -> None:
 def test_many_numbers_are_a_note(tmp_path: Path) -> None:
     lines = ["path,age", *(f"{age},{age}" for age in range(20, 60))]
     (note,) = csv(tmp_path, *lines).notes()
-    assert "'age'" in note and "bins={age=[...]}" in note
+    assert note.kind == "many-numbers" and "'age'" in note.what and "bins={age=[...]}" in note.cure
     assert not [*csv(tmp_path, *lines, bins={"age": [30]}).notes(), *csv(tmp_path, *lines[:8]).notes()]
 
 
