@@ -11,10 +11,25 @@ import torch
 
 from mdtranslate import checkpoint
 from mdtranslate.engine import Trainer
-from mdtranslate.errors import CheckpointError, FormatError
+from mdtranslate.errors import CheckpointError, FormatError, NonFiniteError
 from mdtranslate.files import disk
 from mdtranslate.resume_policy import fixed, trained_with
 from mdtranslate.runfolder import RunFolder
+
+
+def worth_saving(trainer: Trainer, step: int, say: Callable[[str], None]) -> bool:
+    """Whether the last update was made: while they are skipped, older checkpoints are what a run can go back to.
+
+    Raises `NonFiniteError` where that was the last step, so that the run does not end as if it had trained.
+    """
+    skipped = max(trainer.statistics.streaks.values(), default=0)
+    if skipped and step == trainer.recipe.train.steps:
+        raise NonFiniteError(
+            f"non-finite values: the last {skipped} updates were skipped, and nothing is saved at step {step}"
+        )
+    if skipped:
+        say(f"warning: nothing is saved at step {step}, since the last {skipped} updates were skipped")
+    return not skipped
 
 
 def save(run: RunFolder, trainer: Trainer, step: int, identity: Mapping[str, str]) -> None:
@@ -42,6 +57,7 @@ def save(run: RunFolder, trainer: Trainer, step: int, identity: Mapping[str, str
         "log_bytes": run.log.stat().st_size if run.log.exists() else 0,
         "counts": trainer.statistics.counts,
         "processes": trainer.world.size,
+        "skipped_in_a_row": trainer.statistics.streaks,
     }
     tensors: dict[str, dict[str, torch.Tensor]] = {
         "networks": networks,
@@ -95,6 +111,7 @@ def restore(
         _fill_process_state(trainer, tensors, facts.get("processes"), say)
         statistics = trainer.statistics
         statistics.counts = dict(facts["counts"])
+        statistics.resume(facts.get("skipped_in_a_row", {}))
         # In the order of the counts, which is the log's; safetensors sorts its keys.
         statistics.sums = {name: tensors["sums"][name].to(trainer.device) for name in statistics.counts}
         if tidy:

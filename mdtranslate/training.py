@@ -32,7 +32,7 @@ from mdtranslate.progress import Watch, typed
 from mdtranslate.recipes import Resolved
 from mdtranslate.resume_policy import naming_places, trained_with
 from mdtranslate.runfolder import RunFolder, refuse_taken, tensorboard
-from mdtranslate.state import restore, save, save_along, saved_step
+from mdtranslate.state import restore, save, save_along, saved_step, worth_saving
 from mdtranslate.translation import Batch
 from mdtranslate.translator import Translator
 
@@ -285,6 +285,8 @@ class Job:
 
     def _save(self, run: RunFolder, step: int) -> None:
         self.trainer.statistics.check(step)
+        if not worth_saving(self.trainer, step, self.watch.say):
+            return
         save(run, self.trainer, step, self.feed.identity)
         self.translator(step).save(run.translator)
         run.status("running", step, self.recipe.train.steps)

@@ -148,3 +148,14 @@ def test_how_it_learns_may_change_and_is_recorded(home: Path, run: Path) -> None
     assert state(plain) != state(run), "the new learning rate is in effect"
     for refused in ("train.seed=3", "data.batch_size=3", "losses.domain-classification.name=gan"):
         assert mdtranslate("run", str(run), refused, "train.steps=23", cwd=home).returncode == 2
+
+
+def test_a_run_whose_updates_are_skipped_keeps_its_checkpoints_and_does_not_end_well(home: Path, run: Path) -> None:
+    before = checkpoints(run)
+    rates = [f"optimizers.{role}.learning_rate=1e30" for role in ("generator", "discriminator")]
+    done = mdtranslate("run", str(run), "train.steps=40", *rates, cwd=home)
+    assert done.returncode == 70 and "nothing is saved" in done.stderr, done.stderr
+    status = json.loads((run / "status.json").read_text())
+    assert status["state"] == "failed" and before[-1] in checkpoints(run), "what can be gone back to is there"
+    again = mdtranslate("run", str(run), "train.steps=40", *(rate.replace("1e30", "1e-4") for rate in rates), cwd=home)
+    assert again.returncode == 0 and json.loads((run / "status.json").read_text())["state"] == "done", again.stderr

@@ -27,12 +27,14 @@ def command(recipe: str, overrides: tuple[str, ...], out: Path | None, device: s
     from mdtranslate.device import pick_device
     from mdtranslate.doctor.examine import examine, show, unusable
     from mdtranslate.errors import DataError
+    from mdtranslate.files import check_writable
     from mdtranslate.parallel import World
     from mdtranslate.progress import Watch
     from mdtranslate.recipes import resolve
     from mdtranslate.training import Job
 
     resolved = resolve(recipe, overrides)
+    check_writable(out or Path("doctor") / resolved.name, "--out FOLDER writes the contact sheets elsewhere")
     try:
         with Watch() as watch:
             job = Job(resolved, World(pick_device(device)), watch)

@@ -24,10 +24,13 @@ def command(run: Path, overrides: tuple[str, ...], out: Path | None, device: str
     """
     from mdtranslate.errors import RecipeError
     from mdtranslate.files import check_writable
+    from mdtranslate.foreign import is_shared
     from mdtranslate.runfolder import RunFolder, is_run
 
     if not is_run(run):
         raise RecipeError(f"{run}: is no run (it holds no recipe.toml); mdtranslate run trains one")
+    if out is None and is_shared(run):
+        raise RecipeError(f"{run}: is a shared model, which a report in it would change; use --out FOLDER")
     folder = out or run / "evaluation"
     check_writable(folder, "--out FOLDER writes the report elsewhere")  # Before minutes of measuring.
 

@@ -15,9 +15,11 @@ from mdtranslate.data.batches import Batches
 from mdtranslate.data.file_notes import file_notes
 from mdtranslate.data.mirror import refuse_mirroring
 from mdtranslate.data.pack import Packed
+from mdtranslate.data.records import Records
 from mdtranslate.data.sources import Progress, Source, choose, fingerprint
 from mdtranslate.data.truths import find_truths
-from mdtranslate.interfaces import LabelEncoder, Split
+from mdtranslate.errors import DataError
+from mdtranslate.interfaces import LabelEncoder, Record, Split
 
 
 class Feed:
@@ -44,6 +46,7 @@ class Feed:
             own = source.labels(packed.of(records), encoder)
             pixels.append(packed.pixels)
             labels.append(own)
+            refuse_unseen(source, packed.of(records))
             notes = file_notes(source.dataset, packed.of(records), packed.pixels, source.name)
             self._notes += [f"dataset {source.name}: {note.what}; {note.cure}" for note in notes]
             self.identity[source.name] = fingerprint(packed, own)
@@ -80,3 +83,20 @@ class Feed:
     def _note_left_out(self, source: Source, packed: Packed) -> None:
         reasons = (f"{source.name}: {reason}" for reason in packed.left_out.values())
         self.left_out += [each for each in reasons if each not in self.left_out]
+
+
+def refuse_unseen(source: Source, records: Sequence[Record]) -> None:
+    """Raises `DataError` for a value that no image to train on has: nothing could be learned about it.
+
+    Of datasets of files; what is drawn has all values, if not in a few images.
+    """
+    if all(record.image is None for record in records[:1]):
+        return
+    for attribute in source.attributes:
+        kinds = (known for known, _, _ in Records.of(records).alike([attribute.name]))
+        seen = {each.get(attribute.name) for chunk in kinds for each in chunk}
+        if lacking := [value for value in attribute.values if value not in seen]:
+            raise DataError(
+                f"dataset {source.name}: no image to train on has {attribute.name}={lacking[0]}: leave the value out, "
+                f"or {attribute.name} out of datasets.{source.name}.attributes"
+            )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from mdtranslate.data.grey import describe_little_range
+from mdtranslate.data.grey import describe_range
 from mdtranslate.data.pillow import frames
 from mdtranslate.errors import DataError
 from mdtranslate.interfaces.dataset import Dataset, Note, Record
@@ -38,7 +38,7 @@ def file_notes(
     places = sorted({int(place) for place in np.linspace(0, len(records) - 1, min(most, len(records)))})
     files = list(dict.fromkeys(file for place in places if (file := records[place].image) is not None))
     key = f"datasets.{name}.range" if isinstance(dataset.config, Dataset.FileConfig) else None
-    if (trouble := describe_little_range(pixels[places], files[:SAMPLE], key)) is not None:
+    if (trouble := describe_range(pixels[places], files[:SAMPLE], dataset.value_range, key)) is not None:
         yield Note("little-range", *trouble, tuple(map(str, files[:SAMPLE])))
     counts = {file: count for file in files if file.suffix.lower() in SEVERAL and (count := _frames(file)) > 1}
     if counts:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -24,15 +24,32 @@ Range = tuple[float, float]
 LITTLE = 96
 """Of 255 grey levels: a dataset whose images use no more than this looks dark or flat."""
 
+BEYOND = 0.1
+"""Share of pixels beyond the range that is worth a word: backgrounds and metal are meant to be."""
+
 INNER = (0.1, 99.9)
 """Percentiles between which an image's values are counted."""
 
-_WHITE_IS_ZERO, _PHOTOMETRIC = 0, 262  # TIFF 6.0, section 4.
+_WHITE_IS_ZERO, _PHOTOMETRIC, _BITS, _SAMPLE_FORMAT = 0, 262, 258, 339  # TIFF 6.0, sections 4, 8 and 19.
 
 
 def is_deep(image: Image.Image) -> bool:
     """Whether an opened image holds grey values of more than 8 bits, or floats."""
     return image.mode == "F" or image.mode.startswith("I")
+
+
+def type_range(image: Image.Image) -> Range:
+    """Black and white where nothing else is said, of an image for which `is_deep` holds."""
+    return (0, 1) if image.mode == "F" else (0, 65535)
+
+
+def stored_values(image: Image.Image) -> NDArray[np.float64]:
+    """The grey values [H, W] of an image for which `is_deep` holds."""
+    values = np.asarray(image).astype(np.float64)
+    tags: Any = getattr(image, "tag_v2", {})
+    if image.mode == "I" and tags.get(_SAMPLE_FORMAT, (1,)) in (1, (1,)) and tags.get(_BITS, (0,)) in (32, (32,)):
+        values = np.where(values < 0, values + 2**32, values)  # Pillow reads unsigned numbers as signed ones.
+    return values
 
 
 def is_deep_colour(image: Image.Image) -> bool:
@@ -48,15 +65,15 @@ def to_grey(image: Image.Image, shown: Range | None) -> NDArray[np.uint8]:
     `shown`: the values of black and white; what lies beyond is black or white, too. None: 0 and 65535, or 0 and 1 for
     floats, and `ValueError` for values beyond.
     """
-    values = np.asarray(image).astype(np.float64)
-    black, white = shown or ((0, 1) if image.mode == "F" else (0, 65535))
-    if shown is None and not (values.min() >= black and values.max() <= white):  # Written so that NaN fails, too.
-        raise ValueError(
-            f"grey values {values.min():g} to {values.max():g}, beyond {black} to {white}; the dataset's setting "
-            "range=[BLACK, WHITE] says which are meant"
-        )
+    values = stored_values(image)
     if not np.isfinite(values).all():
-        raise ValueError("some of its values are not finite")
+        raise ValueError("some of its values are not numbers (NaN or infinite)")
+    black, white = shown or type_range(image)
+    if shown is None and not (values.min() >= black and values.max() <= white):
+        raise ValueError(
+            f"grey values {values.min():g} to {values.max():g}, beyond {black:g} to {white:g}: train with the "
+            "dataset's setting range=[BLACK, WHITE]"
+        )
     grey = to_8_bits(values, (black, white))
     if getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == _WHITE_IS_ZERO:  # Pillow heeds it for 8 bits alone.
         grey = 255 - grey
@@ -69,20 +86,32 @@ def to_8_bits(values: NDArray[np.generic], shown: Range) -> NDArray[np.uint8]:
     return np.rint((values.astype(np.float64) - black) * (255 / (white - black))).clip(0, 255).astype(np.uint8)
 
 
-def stored_range(files: Sequence[Path]) -> Range | None:
-    """The lowest and highest grey value in those of `files` that hold more than 8 bits; None where none does.
+class Stored(NamedTuple):
+    """What the deep ones of some files hold."""
 
-    Without the outermost thousandth of each file's pixels: one hot pixel says nothing.
-    """
-    found: list[float] = []
+    low: float
+    high: float
+    """Without the outermost thousandth of each file's pixels: one hot pixel says nothing."""
+    beyond: float
+    """Share of the pixels that lie outside of the range that is shown."""
+    shown: Range
+
+
+def stored(files: Sequence[Path], shown: Range | None) -> Stored | None:
+    """What those of `files` hold that have more than 8 bits; None where none has. `shown`: the dataset's range."""
+    ends, beyond, total, own = list[float](), 0, 0, shown
     for file in files:
         try:
             with opened(file) as image:
                 if is_deep(image):
-                    found += np.percentile(np.asarray(image), INNER, method="nearest").tolist()
+                    values = stored_values(image)
+                    own = shown or type_range(image)
+                    ends += np.percentile(values, INNER, method="nearest").tolist()
+                    beyond += int(((values < min(own)) | (values > max(own))).sum())
+                    total += values.size
         except DataError:
             continue  # It is among the unreadable.
-    return (min(found), max(found)) if found else None
+    return None if own is None or not ends else Stored(min(ends), max(ends), beyond / total, own)
 
 
 def suggested(low: float, high: float) -> Range:
@@ -93,26 +122,37 @@ def suggested(low: float, high: float) -> Range:
     return (0 if low >= 0 else low), 2**bits - 1
 
 
-def describe_little_range(pixels: NDArray[np.uint8], files: Sequence[Path], key: str | None) -> tuple[str, str] | None:
-    """What is wrong with images that use little of their range, and what to do; None where they use enough.
+def describe_range(
+    pixels: NDArray[np.uint8], files: Sequence[Path], shown: Range | None, key: str | None
+) -> tuple[str, str] | None:
+    """What is wrong with the grey values of a dataset's images, and what to do; None where nothing is.
 
     Args:
-        pixels: uint8 [N, H, W, 3], images of a dataset.
-        files: Some of their files, which are looked at only then.
-        key: The dataset's setting, such as `datasets.scans.range`; None where it has none.
+        pixels: uint8 [N, H, W, 3], some of its images.
+        files: Their files.
+        shown: The range that is set.
+        key: The setting, such as `datasets.scans.range`; None where the dataset has none.
     """
+    deep = None if key is None else stored(files, shown)
+    if deep is not None:
+        black, white = suggested(deep.low, deep.high)
+        cure = f"set {key}=[{black:g}, {white:g}], or another range: the first value is black, the second white"
+        holds = f"its files of more than 8 bits hold values from {deep.low:g} to {deep.high:g}"
+        if deep.beyond > BEYOND:
+            return (
+                f"{deep.beyond:.0%} of the pixels are beyond the range [{deep.shown[0]:g}, {deep.shown[1]:g}]; {holds}",
+                cure,
+            )
+        if deep.low < deep.high and deep.high - deep.low <= LITTLE / 255 * abs(deep.shown[1] - deep.shown[0]):
+            return (
+                f"{holds}, a small part of {deep.shown[0]:g} to {deep.shown[1]:g}, so they look dark, bright or flat",
+                cure,
+            )
     ends = np.percentile(pixels.reshape(len(pixels), -1), INNER, axis=1)
     low, high = int(ends.min()), int(ends.max())
     if high - low > LITTLE:
         return None
-    what = f"its images use only grey levels {low} to {high} of 255, so they look dark or flat"
-    stored = None if key is None else stored_range(files)
-    if stored is not None and stored[0] < stored[1]:
-        black, white = suggested(*stored)
-        return (
-            f"{what}; its files hold values from {stored[0]:g} to {stored[1]:g}",
-            f"set {key}=[{black:g}, {white:g}], or another range: the first value is black, the second white",
-        )
+    what = f"its images use only grey levels {low} to {high} of 255, so they look dark, bright or flat"
     if key is not None and not files:
         return what, f"if its images hold more than 8 bits, {key}=[BLACK, WHITE] says which values are black and white"
     return what, "if that is not meant, scale their values to 0..255 before"

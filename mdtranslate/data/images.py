@@ -152,16 +152,43 @@ def _is_known(file: Path) -> bool:
 
 
 def _files(folder: Path, deep: bool) -> Iterator[Path]:
-    """The files in a folder, and (`deep`) below it, also through links: each folder once, so that no link goes on."""
+    """The files in a folder, and (`deep`) below it, also through links: each folder once, so that no link goes on.
+
+    Links to a folder above, or to one beside, are not followed: its files are not those of this folder. Raises
+    `DataError` for a folder that cannot be opened.
+    """
     seen: set[tuple[int, int]] = set()
-    for path, folders, files in os.walk(folder, followlinks=True):
+    for path, folders, files in os.walk(folder, followlinks=True, onerror=_refuse):
         found = Path(path).stat()
         if (found.st_dev, found.st_ino) in seen:
             folders.clear()
             continue
         seen.add((found.st_dev, found.st_ino))
-        folders[:] = sorted(each for each in folders if deep and not leftover(each))
+        folders[:] = sorted(
+            each for each in folders if deep and not leftover(each) and not _leads_back(Path(path, each), folder)
+        )
         yield from (Path(path, each) for each in sorted(files) if not leftover(each))
+
+
+def links_back(folder: Path) -> list[Path]:
+    """Links below the folders in `folder` that lead to one of those, or to a folder above."""
+    found = []
+    for top in subfolders(folder):
+        for path, folders, _ in os.walk(top):
+            found += [each for name in folders if _leads_back(each := Path(path, name), top)]
+    return sorted(found)
+
+
+def _leads_back(path: Path, folder: Path) -> bool:
+    """Whether a folder below `folder` is a link to one above or beside it."""
+    if not path.is_symlink():
+        return False
+    target, beside = path.resolve(), folder.resolve().parent
+    return target in (beside, *beside.parents) or beside in target.parents
+
+
+def _refuse(error: OSError) -> None:
+    raise DataError(f"{error.filename}: cannot be opened ({(error.strerror or str(error)).lower()})") from error
 
 
 def subfolders(folder: Path) -> list[Path]:

@@ -36,10 +36,17 @@ def describe_missing(files: Iterable[str], before: str = "") -> str:
             ways[way] += 1
             example.setdefault(way, there)
     said = f"{before}{len(missing):,} of {count:,} files are missing"
+    if (top := _missing_folder(Path(missing[0]))) is not None:
+        said += f"; there is no folder {top}"
     for way, often in ways.most_common(1):
         which = "all" if often == len(missing) else f"{often:,} of the first {len(looked_for):,}"
         said += f"; {which} {way}, such as {example[way]}"
     return said
+
+
+def _missing_folder(file: Path) -> Path | None:
+    """The uppermost folder of a path that is not there."""
+    return next((each for each in [*file.parents][::-1] if str(each) and not each.exists()), None)
 
 
 def _elsewhere(file: str, names: Callable[[str], Mapping[str, str]]) -> tuple[str, str]:

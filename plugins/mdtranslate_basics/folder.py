@@ -16,6 +16,7 @@ from mdtranslate.data.images import (
     describe_kinds,
     find_pictures,
     holds_pictures,
+    links_back,
     subfolders,
     unread_kinds,
 )
@@ -93,6 +94,12 @@ class Folder(Dataset):
                 tuple(str(self.root / each) for each in unused),
             )
         for folder in folders:
+            if loose := find_pictures(folder, deep=False):
+                what = f"{folder}: {len(loose)} images are in no folder of a domain, such as {loose[0].name}"
+                yield Note("unused-files", what, "move them into one, if they are meant", tuple(map(str, loose)))
+            if links := links_back(folder):
+                what = f"{folder}: links that lead back into it are not followed: {', '.join(map(str, links))}"
+                yield Note("links-back", what, "copy what is meant", tuple(map(str, links)))
             if kinds := unread_kinds(folder):
                 yield Note(
                     "unread-files",
@@ -127,11 +134,11 @@ class Folder(Dataset):
         return listed
 
     def _split_inside(self, own: Split, file: Path, domain: str) -> Split | None:
-        """What the first folder below that of a domain says, where no folder above it says the split."""
-        if own is not Split.TRAIN or self._folders != {Split.TRAIN: self.root}:
+        """What a folder below that of a domain says, for images to train on."""
+        if own is not Split.TRAIN:
             return None
-        first, *below = file.relative_to(self.root / domain).parts
-        return Split.called(first) if below else None
+        below = file.relative_to(self._folders[own] / domain).parts[:-1]
+        return next((split for name in below if (split := Split.called(name))), None)
 
     def _drawn(self, file: Path, there: Collection[Split]) -> Split:
         """The split of a picture to train on, where others have no folder."""

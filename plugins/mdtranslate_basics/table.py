@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
 from itertools import pairwise
+from os.path import normpath
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -19,6 +20,8 @@ from mdtranslate_basics.words import YES, Pairs, number, swapped_pairs, yes_no
 
 MOST_VALUES: Final = 64
 MANY_NUMBERS: Final = 8
+NOT_KNOWN: Final = frozenset({"na", "n/a", "n.a.", "nan", "none", "null", "?", "-", "unknown", "missing"})
+"""Words that hardly ever are a value, in small letters."""
 UNKNOWN: Final = ("NA", "N/A", "nan", "None", "null", "?", "-")
 
 
@@ -112,14 +115,14 @@ class Table(Dataset):
         for place, key in enumerate(self._cells[self.config.path]):
             if not key:
                 raise DataError(f"{self.file}: row {place + 1} has no {self.config.path}")
-            if key in seen:
+            if (path := normpath(key)) in seen:
                 raise DataError(f"{self.file}: row {place + 1}: {key} is there already")
-            seen.add(key)
+            seen.add(path)
             if self._home(key, place) is split:
                 yield Record(key, root / key, self._known(attributes, place))
 
     def notes(self) -> Iterator[Note]:
-        """Columns of many numbers, each of which is a value that is no nearer to one number than to another."""
+        """Columns of many numbers, values that may be unknown or spelt otherwise, rows that say two things."""
         for each in self.attributes:
             numbers = [number(value) for value in each.values]
             if each.name not in self.config.bins and len(numbers) > MANY_NUMBERS and None not in numbers:
@@ -128,6 +131,27 @@ class Table(Dataset):
                     f"column {each.name!r} holds {len(numbers)} numbers, which are so many unrelated values",
                     f"bins={{{each.name}=[...]}} makes few of them",
                 )
+            if unknown := [value for value in each.values if value.lower() in NOT_KNOWN]:
+                what = f"column {each.name!r}: {', '.join(map(repr, unknown))} is a value like any other"
+                yield Note(
+                    "unknown-as-value", what, "list it in unknown, which replaces the words that are so by default"
+                )
+            plain = [value.casefold() for value in each.values]
+            if alike := [value for value in each.values if plain.count(value.casefold()) > 1]:
+                what = f"column {each.name!r}: {', '.join(map(repr, alike))} differ in capitals alone"
+                yield Note("similar-values", what, "spell each value in one way")
+        for name, members in self.config.exclusive.items():
+            rows = zip(*(self._cells[member] for member in members), strict=True)
+            if torn := sum(sum(cell.lower() in YES for cell in row) > 1 for row in rows):
+                what = f"{torn} of {self._count} rows hold more than one of {', '.join(members)}"
+                yield Note("contradicting-columns", what, f"{name} is unknown in them")
+        if self.config.group and (lacking := self._cells[self.config.group].count("")):
+            what = f"{lacking} of {self._count} rows have no {self.config.group}"
+            yield Note("missing-group", what, "each of them is a group of its own")
+
+    @property
+    def _count(self) -> int:
+        return len(self._cells[self.config.path])
 
     def _known(self, attributes: tuple[Attribute, ...], place: int) -> dict[str, Value]:
         """What a row says of its attributes; of a group with more than one member, or an unknown one, nothing."""
@@ -198,6 +222,11 @@ class Table(Dataset):
                 f"{self.file}: column {name!r} holds {len(cells)} different values, and an attribute has 2 to "
                 f'{MOST_VALUES}; {cure}leave it out with ignore=["{name}"] if it is none'
             )
+        first = dict[float, str]()
+        for cell in sorted(cells) if numeric else ():
+            if (other := first.setdefault(float(cell), cell)) != cell:
+                what = f"{other!r} and {cell!r} are one number; spell it in one way"
+                raise DataError(f"{self.file}: column {name!r}: {what}")
         return Attribute(name, tuple(sorted(cells, key=lambda cell: (numbers[cell] if numeric else 0, cell))))
 
     @cached_property
@@ -205,8 +234,10 @@ class Table(Dataset):
         """The cells of each column as texts, '' where nothing is known."""
         columns = read_columns(self.file, frozenset(self.config.ignore), self.config.separator)
         missing = {word.lower() for word in self.config.unknown}
-        whole = {self.config.path, self.config.split, self.config.group}
-        return {
-            name: cells if name in whole else ["" if cell.lower() in missing else cell for cell in cells]
-            for name, cells in columns.items()
-        }
+        numbers = {number(word) for word in missing} - {None}
+        whole = {self.config.path, self.config.split}
+
+        def known(cell: str) -> str:
+            return "" if cell.lower() in missing or (numbers and number(cell) in numbers) else cell
+
+        return {name: cells if name in whole else [*map(known, cells)] for name, cells in columns.items()}

@@ -8,8 +8,8 @@ from typing import Final
 
 Pairs = tuple[tuple[str, str], ...]
 
-YES: Final = frozenset({"yes", "true", "1", "1.0"})
-NO: Final = frozenset({"no", "false", "0", "0.0"})
+YES: Final = frozenset({"yes", "y", "true", "t", "1", "1.0"})
+NO: Final = frozenset({"no", "n", "false", "f", "0", "0.0"})
 MINUS: Final = frozenset({"-1", "-1.0"})
 """No, in tables such as CelebA's; beside a 0 it is a third value."""
 

@@ -6,6 +6,7 @@ import struct
 import threading
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,8 +28,8 @@ def save(path: Path, values: object, dtype: str) -> Path:
 class Drawn(Dataset):
     name = "drawn"
 
-    def __init__(self) -> None:
-        super().__init__(self.Config())
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(self.Config(**settings))
 
     def records(self, split: Split) -> list[Record]:
         return []
@@ -80,7 +81,7 @@ def test_values_beyond_those_of_the_type_are_refused_with_the_setting(
 
 
 def test_what_is_not_finite_is_refused_with_a_range_too(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="not finite"):
+    with pytest.raises(DataError, match="not numbers"):
         grey(save(tmp_path / "x.tif", [0.0, np.nan], "float32"), 0, 1)
 
 
@@ -106,6 +107,12 @@ def test_white_is_zero_in_16_bits_as_in_8(tmp_path: Path) -> None:
     assert grey(tiff(tmp_path / "12.tif", (ramp * 4095).astype("<u2"), 0), 0, 4095)[0] == 255
 
 
+def test_whole_numbers_of_32_bits_without_sign(tmp_path: Path) -> None:
+    file = tiff(tmp_path / "u32.tif", np.array([0, 2**31, 2**32 - 1], "<u4"), 1)
+    assert grey(file, 0, 2**32 - 1) == [0, 128, 255]
+    assert grey(save(tmp_path / "i32.tif", [-5, 0, 5], "int32"), -5, 5) == [0, 128, 255]
+
+
 def test_no_range_can_be_taken_of_colours_of_16_bits(tmp_path: Path) -> None:
     from test_images import png
 
@@ -123,7 +130,14 @@ def test_images_that_use_little_of_their_range_are_named_with_the_setting(tmp_pa
     assert note.kind == "little-range" and note.files == tuple(map(str, files))
     assert "0 to 3004" in note.what and "datasets.scans.range=[0, 4095]" in note.cure
     spread = np.stack([decode(file, value_range=(0, 4095)) for file in files])
-    assert not list(file_notes(Scans(), records, spread, "scans"))
+    assert not list(file_notes(Scans(range=(0, 4095)), records, spread, "scans"))
+    (note,) = file_notes(Scans(range=(2000, 2001)), records, spread, "scans")
+    assert "100% of the pixels are beyond" in note.what
+    eight = tmp_path / "eight.png"
+    Image.fromarray(np.arange(0, 255, 5, np.uint8)[None]).save(eight)
+    mixed = [*records, Record("eight", eight)]
+    (note,) = file_notes(Scans(), mixed, np.concatenate([spread, spread[:1]]), "scans")
+    assert "small part of" in note.what, "images of 8 bits beside them hide nothing"
     flat = np.full((5, 4, 4, 3), 40, np.uint8)
     records = [Record(f"{n}") for n in range(5)]
     (note,) = file_notes(Scans(), records, flat, "drawn")

@@ -204,7 +204,7 @@ BROKEN = {
     "just too large": "10001 x 10000 pixels are too many",
     "postscript": "is no picture",
     "wide values": "0 to 70000",
-    "not a number": "nan",
+    "not a number": "not numbers",
     "cut JPEG": "truncated",
     "cut PNG": "",
     "cut GIF": "",

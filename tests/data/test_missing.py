@@ -53,7 +53,9 @@ def test_what_has_another_name_or_is_no_image_is_not_meant(folder: Path) -> None
     (root / "v1.0").mkdir()
     (root / "v1.0/a.png").touch()
     for file in ("notes.jpg", "sub.png", "v1.1/a.png"):
-        assert describe_missing([str(root / file)]) == "1 of 1 files are missing", file
+        described = describe_missing([str(root / file)])
+        assert described.startswith("1 of 1 files are missing") and "are there" not in described, file
+    assert f"there is no folder {root / 'v1.1'}" in describe_missing([str(root / "v1.1/a.png")])
     (root / "link.png").symlink_to(root / "gone.png")
     assert "are links to nothing" in describe_missing([str(root / "link.png")])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -233,3 +234,35 @@ def test_domains_that_a_flip_swaps(tmp_path: Path) -> None:
     assert [attribute.mirror(each) for each in ("left", "right", "frontal")] == ["right", "left", "frontal"]
     with pytest.raises(RecipeError, match=r"mirrored: 'rigth'.*right"):
         _ = folder(tmp_path, mirrored=[("left", "rigth")]).attributes
+
+
+def test_splits_inside_domains_below_train_are_those_splits(tmp_path: Path) -> None:
+    for place in ("train/a", "train/a/test", "train/b", "train/b/s1/val"):
+        fill(tmp_path / place)
+    found = split_up(folder(tmp_path))
+    assert any("a/test" in each.key for each in found[Split.TEST]) and not any(
+        "a/test" in each.key for each in found[Split.TRAIN]
+    )
+    assert any("b/s1/val" in each.key for each in found[Split.VAL])
+
+
+def test_links_to_folders_above_or_beside_are_named_and_not_followed(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        fill(tmp_path / name, 4)
+    (tmp_path / "b/loop").symlink_to("..")
+    (tmp_path / "b/other").symlink_to("../a")
+    (tmp_path / "loose.png").touch()
+    dataset = folder(tmp_path)
+    assert sum(len(own) for own in split_up(dataset).values()) == 8
+    notes = {note.kind: note for note in dataset.notes()}
+    assert notes["links-back"].files == (str(tmp_path / "b/loop"), str(tmp_path / "b/other"))
+    assert notes["unused-files"].files == (str(tmp_path / "loose.png"),)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
+def test_a_folder_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
+    for name in ("a", "b", "b/inner"):
+        fill(tmp_path / name)
+    (tmp_path / "b/inner").chmod(0)
+    with pytest.raises(DataError, match=r"b/inner: cannot be opened \(permission denied\)"):
+        split_up(folder(tmp_path))

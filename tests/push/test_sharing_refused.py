@@ -247,9 +247,11 @@ def test_no_place_that_a_recipe_names_is_looked_at(shared: Path, capsys: Capture
     relist(shared)
     assert typed(capsys, "pull", "shared/model", "--out", "own")[0] == 0
     code, line = refused(capsys, "evaluate", "own")
+    assert code == 2 and "--out" in line, "what was shared stays as it is"
+    code, line = refused(capsys, "evaluate", "own", "--out", "figures")
     places = "datasets.pets.root=theirs", "metrics.fid.network.weights=theirs/w.pth"
     assert code == 2 and all(place in line for place in places)
-    code, line = refused(capsys, "evaluate", "own", *places)
+    code, line = refused(capsys, "evaluate", "own", "--out", "figures", *places)
     assert "there is no such folder" in line
     code, line = refused(capsys, "run", "own")
     assert code == 2 and "train.init=own" in line
