@@ -95,7 +95,8 @@ def restore(
             raise
         except CheckpointError as error:
             trouble = error
-            say(f"{error}; going back to the checkpoint before it")
+            older = step > min(_steps(run))
+            say(f"{error}{'; going back to the checkpoint before it' if older else ''}")
             continue
         before, now = run.with_defaults(facts["recipe"]), fixed(trainer.recipe)
         for key in sorted(before.keys() | now.keys()):
@@ -121,7 +122,10 @@ def restore(
                 _set_aside(run.checkpoints / f"{damaged:06d}")
         return step
     if trouble is not None:
-        raise CheckpointError(f"{run.path}: no checkpoint is sound; the oldest: {trouble}")
+        raise CheckpointError(
+            f"{run.path}: no checkpoint is sound; the oldest: {trouble}; a new run can start from its translator: "
+            f"train.init={run.path}"
+        )
     if run.translator.exists():  # It is never saved before a checkpoint.
         raise CheckpointError(
             f"{run.checkpoints}: is empty, so the run cannot go on; a new one can start from its weights "

@@ -25,7 +25,7 @@ from mdtranslate.evaluation.classifier import (
     examples,
     train_small,
 )
-from mdtranslate.interfaces import Split
+from mdtranslate.interfaces import Record, Split
 
 MEASURED: Final = 2_000
 SHOWN: Final = 3
@@ -191,28 +191,28 @@ def _sizes(patient: Patient, size: int) -> Iterator[Finding]:
 def _twice(patient: Patient) -> Iterator[Finding]:
     """Equal after preparation; what was compressed anew is not noticed."""
     first: dict[bytes, tuple[Split, int]] = {}
-    across, torn = list[str](), list[str]()
+    across, torn = list[tuple[Record, Record]](), list[tuple[Record, Record]]()
     for split, packed in patient.packed.items():
         for place, digest in enumerate(packed.hashes):
             home, there = first.setdefault(digest.tobytes(), (split, place))
             if (home, there) == (split, place):
                 continue
-            pair = f"{patient.records[home][there].key} and {patient.records[split][place].key}"
+            pair = patient.records[home][there], patient.records[split][place]
             if home is not split:
                 across.append(pair)
             if patient.labels[home][there] != patient.labels[split][place]:
                 torn.append(pair)
-    if across:
-        yield Finding(
+    for pairs, kind, what, cure in (
+        (
+            across,
             "image-in-two-splits",
-            Rank.TROUBLE,
-            f"{patient.name}: {len(across)} pictures are in two splits, such as {across[0]}",
+            "pictures are in two splits",
             "what is measured on them flatters; keep each picture in one split",
-        )
-    if torn:
-        yield Finding(
-            "contradicting-labels",
-            Rank.TROUBLE,
-            f"{patient.name}: {len(torn)} pictures are there twice with different labels, such as {torn[0]}",
-            "keep one of each",
-        )
+        ),
+        (torn, "contradicting-labels", "pictures are there twice with different labels", "keep one of each"),
+    ):
+        if pairs:
+            one, other = pairs[0]
+            said = f"{patient.name}: {len(pairs)} {what}, such as {one.key} and {other.key}"
+            files = tuple(dict.fromkeys(str(each.image or each.key) for pair in pairs for each in pair))
+            yield Finding(kind, Rank.TROUBLE, said, cure, files)

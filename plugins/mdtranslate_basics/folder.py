@@ -64,8 +64,9 @@ class Folder(Dataset):
             if each.name not in domains:
                 raise DataError(f"{each}: there is no {train / each.name} to train on")
             if each.parent == train and not holds_pictures(each):
-                kinds = ", ".join(sorted(IMAGE_SUFFIXES))
-                raise DataError(f"{each}: holds no pictures ({kinds}), and every folder is a domain; move it elsewhere")
+                unread = unread_kinds(each)
+                kinds = f"but {describe_kinds(unread)}" if unread else f"({', '.join(sorted(IMAGE_SUFFIXES))})"
+                raise DataError(f"{each}: holds no pictures {kinds}, and every folder is a domain; move it elsewhere")
         if len(domains) < 2:
             raise DataError(f"{self.root}: has one domain, {domains[0]!r}; a translation needs two")
         self._check_mirrored(domains)

@@ -172,7 +172,9 @@ class Table(Dataset):
         if edges is None:
             return cell if attribute.values else cell.lower() in YES
         if (found := number(cell)) is None:
-            raise DataError(f"{self.file}: row {place + 1}: {attribute.name} is {cell!r}, and bins want a number")
+            raise DataError(
+                f"{self.file}: row {place + 1}: {attribute.name} is {cell!r}, and bins want a number, with a point"
+            )
         return attribute.values[bisect_right(edges, found)]
 
     def _home(self, key: str, place: int) -> Split:

@@ -13,7 +13,7 @@ from mdtranslate.errors import DataError, PluginError, RecipeError
 
 Row = dict[str, str]
 Columns = dict[str, list[str]]
-SEPARATORS: Final = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+SEPARATORS: Final = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", " ": "blanks"}
 
 
 def read_columns(file: Path, ignored: Collection[str] = (), separator: str | None = None) -> Columns:
@@ -42,7 +42,7 @@ def read_columns(file: Path, ignored: Collection[str] = (), separator: str | Non
     except OSError as error:
         raise DataError(f"{file}: cannot be read: {error.strerror or error}") from None
     except UnicodeDecodeError:
-        raise DataError(f"{file}: is not UTF-8") from None
+        raise DataError(f"{file}: is not UTF-8; save it as CSV UTF-8, as spreadsheets call it") from None
     if not cells:
         raise DataError(f"{file}: has no rows")
     return cells
