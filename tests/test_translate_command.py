@@ -281,3 +281,9 @@ def test_results_in_the_folder_of_the_images_are_not_translated(run, here):
         assert result.exit_code == 0, result.output
         assert "3 pictures written" in result.output and ("3 results" in result.output) == (expected != "")
     assert len(list(folder.iterdir())) == 6
+
+
+def test_scans_that_use_little_of_the_models_range_are_named(run, here):
+    Image.fromarray(np.random.default_rng(0).integers(0, 4096, (16, 16)).astype(np.uint16)).save(here / "scan.png")
+    result = call(run, "scan.png", "--set", "Eyeglasses=yes", "--from", "Male=no")
+    assert result.exit_code == 0 and "scan.png: holds values" in result.stderr and "0 to 65535" in result.stderr

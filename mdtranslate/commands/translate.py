@@ -71,6 +71,7 @@ def command(
 
     from mdtranslate.commands.stages import Stages
     from mdtranslate.commands.translate_files import list_pictures, passed_over, plan, safe, without_results
+    from mdtranslate.data.grey import stored
     from mdtranslate.data.pillow import frames
     from mdtranslate.device import pick_device
     from mdtranslate.edits import pairs
@@ -110,9 +111,13 @@ def command(
                     click.echo(f"skipped {click.format_filename(str(view))}", err=True)
                     skipped += 1
                 else:
+                    name = click.format_filename(jobs[stem])
                     if (count := frames(jobs[stem])) > 1:
-                        name = click.format_filename(jobs[stem])
                         click.echo(f"warning: {name}: has {count} pages or frames; the first is translated", err=True)
+                    values = stored([jobs[stem]], next(iter(translator.ranges.values()), None))
+                    if values is not None and (part := values.small_part):
+                        holds = f"holds values from {values.low:g} to {values.high:g}"
+                        click.echo(f"warning: {name}: {holds}, {part}, which this model was trained with", err=True)
                     yield stem, view
 
         for group in translator.grouped(views(), translator.words.singles if everything else 1):

@@ -96,6 +96,14 @@ class Stored(NamedTuple):
     """Share of the pixels that lie outside of the range that is shown."""
     shown: Range
 
+    @property
+    def small_part(self) -> str | None:
+        """Of what range the values are a small part, in words; None where they are not."""
+        black, white = self.shown
+        if not 0 < self.high - self.low <= LITTLE / 255 * abs(white - black):
+            return None
+        return f"a small part of {black:g} to {white:g}"
+
 
 def stored(files: Sequence[Path], shown: Range | None) -> Stored | None:
     """What those of `files` hold that have more than 8 bits; None where none has. `shown`: the dataset's range."""
@@ -143,11 +151,8 @@ def describe_range(
                 f"{deep.beyond:.0%} of the pixels are beyond the range [{deep.shown[0]:g}, {deep.shown[1]:g}]; {holds}",
                 cure,
             )
-        if deep.low < deep.high and deep.high - deep.low <= LITTLE / 255 * abs(deep.shown[1] - deep.shown[0]):
-            return (
-                f"{holds}, a small part of {deep.shown[0]:g} to {deep.shown[1]:g}, so they look dark, bright or flat",
-                cure,
-            )
+        if (part := deep.small_part) is not None:
+            return f"{holds}, {part}, so they look dark, bright or flat", cure
     ends = np.percentile(pixels.reshape(len(pixels), -1), INNER, axis=1)
     low, high = int(ends.min()), int(ends.max())
     if high - low > LITTLE:
