@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Final
 
 import torch
 
@@ -16,20 +17,24 @@ from mdtranslate.files import disk
 from mdtranslate.resume_policy import fixed, trained_with
 from mdtranslate.runfolder import RunFolder
 
+MANY: Final = 10
+"""Updates in a row that are skipped before a checkpoint is."""
+
 
 def worth_saving(trainer: Trainer, step: int, say: Callable[[str], None]) -> bool:
-    """Whether the last update was made: while they are skipped, older checkpoints are what a run can go back to.
+    """Whether updates are made: while many in a row are skipped, older checkpoints are what a run can go back to.
 
-    Raises `NonFiniteError` where that was the last step, so that the run does not end as if it had trained.
+    Raises `NonFiniteError` where that is so at the last step, so that the run does not end as if it had trained.
     """
     skipped = max(trainer.statistics.streaks.values(), default=0)
-    if skipped and step == trainer.recipe.train.steps:
+    if skipped < MANY:
+        return True
+    if step == trainer.recipe.train.steps:
         raise NonFiniteError(
             f"non-finite values: the last {skipped} updates were skipped, and nothing is saved at step {step}"
         )
-    if skipped:
-        say(f"warning: nothing is saved at step {step}, since the last {skipped} updates were skipped")
-    return not skipped
+    say(f"warning: nothing is saved at step {step}, since the last {skipped} updates were skipped")
+    return False
 
 
 def save(run: RunFolder, trainer: Trainer, step: int, identity: Mapping[str, str]) -> None:
@@ -170,7 +175,9 @@ def _fill_process_state(
     own, world = _process_state(trainer), trainer.world
     if processes is None:  # Of an earlier version, which kept the state of process 0 alone.
         return
-    if own and world.size != processes:
+    if not own:
+        return
+    if world.size != processes:
         say(
             f"{processes} processes trained this, and now it is {world.size}: image pools and batch statistics are "
             "those of process 0"

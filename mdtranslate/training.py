@@ -56,7 +56,7 @@ def start(resolved: Resolved, out: Path | None, world: World) -> None:
 
 
 def go_on(run: RunFolder, resolved: Resolved, world: World) -> None:
-    """Goes on where a run stopped; what is promised of its bits is in docs/commands.md."""
+    """Goes on where a run stopped; docs/commands.md says how equal the result is."""
     alone = held(run.path) if world.leads else nullcontext()
     with Watch(quiet=not world.leads) as watch, alone, naming_places(resolved.recipe):
         if world.leads:
@@ -179,7 +179,8 @@ class Job:
             every = train.log_every, train.save_every, train.sample_every, train.check_every or train.steps
             if ending or done == train.steps or 0 in (done % each for each in every):
                 self.trainer.statistics.check(done)  # As the one that writes: all end there.
-            if ending or done == train.steps or done % train.save_every == 0:
+            due = ending or done == train.steps or done % train.save_every == 0
+            if due and worth_saving(self.trainer, done, lambda _: None):
                 save_along(self.trainer)
             if ending and done < train.steps:
                 raise Stopped("", self.world.signal)
@@ -222,7 +223,6 @@ class Job:
             self.monitor.recall(run.log)
 
     def _check(self, run: RunFolder, step: int, board: Any) -> None:
-        """A look at held-out pictures, in the log and on the bar."""
         began = time.monotonic()
         self.trainer.statistics.check(step)
         look = self.monitor.look(self.translator(step), step)

@@ -25,7 +25,7 @@ def test_results_are_told_in_order_and_little_is_read_ahead(monkeypatch: pytest.
             raise DataError("7 is damaged")
         return SMALL
 
-    def encode(pixels: np.ndarray, path: Path) -> None:
+    def encode(pixels: np.ndarray, path: Path, *, result: bool) -> None:
         time.sleep(0.02 if path.name == "0" else 0.0)  # The first is the last to be ready.
         path.touch()
 
