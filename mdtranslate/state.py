@@ -18,23 +18,23 @@ from mdtranslate.resume_policy import fixed, trained_with
 from mdtranslate.runfolder import RunFolder
 
 MANY: Final = 10
-"""Updates in a row that are skipped before a checkpoint is."""
+"""Updates in a row, up to the last one, whose skipping fails a run."""
 
 
 def worth_saving(trainer: Trainer, step: int, say: Callable[[str], None]) -> bool:
-    """Whether updates are made: while many in a row are skipped, older checkpoints are what a run can go back to.
+    """Whether the last update was made: while they are skipped, older checkpoints are what a run can go back to.
 
-    Raises `NonFiniteError` where that is so at the last step, so that the run does not end as if it had trained.
+    Raises `NonFiniteError` where many were skipped up to the last step, so that the run does not end as if it had trained.
     """
     skipped = max(trainer.statistics.streaks.values(), default=0)
-    if skipped < MANY:
-        return True
-    if step == trainer.recipe.train.steps:
+    last = step == trainer.recipe.train.steps
+    if last and skipped >= MANY:
         raise NonFiniteError(
             f"non-finite values: the last {skipped} updates were skipped, and nothing is saved at step {step}"
         )
-    say(f"warning: nothing is saved at step {step}, since the last {skipped} updates were skipped")
-    return False
+    if skipped and not last:
+        say(f"warning: nothing is saved at step {step}, since the last {skipped} updates were skipped")
+    return last or not skipped
 
 
 def save(run: RunFolder, trainer: Trainer, step: int, identity: Mapping[str, str]) -> None:
