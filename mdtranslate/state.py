@@ -24,7 +24,7 @@ MANY: Final = 10
 def worth_saving(trainer: Trainer, step: int, say: Callable[[str], None]) -> bool:
     """Whether the last update was made: while they are skipped, older checkpoints are what a run can go back to.
 
-    Raises `NonFiniteError` where many were skipped up to the last step, so that the run does not end as if it had trained.
+    Raises `NonFiniteError` where many were skipped up to the last step: such a run has not trained.
     """
     skipped = max(trainer.statistics.streaks.values(), default=0)
     last = step == trainer.recipe.train.steps
