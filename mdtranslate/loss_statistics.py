@@ -55,10 +55,6 @@ class LossStatistics:
         """By network, how many of its updates in a row were skipped, up to the last one."""
         return {role: int(streak.item()) for role, streak in self._streaks.items()}
 
-    def resume(self, streaks: Mapping[str, int]) -> None:
-        """Goes on counting from what `streaks` was."""
-        self._streaks = {role: torch.tensor(float(count), device=self.device) for role, count in streaks.items()}
-
     def check(self, step: int) -> None:
         """Raises `NonFiniteError` where a value was not finite: at once (`stop`), or too often in a row (`skip`)."""
         for role, streak in self._streaks.items():

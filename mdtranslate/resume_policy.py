@@ -16,6 +16,7 @@ from pathlib import Path
 
 from mdtranslate.config import Recipe
 from mdtranslate.errors import DataError
+from mdtranslate.interfaces.dataset import DECIDED_BY_CONTENT
 from mdtranslate.recipes import flat, plain, toml_value
 
 SCHEDULE = (
@@ -27,7 +28,7 @@ SCHEDULE = (
     "train.keep",
     "train.tensorboard",
 )
-DATA = ("data.unreadable", "datasets.NAME.range", "datasets.NAME.partial")
+DATA = ("data.unreadable",)
 COMPUTING = (
     "train.precision",
     "train.compile",
@@ -37,20 +38,25 @@ COMPUTING = (
     "data.workers",
 )
 LEARNING = ("optimizers.*", "losses.NAME.weight", "train.on_nonfinite")
-ALLOWED = f"{', '.join((*SCHEDULE, *COMPUTING, *DATA, *LEARNING))} and where a dataset lies, such as datasets.NAME.root"
+ALLOWED = (
+    f"{', '.join((*SCHEDULE, *COMPUTING, *DATA, *LEARNING))} and where a dataset lies or what of it is read, such as "
+    "datasets.NAME.root and datasets.NAME.range"
+)
 """For messages."""
 
 
 def trained_with(recipe: Recipe) -> dict[str, str]:
     """All that weights depend on up to rounding: every setting but `SCHEDULE`, `COMPUTING` and `DATA`, as TOML."""
-    free = {*SCHEDULE, *COMPUTING}
-    return {key: toml_value(value) for key, value in flat(plain(recipe)) if key not in free and not is_data(key)}
+    free = {*SCHEDULE, *COMPUTING, *DATA}
+    return {key: toml_value(value) for key, value in flat(plain(recipe)) if key not in free}
 
 
 def fixed(recipe: Recipe) -> dict[str, str]:
     """The settings that must not change when a run goes on, as TOML writes them."""
     return {
-        key: value for key, value in trained_with(recipe).items() if not _is_learning(key) and not is_place(recipe, key)
+        key: value
+        for key, value in trained_with(recipe).items()
+        if not _is_learning(key) and not decided_by_content(recipe, key)
     }
 
 
@@ -64,11 +70,16 @@ def learning_changes(before: Recipe, after: Recipe) -> dict[str, list[str | None
     }
 
 
-def is_data(key: str) -> bool:
-    """Whether a key is one of `DATA`: of what it changes, the content of the images decides."""
+def decided_by_content(recipe: Recipe, key: str) -> bool:
+    """Whether a setting of a dataset may change as long as its images and labels stay the same.
+
+    Where it lies may, and what its `Config` marks by `json_schema_extra=DECIDED_BY_CONTENT`.
+    """
     match key.split("."):
-        case ["data", "unreadable"] | ["datasets", _, "range" | "partial"]:
-            return True
+        case ["datasets", name, setting] if name in recipe.datasets:
+            field = type(recipe.datasets[name].config).model_fields.get(setting)
+            marked = field is not None and field.json_schema_extra == DECIDED_BY_CONTENT
+            return marked or is_place(recipe, key)
     return False
 
 

@@ -62,7 +62,6 @@ def save(run: RunFolder, trainer: Trainer, step: int, identity: Mapping[str, str
         "log_bytes": run.log.stat().st_size if run.log.exists() else 0,
         "counts": trainer.statistics.counts,
         "processes": trainer.world.size,
-        "skipped_in_a_row": trainer.statistics.streaks,
     }
     tensors: dict[str, dict[str, torch.Tensor]] = {
         "networks": networks,
@@ -117,7 +116,6 @@ def restore(
         _fill_process_state(trainer, tensors, facts.get("processes"), say)
         statistics = trainer.statistics
         statistics.counts = dict(facts["counts"])
-        statistics.resume(facts.get("skipped_in_a_row", {}))
         # In the order of the counts, which is the log's; safetensors sorts its keys.
         statistics.sums = {name: tensors["sums"][name].to(trainer.device) for name in statistics.counts}
         if tidy:

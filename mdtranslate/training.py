@@ -213,8 +213,9 @@ class Job:
         if done % train.sample_every == 0 or last:
             self._draw(run, done, board)
         if ending and not last:
-            name, again = signal.Signals(self.world.signal).name, typed("run", run.path)
-            raise Stopped(f"stopped by {name} and saved at step {done}. To go on: {again}", self.world.signal)
+            name, step = signal.Signals(self.world.signal).name, saved_step(run)
+            again = typed("run", run.path)
+            raise Stopped(f"stopped by {name} and saved at step {step}. To go on: {again}", self.world.signal)
 
     def _begin_looks(self, run: RunFolder, step: int) -> None:
         if step == 0:
@@ -240,7 +241,6 @@ class Job:
                 board.add_scalar(name, value, step)
 
     def finish(self, run: RunFolder, step: int) -> None:
-        """The translator, the last grid and the status of a run whose last step is saved."""
         self.translator(step).save(run.translator)
         self._draw(run, step, None)
         run.status("done", step, self.recipe.train.steps)

@@ -70,9 +70,14 @@ def command(
     import numpy as np
 
     from mdtranslate.commands.stages import Stages
-    from mdtranslate.commands.translate_files import list_pictures, passed_over, plan, safe, without_results
-    from mdtranslate.data.grey import stored
-    from mdtranslate.data.pillow import frames
+    from mdtranslate.commands.translate_files import (
+        list_pictures,
+        passed_over,
+        plan,
+        safe,
+        warnings_of,
+        without_results,
+    )
     from mdtranslate.device import pick_device
     from mdtranslate.edits import pairs
     from mdtranslate.files import disk
@@ -106,19 +111,20 @@ def command(
 
         def views() -> Iterator[tuple[str, View]]:
             nonlocal skipped
-            for stem, view in stages.read(jobs, lambda path: translator.view(path, size=size)):
-                if isinstance(view, DataError):
-                    click.echo(f"skipped {click.format_filename(str(view))}", err=True)
+            shown = translator.ranges.get(dataset or translator.encoder.datasets[0])
+
+            def look(path: Path) -> tuple[View, list[str]]:
+                return translator.view(path, size=size), list(warnings_of(path, shown))
+
+            for stem, found in stages.read(jobs, look):
+                if isinstance(found, DataError):
+                    click.echo(f"skipped {click.format_filename(str(found))}", err=True)
                     skipped += 1
-                else:
-                    name = click.format_filename(jobs[stem])
-                    if (count := frames(jobs[stem])) > 1:
-                        click.echo(f"warning: {name}: has {count} pages or frames; the first is translated", err=True)
-                    values = stored([jobs[stem]], next(iter(translator.ranges.values()), None))
-                    if values is not None and (part := values.small_part):
-                        holds = f"holds values from {values.low:g} to {values.high:g}"
-                        click.echo(f"warning: {name}: {holds}, {part}, which this model was trained with", err=True)
-                    yield stem, view
+                    continue
+                view, warnings = found
+                for warning in warnings:
+                    click.echo(f"warning: {click.format_filename(jobs[stem])}: {warning}", err=True)
+                yield stem, view
 
         for group in translator.grouped(views(), translator.words.singles if everything else 1):
             shown = list(group.values())

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import count
 from pathlib import Path
 
+from mdtranslate.data.grey import Range, stored
 from mdtranslate.data.images import IMAGE_SUFFIXES, describe_kinds, is_result, unread_kinds
+from mdtranslate.data.pillow import frames
 from mdtranslate.errors import DataError
 
 LONGEST = 200  # Bytes of a file name; file systems take 255.
@@ -47,6 +49,15 @@ def without_results(files: Sequence[Path], given: Iterable[Path], out: Path) -> 
         if os.path.realpath(file.parent) != own or os.path.realpath(file) in named or not is_result(file)
     ]
     return left, len(files) - len(left)
+
+
+def warnings_of(path: Path, shown: Range | None) -> Iterator[str]:
+    """What is unlikely to be meant of a file: pages that are left out, grey values that are nearly one to the model."""
+    if (count := frames(path)) > 1:
+        yield f"has {count} pages or frames; the first is translated"
+    values = stored([path], shown)
+    if values is not None and (part := values.small_part):
+        yield f"holds values from {values.low:g} to {values.high:g}, {part}, which this model was trained with"
 
 
 def passed_over(given: Iterable[Path]) -> list[str]:

@@ -90,10 +90,11 @@ def refuse_unseen(source: Source, records: Sequence[Record]) -> None:
 
     Of datasets of files; what is drawn has all values, if not in a few images.
     """
+    named, kept = [each for each in source.attributes if each.values], Records.of(records)
     if all(record.image is None for record in records[:1]):
         return
-    for attribute in source.attributes:
-        kinds = (known for known, _, _ in Records.of(records).alike([attribute.name]))
+    for attribute in named:
+        kinds = (known for known, _, _ in kept.alike([attribute.name]))
         seen = {each.get(attribute.name) for chunk in kinds for each in chunk}
         if lacking := [value for value in attribute.values if value not in seen]:
             raise DataError(

@@ -12,7 +12,7 @@ from mdtranslate.interfaces import Attribute, Split
 from mdtranslate.interfaces.dataset import spell
 from mdtranslate.recipes import parse, plain, resolve_tree
 from mdtranslate.registry import registry
-from mdtranslate.resume_policy import is_data, is_place, naming_places
+from mdtranslate.resume_policy import decided_by_content, naming_places
 from mdtranslate.runfolder import RunFolder
 from mdtranslate.translator import Translator
 
@@ -25,7 +25,7 @@ def evaluated(run: RunFolder, overrides: Sequence[str]) -> Recipe:
     recipe = run.written(overrides).recipe
     refuse_places(run.path, recipe, overrides)
     for key in (parse(text)[0] for text in overrides):
-        if key.partition(".")[0] not in ("metrics", "evaluation") and not (is_place(recipe, key) or is_data(key)):
+        if key.partition(".")[0] not in ("metrics", "evaluation") and not decided_by_content(recipe, key):
             raise RecipeError(
                 f"{key}: an evaluation can change only metrics, evaluation, and where a dataset of the run lies: "
                 f"metrics.l1=reconstruction or datasets.{next(iter(recipe.datasets))}.root=FOLDER"

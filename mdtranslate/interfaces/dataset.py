@@ -152,6 +152,10 @@ class Note(NamedTuple):
     """Those that it is about, where there are any."""
 
 
+DECIDED_BY_CONTENT: dict[str, Any] = {"decided_by_content": True}
+"""Marks a setting (`Field(json_schema_extra=...)`) that a run may change as long as images and labels stay the same."""
+
+
 class Dataset(Component):
     """A source of labelled images.
 
@@ -186,6 +190,7 @@ class Dataset(Component):
             None,
             description="grey values that are black and white in images of more than 8 bits, such as [0, 4095] for "
             "scans of 12; values beyond are black or white, too. [0, 65535] if left out, [0, 1] for floats",
+            json_schema_extra=DECIDED_BY_CONTENT,
         )
 
         @field_validator("range")

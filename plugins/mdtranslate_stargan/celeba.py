@@ -13,6 +13,7 @@ from pydantic import Field
 
 from mdtranslate import Attribute, Crop, Dataset, Note, Record, Split, Value
 from mdtranslate.errors import DataError, RecipeError, nearest
+from mdtranslate.interfaces.dataset import DECIDED_BY_CONTENT
 
 WIDTH: Final = 178  # Of the aligned pictures, in pixels; their height is 218.
 MEANING: Final = {"1": True, "-1": False}
@@ -50,7 +51,9 @@ class CelebA(Dataset):
         )
 
         partial: bool = Field(
-            False, description="take the images that are there, of a copy that lacks some of the list"
+            False,
+            description="take the images that are there, of a copy that lacks some of the list",
+            json_schema_extra=DECIDED_BY_CONTENT,
         )
 
     credit = "pictures of CelebA (Liu et al. 2015), for non-commercial research only"
@@ -80,6 +83,8 @@ class CelebA(Dataset):
 
     def notes(self) -> Iterator[Note]:
         there = self._there if self._there is not None else self._listed
+        if len(there) >= self._count:  # A whole copy: 200,000 lines need not be read once more.
+            return
         if lacking := sum(file not in there for _, file, _ in self._rows()):
             what = f"{lacking:,} of the {self._count:,} images in {self._list} are not in {self._images}"
             cure = "they are left out" if self.config.partial else "partial=true takes those that are there"

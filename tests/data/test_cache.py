@@ -10,6 +10,7 @@ import pytest
 from packing import Files, left_in, packed, pictures
 
 from mdtranslate.data.cache import clear, list_packed, verify
+from mdtranslate.data.pack import cache_root
 
 
 def test_verify_finds_what_changed_on_the_disk(tmp_path, cache):
@@ -80,3 +81,11 @@ def test_clear_removes_nothing_else(tmp_path, cache, place):
         clear([replace(info, path=cache / place.format(key=entry.key))])
     assert precious.exists()
     assert left_in(cache) == [entry.key]
+
+
+def test_cache_root(monkeypatch, tmp_path, cache):
+    assert cache_root() == cache
+    for unusable in ("", "relative"):  # as the XDG specification says
+        monkeypatch.setenv("XDG_CACHE_HOME", unusable)
+        assert cache_root().is_absolute()
+        assert cache_root().parts[-2:] == ("mdtranslate", "packed")

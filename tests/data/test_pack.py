@@ -16,7 +16,6 @@ from PIL import Image
 
 from mdtranslate.data import entry
 from mdtranslate.data.cache import list_packed, verify
-from mdtranslate.data.pack import cache_root
 from mdtranslate.data.prepare import Preparation
 from mdtranslate.errors import DataError, StorageError
 from mdtranslate.interfaces import Crop, Dataset, Record
@@ -293,11 +292,3 @@ def test_a_cache_that_cannot_be_made_is_named(tmp_path, monkeypatch):
         StorageError, match=r"file/mdtranslate/packed: .* cannot be written: Not a directory; set XDG_CACHE_HOME"
     ):
         packed(Files(), pictures(tmp_path / "in", 1))
-
-
-def test_cache_root(monkeypatch, tmp_path, cache):
-    assert cache_root() == cache
-    for unusable in ("", "relative"):  # as the XDG specification says
-        monkeypatch.setenv("XDG_CACHE_HOME", unusable)
-        assert cache_root().is_absolute()
-        assert cache_root().parts[-2:] == ("mdtranslate", "packed")
