@@ -135,9 +135,10 @@ def reason(error: Exception, allowed: str, source: Path | IO[bytes] | None = Non
     """What is wrong with a file, in one line."""
     if isinstance(error, UnidentifiedImageError):
         kind = _unknown_kind(source)
-        known = "is no picture of a known format, or its header is damaged"
-        if kind is None or (kind == HEIC and reads_heic()):
-            return known
+        if kind is None:
+            return "is no picture of a known format, or its header is damaged"
+        if kind == HEIC and reads_heic():
+            return f"is {kind}, but damaged: convert it to PNG or TIFF with the program that wrote it"
         return f"is {kind}: convert it to PNG or TIFF{f', or {HEIC_EXTRA}' if kind == HEIC else ''}"
     if isinstance(error, Image.DecompressionBombError):
         return f"too many pixels: {allowed}"

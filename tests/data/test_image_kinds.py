@@ -49,6 +49,8 @@ def test_heic_is_read_with_its_extra_and_named_without(tmp_path, monkeypatch):
     pixels = decode(tmp_path / "x.heic")
     assert pixels.shape == (24, 32, 3) and np.abs(pixels.astype(int) - (200, 40, 90)).max() < 6
     assert find_pictures(tmp_path) == [tmp_path / "x.heic"]
+    with pytest.raises(DataError, match=r"is a HEIC picture, but damaged: convert it"):
+        decode(BytesIO((tmp_path / "x.heic").read_bytes()[:40]))
     monkeypatch.setattr(pillow, "pillow_heif", None)
     monkeypatch.setattr(pillow, "_formats", lambda: ["PNG"])
     with pytest.raises(DataError, match=r"is a HEIC picture: convert it .* pip install 'mdtranslate\[heic\]'"):
