@@ -26,10 +26,10 @@ from pydantic import TypeAdapter
 from torchvision import transforms
 
 from mdtranslate import Dataset, Split
-from mdtranslate.config import Choice, Data
+from mdtranslate.api import LabelEncoder
+from mdtranslate.config.schema import Choice, Data
 from mdtranslate.data.batches import Batches
-from mdtranslate.data.pack import pack
-from mdtranslate.interfaces import LabelEncoder
+from mdtranslate.data.cache.store import pack
 
 WIDTH, HEIGHT, BATCH = 178, 218, 16
 

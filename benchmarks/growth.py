@@ -34,11 +34,11 @@ import numpy as np
 import torch
 
 from mdtranslate import Split
-from mdtranslate.data.feed import Feed
-from mdtranslate.data.sources import attributes_of, build_sources
-from mdtranslate.device import hardware
-from mdtranslate.files import write_json
-from mdtranslate.recipes import resolve
+from mdtranslate.config.recipes import resolve
+from mdtranslate.data.loader import Feed
+from mdtranslate.data.source import attributes_of, build_sources
+from mdtranslate.utils.device import hardware
+from mdtranslate.utils.files import write_json
 
 WORKLOADS = ("celeba, 3 labels", "celeba, 40 labels", "table, balanced domains")
 ATTRIBUTES, BATCH, STEPS, PASSES = 40, 16, 200, 5
@@ -100,7 +100,7 @@ def child(workload: str, folder: Path, count: int, size: int) -> dict[str, float
     Path("/proc/self/clear_refs").write_text("5")  # The peak is counted from here on: imports had one of their own.
     before = _memory("VmRSS")
     feed = Feed(recipe, sources, encoder, lambda *_: None)
-    with mock.patch("mdtranslate.data.pack.write", holes):
+    with mock.patch("mdtranslate.data.cache.store.write", holes):
         batches = _timed(found, "index", count, lambda: feed.batches(torch.device("cpu"), None))
     found["memory"] = _memory("VmHWM") - before
     records = _timed(found, "list", count, lambda: again[0].records(Split.TRAIN))

@@ -23,9 +23,9 @@ import numpy as np
 from PIL import Image
 
 from mdtranslate import Split, Translator
-from mdtranslate.data.prepare import Preparation
-from mdtranslate.grid import draw_grid
-from mdtranslate.recipes import resolve
+from mdtranslate.config.recipes import resolve
+from mdtranslate.data.transforms import Preparation
+from mdtranslate.inference.grid import draw_grid
 
 VARIANTS = {
     "mask vector (the paper)": [],

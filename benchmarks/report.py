@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mdtranslate.bench.results import Results, read
 from mdtranslate.bench.table import form, markdown
-from mdtranslate.files import write_text
+from mdtranslate.utils.files import write_text
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS, PAGE = ROOT / "benchmarks" / "results", ROOT / "docs" / "benchmarks.md"

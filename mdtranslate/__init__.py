@@ -8,13 +8,10 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from mdtranslate._version import __version__
 
 if TYPE_CHECKING:
-    from mdtranslate.choice import Choice
-    from mdtranslate.errors import MdtranslateError
-    from mdtranslate.hookspecs import API_VERSION, hookimpl
-    from mdtranslate.interfaces import (
+    from mdtranslate.api import (
         Attribute,
         Backbone,
         Component,
@@ -38,16 +35,19 @@ if TYPE_CHECKING:
         Value,
         Verdict,
     )
-    from mdtranslate.translation import Translation
-    from mdtranslate.translator import Translator
+    from mdtranslate.api.hookspecs import API_VERSION, hookimpl
+    from mdtranslate.api.translation import Translation
+    from mdtranslate.config.choice import Choice
+    from mdtranslate.errors import MdtranslateError
+    from mdtranslate.inference.translator import Translator
 
 _ELSEWHERE = {
-    "Choice": "choice",
+    "Choice": "config.choice",
     "MdtranslateError": "errors",
-    "Translation": "translation",
-    "Translator": "translator",
-    "API_VERSION": "hookspecs",
-    "hookimpl": "hookspecs",
+    "Translation": "api.translation",
+    "Translator": "inference.translator",
+    "API_VERSION": "api.hookspecs",
+    "hookimpl": "api.hookspecs",
 }
 
 __all__ = [
@@ -89,5 +89,5 @@ def __dir__() -> list[str]:
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        return getattr(import_module(f"{__name__}.{_ELSEWHERE.get(name, 'interfaces')}"), name)
+        return getattr(import_module(f"{__name__}.{_ELSEWHERE.get(name, 'api')}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

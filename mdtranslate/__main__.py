@@ -1,6 +1,6 @@
 """`python -m mdtranslate`."""
 
-from mdtranslate.cli import main
+from mdtranslate.cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -17,7 +17,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 from kills import command as tiny_run
 from tiny import BOTH, tiny_translator
 
-from mdtranslate.registry import Registry, registry
+from mdtranslate.config.registry import Registry, registry
 
 Install = Callable[..., Path]
 Command = Callable[..., subprocess.CompletedProcess[str]]

@@ -10,8 +10,8 @@ import pytest
 from pydantic import Field
 
 from mdtranslate import Choice, Generator, Settings, hookimpl
-from mdtranslate.recipes import Resolved
-from mdtranslate.registry import Registry, registry
+from mdtranslate.config.recipes import Resolved
+from mdtranslate.config.registry import Registry, registry
 
 
 class Bank(Generator):

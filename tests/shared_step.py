@@ -12,12 +12,12 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from mdtranslate.engine import ROLES, Trainer
-from mdtranslate.interfaces import Attribute
-from mdtranslate.model import Model
-from mdtranslate.parallel import joined
-from mdtranslate.recipes import resolve
-from mdtranslate.translation import Batch
+from mdtranslate.api import Attribute
+from mdtranslate.api.translation import Batch
+from mdtranslate.config.model_bundle import Model
+from mdtranslate.config.recipes import resolve
+from mdtranslate.training.distributed import joined
+from mdtranslate.training.trainer import ROLES, Trainer
 
 BOTH = ("data.image_size=32", "data.batch_size=8", "train.critic_steps=1")
 NETWORKS = ("generator{}.channels=8", "generator{}.blocks=2", "discriminator{}.channels=8", "discriminator{}.layers=3")

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from mdtranslate import API_VERSION, hookspecs
+from mdtranslate import API_VERSION
+from mdtranslate.api import hookspecs
 
 PROMISED = ("mdtranslate", "mdtranslate.errors", "mdtranslate.testing")
 MADE_BY_US = ("Choice", "Translation", "Translator")

@@ -46,9 +46,9 @@ def test_there_is_something_to_look_at() -> None:
     assert len(CORE) > 20 and len(IN_PLUGINS) > 5
     assert {"mdtranslate_stargan", "mdtranslate_avatars"} <= {folder.name for folder in PLUGINS}
     # Lazy imports and typing's are seen by the one reading and not by the other.
-    images = "mdtranslate.data.images.decode"
-    assert images in imports(ROOT / "mdtranslate/interfaces/dataset.py")
-    assert images not in imports(ROOT / "mdtranslate/interfaces/dataset.py", top=True)
+    images = "mdtranslate.utils.image_io.decode"
+    assert images in imports(ROOT / "mdtranslate/api/dataset.py")
+    assert images not in imports(ROOT / "mdtranslate/api/dataset.py", top=True)
 
 
 @pytest.mark.parametrize("file", CORE, ids=short)
@@ -67,7 +67,7 @@ def test_a_plugin_imports_no_other_plugin(file: Path) -> None:
 
 
 # The judge of an evaluation is a classifier of its own, which it trains itself: that is no part of any run.
-TRAINS = {"mdtranslate/engine.py", "mdtranslate/evaluation/classifier.py"}
+TRAINS = {"mdtranslate/training/trainer.py", "mdtranslate/evaluation/attribute_classifier.py"}
 
 
 def updates(file: Path) -> list[str]:
@@ -83,16 +83,73 @@ def updates(file: Path) -> list[str]:
 
 def test_only_the_engine_updates_weights() -> None:
     found = {short(file) for file in [*CORE, *IN_PLUGINS] if updates(file)}
-    assert "mdtranslate/engine.py" in found
+    assert "mdtranslate/training/trainer.py" in found
     assert found <= TRAINS
 
 
-def test_the_interfaces_know_nothing_of_the_core_above_them() -> None:
-    for file in (ROOT / "mdtranslate/interfaces").glob("*.py"):
-        ours = [each for each in imports(file, top=True) if each.startswith("mdtranslate")]
-        assert not [each for each in ours if not each.startswith(("mdtranslate.interfaces.", "mdtranslate.errors."))], (
-            short(file)
-        )
+ORDER = (
+    ("errors", "_version"),
+    ("utils",),
+    ("api",),
+    ("config",),
+    ("data",),
+    ("inference",),
+    ("evaluation",),
+    ("training",),
+    ("bench", "doctor", "sharing", "serve", "testing"),
+    ("cli",),
+)
+"""Packages of `mdtranslate/`: each imports only from its own level and those before it."""
+
+LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}
+
+
+def package(name: str) -> str:
+    """The part of `mdtranslate` that a dotted name belongs to: `data` of `mdtranslate.data.batches`."""
+    return name.split(".")[1] if "." in name else ""
+
+
+def test_packages_have_an_order() -> None:
+    """Over all imports, also those inside functions and those for types alone."""
+    against = []
+    for file in CORE:
+        own = package(module(file))
+        if own in ("", "__main__", "templates"):  # The public names, and the start: they hand on what is below.
+            continue
+        for name in imports(file):
+            if name.startswith("mdtranslate.") and LEVEL.get(package(name), -1) > LEVEL[own]:
+                against.append(f"{short(file)} imports {name}")
+            if name.startswith("mdtranslate.") and package(name) not in LEVEL:
+                against.append(f"{short(file)} imports {name}, a public name: import it from where it is defined")
+    assert not against
+
+
+def test_the_top_is_small() -> None:
+    assert len([*(ROOT / "mdtranslate").glob("*.py")]) <= 4
+
+
+def test_a_file_name_occurs_once() -> None:
+    names = [file.name for file in CORE if not {"cli", "templates"} & {*file.parts} and not file.name.startswith("__")]
+    assert sorted(names) == sorted({*names})
+
+
+def test_there_are_no_cycles() -> None:
+    """Of the modules of the core, by all imports."""
+    ours = {module(file): file for file in CORE}
+
+    def below(name: str) -> set[str]:
+        found = set()
+        for each in imports(ours[name]):
+            while each not in ours and "." in each:
+                each = each.rpartition(".")[0]
+            if each in ours and each != name and ours[each].name != "__init__.py":
+                found.add(each)
+        return found
+
+    graph, done = {name: below(name) for name in ours}, set[str]()
+    while free := [name for name in graph if name not in done and graph[name] <= done]:
+        done |= {*free}
+    assert not sorted(graph.keys() - done)
 
 
 def test_no_file_is_long() -> None:
@@ -123,13 +180,13 @@ def reached(start: str) -> set[str]:
     "name",
     [
         "mdtranslate",
-        "mdtranslate.cli",
-        "mdtranslate.registry",
-        "mdtranslate.interfaces",
-        "mdtranslate.interfaces.dataset",
-        "mdtranslate.data.pack",
-        "mdtranslate.commands.plugins",
-        "mdtranslate.commands.run",
+        "mdtranslate.cli.main",
+        "mdtranslate.config.registry",
+        "mdtranslate.api",
+        "mdtranslate.api.dataset",
+        "mdtranslate.data.cache.store",
+        "mdtranslate.cli.plugins",
+        "mdtranslate.cli.run",
         "mdtranslate_stargan",
         "mdtranslate_stargan.celeba",
         "mdtranslate_avatars",
@@ -143,4 +200,4 @@ def test_needs_no_torch(name: str) -> None:
 
 
 def test_what_needs_torch_is_seen_to() -> None:
-    assert "torch" in reached("mdtranslate.engine") and "torch" in reached("mdtranslate_stargan.networks")
+    assert "torch" in reached("mdtranslate.training.trainer") and "torch" in reached("mdtranslate_stargan.networks")

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from mdtranslate.config.registry import Registry
 from mdtranslate.errors import PluginError
-from mdtranslate.registry import Registry
 
 Install = Callable[..., Path]
 Command = Callable[..., subprocess.CompletedProcess[str]]

@@ -10,9 +10,9 @@ import pytest
 from runs import mdtranslate as mdtranslate_command
 
 import mdtranslate
-from mdtranslate import cli
+from mdtranslate.cli import main as cli
+from mdtranslate.config.registry import registry
 from mdtranslate.errors import DataError, MdtranslateError, Stopped
-from mdtranslate.registry import registry
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -33,9 +33,8 @@ HEAVY = "print(sorted({'torch', 'torchvision', 'timm', 'torchmetrics', 'numpy', 
     "arguments", [["--help"], ["plugins"], ["plugins", "--json"], ["run", "--help"], ["completion", "bash"]]
 )
 def test_imports_neither_torch_nor_timm(command: Command, arguments: list[str]) -> None:
-    code = (
-        f"import sys, atexit\natexit.register(lambda: {HEAVY})\nfrom mdtranslate.cli import main\nmain({arguments!r})"
-    )
+    watched = f"import sys, atexit\natexit.register(lambda: {HEAVY})\n"
+    code = f"{watched}from mdtranslate.cli.main import main\nmain({arguments!r})"
     done = command(start=("-c", code))
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "['mdtranslate']"
@@ -44,7 +43,7 @@ def test_imports_neither_torch_nor_timm(command: Command, arguments: list[str]) 
 def test_a_recipe_is_checked_without_what_only_an_evaluation_needs(command: Command) -> None:
     """Each of these takes seconds to import, which every command on a recipe would pay."""
     unwanted = "print(sorted({'timm', 'torchmetrics', 'torchvision', 'albumentations', 'scipy'} & set(sys.modules)))"
-    code = f"import sys, atexit\natexit.register(lambda: {unwanted})\nfrom mdtranslate.cli import main\n"
+    code = f"import sys, atexit\natexit.register(lambda: {unwanted})\nfrom mdtranslate.cli.main import main\n"
     code += "main(['run', 'stargan', '--dry-run'])"
     done = command(start=("-c", code))
     assert done.returncode == 0 and done.stdout.splitlines()[-1] == "[]", done.stderr
@@ -106,7 +105,7 @@ def test_a_mistake_is_one_line(
     try:
         found, out, err = run(capsys, *arguments)
     finally:
-        from mdtranslate.registry import use_files
+        from mdtranslate.config.registry import use_files
 
         use_files(())
     assert (found, out) == (code, "")
@@ -240,7 +239,7 @@ def test_too_little_memory_is_no_bug_of_ours(
     def exhausted(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("mdtranslate.registry.Registry.recipe", exhausted)
+    monkeypatch.setattr("mdtranslate.config.registry.Registry.recipe", exhausted)
     code, _, err = run(capsys, "run", "stargan", "--dry-run")
     assert code == 1
     assert err.splitlines() == [

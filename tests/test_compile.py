@@ -10,9 +10,9 @@ import torch
 from test_engine import batch, gradients, trainer
 from torch import Tensor
 
-from mdtranslate.engine import ROLES, Trainer
+from mdtranslate.api.translation import Translation
 from mdtranslate.errors import PluginError
-from mdtranslate.translation import Translation
+from mdtranslate.training.trainer import ROLES, Trainer
 
 REAL = torch.compile
 

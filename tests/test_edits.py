@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from mdtranslate_stargan.mask_vector import MaskVector
 
-from mdtranslate.edits import Edits
+from mdtranslate.api import Attribute
 from mdtranslate.errors import RecipeError
-from mdtranslate.interfaces import Attribute
+from mdtranslate.inference.edit_parser import Edits
 
 TWO = {
     "celeba": [Attribute("Male"), Attribute("Young")],

@@ -6,15 +6,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mdtranslate import loss_statistics
-from mdtranslate.config import Recipe
-from mdtranslate.engine import Trainer
+from mdtranslate.api import Attribute, Discriminator, Verdict
+from mdtranslate.api.translation import Batch, Translation
+from mdtranslate.config.model_bundle import Model
+from mdtranslate.config.recipes import resolve
+from mdtranslate.config.schema import Recipe
 from mdtranslate.errors import NonFiniteError, RecipeError
-from mdtranslate.interfaces import Attribute, Discriminator, Verdict
-from mdtranslate.model import Model
-from mdtranslate.random_streams import uniform
-from mdtranslate.recipes import resolve
-from mdtranslate.translation import Batch, Translation
+from mdtranslate.training import loss_statistics
+from mdtranslate.training.trainer import Trainer
+from mdtranslate.utils.random_streams import uniform
 
 SMALL = ["generator.channels=4", "generator.blocks=1", "discriminator.channels=4", "discriminator.layers=3"]
 ATTRIBUTES = {"toys": (Attribute("colour", ("red", "green")), Attribute("Round"))}

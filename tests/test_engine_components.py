@@ -9,10 +9,10 @@ import torch
 from test_engine import batch, gradients, trainer
 from torch import Tensor, nn
 
-from mdtranslate.engine import Trainer
+from mdtranslate.api import Loss
+from mdtranslate.api.translation import Batch, Translation
 from mdtranslate.errors import NonFiniteError, PluginError
-from mdtranslate.interfaces import Loss
-from mdtranslate.translation import Batch, Translation
+from mdtranslate.training.trainer import Trainer
 
 
 class Learned(Loss):

@@ -10,8 +10,8 @@ import pytest
 from test_cli import run as typed
 
 from mdtranslate import errors
+from mdtranslate.config.registry import use_files
 from mdtranslate.errors import MdtranslateError, Stopped
-from mdtranslate.registry import use_files
 
 Capture = pytest.CaptureFixture[str]
 ROOT = Path(__file__).parents[1]

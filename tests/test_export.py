@@ -14,11 +14,11 @@ import torch
 from runs import mdtranslate
 
 from mdtranslate import Attribute, Crop, Translator
+from mdtranslate.config.model_bundle import Model
+from mdtranslate.config.recipes import resolve
 from mdtranslate.data.batches import normalise, to_pixels
 from mdtranslate.errors import RecipeError
-from mdtranslate.export import Shipped, export
-from mdtranslate.model import Model
-from mdtranslate.recipes import resolve
+from mdtranslate.inference.export import Shipped, export
 
 SMALL = ["data.image_size=32", "generator.channels=4", "generator.blocks=1", "discriminator.channels=4"]
 

@@ -11,9 +11,9 @@ from tiny import CELEBA, tiny_translator
 from translators import SOURCE, Mute, labels, picture
 
 from mdtranslate import Translator
+from mdtranslate.config.model_bundle import Model
 from mdtranslate.data.batches import normalise, to_pixels
-from mdtranslate.grid import _shown, draw_grid, sample_grid
-from mdtranslate.model import Model
+from mdtranslate.inference.grid import _shown, draw_grid, sample_grid
 
 
 def cell(grid, row, column, side=96, gap=4):

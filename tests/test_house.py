@@ -20,9 +20,9 @@ import yaml
 from test_cli import run as typed
 
 import mdtranslate
-from mdtranslate import cli
 from mdtranslate.bench.results import read
-from mdtranslate.registry import registry, use_files
+from mdtranslate.cli import main as cli
+from mdtranslate.config.registry import registry, use_files
 
 Capture = pytest.CaptureFixture[str]
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -38,7 +38,7 @@ def completed(words: str) -> list[str]:
     """What bash is given for the last of `words`."""
     code = "import sys, atexit\n"
     code += "atexit.register(lambda: print('heavy', sorted({'torch', 'numpy'} & set(sys.modules))))\n"
-    code += "from mdtranslate.cli import main\nmain()"
+    code += "from mdtranslate.cli.main import main\nmain()"
     asked = {"_MDTRANSLATE_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
     done = subprocess.run(
         [sys.executable, "-c", code], env={**os.environ, **asked}, capture_output=True, text=True, timeout=60
@@ -75,7 +75,7 @@ def test_a_script_for_each_shell(capsys: Capture, shell: str, begin: str) -> Non
 def test_bash_takes_the_script(capsys: Capture, tmp_path: Path) -> None:
     program = tmp_path / "bin" / "mdtranslate"
     program.parent.mkdir()
-    program.write_text(f"#!{sys.executable}\nfrom mdtranslate.cli import main\nmain()\n")
+    program.write_text(f"#!{sys.executable}\nfrom mdtranslate.cli.main import main\nmain()\n")
     program.chmod(0o755)
     ask = "COMP_WORDS=(mdtranslate run stargan-ce); COMP_CWORD=2; _mdtranslate_completion mdtranslate; "
     script = typed(capsys, "completion", "bash")[1] + ask + 'echo "${COMPREPLY[*]}"'
@@ -194,7 +194,7 @@ def test_the_results_of_a_suite_are_json_too(capsys: Capture, monkeypatch: pytes
 
 
 def test_figures_that_are_not_finite_are_null(capsys: Capture) -> None:
-    from mdtranslate.commands.output import print_json
+    from mdtranslate.cli.json_output import print_json
 
     print_json({"a": [float("nan"), float("inf"), 1.5], "b": "caf\udce9"})
     out, _ = capsys.readouterr()
@@ -203,13 +203,13 @@ def test_figures_that_are_not_finite_are_null(capsys: Capture) -> None:
 
 COLOUR = re.compile(r"\x1b\[(?:\d+;)*(?:3[0-8]|4[0-8]|9\d|10\d)(?:;\d+)*m")
 SHOWN = {
-    "an error": "from mdtranslate.cli import main\nmain(['run', 'stargna'])",
+    "an error": "from mdtranslate.cli.main import main\nmain(['run', 'stargna'])",
     "a list": (
-        "from mdtranslate.cli import main\nfrom mdtranslate.registry import registry\n"
+        "from mdtranslate.cli.main import main\nfrom mdtranslate.config.registry import registry\n"
         "registry().plugins[0].errors.append('it is')\nmain(['plugins'])"
     ),
     "a bar": (
-        "from mdtranslate.progress import Watch\n"
+        "from mdtranslate.utils.console import Watch\n"
         "with Watch() as watch:\n    watch.training(1, 2, {'loss': 1.0})\n    watch.say('warning', style='yellow')"
     ),
     "a report": (

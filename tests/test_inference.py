@@ -18,7 +18,7 @@ from translators import SOURCE, Probe, labels, picture, real, with_parts
 
 from mdtranslate import Crop, Generator, Translator
 from mdtranslate.errors import DataError, RecipeError
-from mdtranslate.views import View, grouped
+from mdtranslate.inference.preprocessing import View, grouped
 
 EDIT = {"hair": "Blond_Hair", "Eyeglasses": True}
 

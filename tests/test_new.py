@@ -17,7 +17,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from mdtranslate import Split, errors
-from mdtranslate.commands.new import KINDS, command
+from mdtranslate.cli.new import KINDS, command
 
 EXAMPLES = sorted(Path(__file__).parents[1].glob("docs/examples/mdtranslate-*"))
 

@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file
 
 from mdtranslate.errors import RecipeError
-from mdtranslate.parallel import World, _placed, first_host
+from mdtranslate.training.distributed import World, _placed, first_host
 
 BRIEF = [
     *("datasets.avatars.train=24", "datasets.avatars.val=8", "datasets.avatars.test=8", "data.image_size=32"),
@@ -100,7 +100,7 @@ def test_terms_that_not_all_processes_have_are_averaged_by_name(home: Path) -> N
     """Other terms in each process, in another order, or none: averaged by name, and zero where one is missing."""
     code = """
 import sys, torch
-from mdtranslate.parallel import joined
+from mdtranslate.training.distributed import joined
 with joined("cpu") as world:
     weight, known, found = torch.nn.Parameter(torch.zeros(2)), set(), []
     for first, second in (({"a": 1.0, "b": 2.0}, {"b": 4.0, "a": 3.0}), ({"a": 1.0}, {"c": 6.0}), ({}, {"c": 1.0})):
@@ -122,7 +122,7 @@ def test_a_step_does_not_wait_for_ever(home: Path) -> None:
     """Process 1 is alive and does something else."""
     code = """
 import time, torch
-from mdtranslate import parallel
+from mdtranslate.training import distributed as parallel
 parallel.STEP = 2.0
 with parallel.joined("cpu") as world:
     if world.rank == 1:
@@ -217,7 +217,7 @@ def test_a_stopped_process_is_missed(home: Path, stopped: int) -> None:
 
 
 def test_one_that_is_alone_says_so(home: Path) -> None:
-    waits = "import mdtranslate.parallel as p, mdtranslate.cli as c; p.MEET = 3.0; c.main()"
+    waits = "import mdtranslate.training.distributed as p, mdtranslate.cli.main as c; p.MEET = 3.0; c.main()"
     (lone,) = spawn(home, "-c", waits, "run", *STARGAN, "--out", "lone", "--device", "cpu", size=2, begun=1)
     _, said = lone.communicate(timeout=60)
     assert lone.returncode == 76 and "process 0 of 2 did not find the others: " in said and "Traceback" not in said

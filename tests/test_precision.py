@@ -8,8 +8,8 @@ import pytest
 import torch
 from test_engine import batch, trainer
 
-from mdtranslate.device import training_arithmetic
 from mdtranslate.errors import RecipeError
+from mdtranslate.utils.device import training_arithmetic
 
 
 @pytest.mark.parametrize("there", [True, False])

@@ -7,10 +7,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from mdtranslate.objective import objective
-from mdtranslate.random_streams import uniform
-from mdtranslate.testing import sample
-from mdtranslate.translation import NOISE, Translation
+from mdtranslate.api.translation import NOISE, Translation
+from mdtranslate.testing import sample_components as sample
+from mdtranslate.training.objective import objective
+from mdtranslate.utils.random_streams import uniform
 
 SEEDS = torch.arange(2_000)
 

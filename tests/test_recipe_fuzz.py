@@ -9,9 +9,9 @@ from typing import Any
 
 from recipe_parts import more_generators, origins  # noqa: F401
 
+from mdtranslate.config.recipes import flat, read_toml, resolve, resolve_tree, toml_value
+from mdtranslate.config.registry import registry
 from mdtranslate.errors import RecipeError
-from mdtranslate.recipes import flat, read_toml, resolve, resolve_tree, toml_value
-from mdtranslate.registry import registry
 
 ODD: list[Any] = [
     None,

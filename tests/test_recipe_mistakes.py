@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from recipe_parts import more_generators  # noqa: F401
 
+from mdtranslate.config.recipes import resolve
+from mdtranslate.config.registry import registry
 from mdtranslate.errors import RecipeError
-from mdtranslate.recipes import resolve
-from mdtranslate.registry import registry
 
 STEPS = resolve("stargan").recipe.train.steps
 

@@ -13,9 +13,9 @@ import pytest
 from recipe_parts import BANK, more_generators, origins  # noqa: F401
 
 from mdtranslate import LabelEncoder, Loss
+from mdtranslate.config.recipes import flat, read_toml, resolve, resolve_tree, toml_value
+from mdtranslate.config.registry import registry
 from mdtranslate.errors import PluginError, RecipeError
-from mdtranslate.recipes import flat, read_toml, resolve, resolve_tree, toml_value
-from mdtranslate.registry import registry
 
 
 def test_windows_files_read_the_same(tmp_path: Path) -> None:

@@ -11,9 +11,9 @@ import pytest
 from test_broken_plugins import BROKEN, GOOD, Command, Install
 
 from mdtranslate import Dataset, Loss, Metric, hookimpl
+from mdtranslate.config.plugin_validation import KINDS
+from mdtranslate.config.registry import Plugin, Registry, UnknownName
 from mdtranslate.errors import PluginError
-from mdtranslate.kinds import KINDS
-from mdtranslate.registry import Plugin, Registry, UnknownName
 
 
 def test_our_own_names_are_ours_whatever_is_installed(install: Install) -> None:

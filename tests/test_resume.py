@@ -12,9 +12,10 @@ from kills import state
 from PIL import Image
 from runs import mdtranslate
 
-from mdtranslate import Loss, checkpoint
+from mdtranslate import Loss
 from mdtranslate.errors import CheckpointError
-from mdtranslate.state import _fill_loss
+from mdtranslate.training.checkpointing import _fill_loss
+from mdtranslate.utils import tensor_dir as checkpoint
 
 SMALL = ["data.image_size=32", "data.batch_size=4", "generator.channels=4", "discriminator.channels=4"]
 

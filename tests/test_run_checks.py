@@ -11,7 +11,7 @@ from kills import command, state
 from rich.console import Console
 from runs import mdtranslate
 
-from mdtranslate.progress import Watch
+from mdtranslate.utils.console import Watch
 
 
 def test_looks_are_in_the_log_and_the_same_after_an_interruption(home: Path) -> None:

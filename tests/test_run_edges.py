@@ -17,10 +17,10 @@ from kills import TINY, command, state
 from runs import mdtranslate
 from safetensors.torch import load_file
 
-from mdtranslate import training
+from mdtranslate.config.recipes import resolve
 from mdtranslate.errors import Stopped, StorageError
-from mdtranslate.parallel import World
-from mdtranslate.recipes import resolve
+from mdtranslate.training import run as training
+from mdtranslate.training.distributed import World
 
 NO_VAL = """
 import numpy, mdtranslate

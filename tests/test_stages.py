@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mdtranslate.commands import stages as module
-from mdtranslate.commands.stages import Stages
+from mdtranslate.cli import file_pipeline as module
+from mdtranslate.cli.file_pipeline import Stages
 from mdtranslate.errors import DataError, StorageError
 
 SMALL = np.zeros((4, 4, 3), np.uint8)

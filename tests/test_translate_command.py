@@ -13,11 +13,11 @@ from test_translator import Mute
 from tiny import BOTH, tiny_model, tiny_translator
 
 from mdtranslate import Crop, Translator
-from mdtranslate.commands.translate import command
-from mdtranslate.commands.translate_files import list_pictures, plan, safe
+from mdtranslate.cli.translate import command
+from mdtranslate.cli.translate_files import list_pictures, plan, safe
+from mdtranslate.config.model_bundle import Model
 from mdtranslate.errors import CheckpointError, DataError, RecipeError
-from mdtranslate.inference import Inference
-from mdtranslate.model import Model
+from mdtranslate.inference.runner import Inference
 
 
 @pytest.fixture(scope="module")
@@ -176,7 +176,7 @@ def test_unreadable_pictures_are_skipped_and_told(run, here):
 
 
 def test_the_exit_code_tells_of_skipped_pictures(run, here, capsys):
-    from mdtranslate.cli import main
+    from mdtranslate.cli.main import main
 
     photo(here / "b.png")
     (here / "a.jpg").write_bytes(b"this is no picture")
@@ -254,7 +254,7 @@ def test_without_a_classifier_the_message_says_what_to_give(here, monkeypatch):
 
 def test_help_imports_no_torch():
     code = (
-        "import sys; from mdtranslate.commands.translate import command\n"
+        "import sys; from mdtranslate.cli.translate import command\n"
         "command.main(['--help'], standalone_mode=False); assert 'torch' not in sys.modules"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

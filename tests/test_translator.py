@@ -10,8 +10,9 @@ import torch
 from tiny import tiny_model
 from translators import SOURCE, Mute, Probe, labels, picture, real, with_parts
 
-from mdtranslate import Crop, Translator, Verdict, checkpoint
+from mdtranslate import Crop, Translator, Verdict
 from mdtranslate.errors import CheckpointError, PluginError, RecipeError
+from mdtranslate.utils import tensor_dir as checkpoint
 
 # Saving and loading
 

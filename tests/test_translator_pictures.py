@@ -11,7 +11,7 @@ from translators import SOURCE, Probe, labels, picture, with_parts
 
 from mdtranslate import Crop
 from mdtranslate.data.batches import normalise, to_pixels
-from mdtranslate.data.prepare import Preparation
+from mdtranslate.data.transforms import Preparation
 from mdtranslate.errors import DataError, RecipeError
 
 

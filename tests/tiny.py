@@ -6,8 +6,8 @@ import torch
 from pydantic import TypeAdapter
 
 from mdtranslate import Attribute, Choice, Crop, Discriminator, Generator, LabelEncoder, Translator
-from mdtranslate.model import Model
-from mdtranslate.registry import registry
+from mdtranslate.config.model_bundle import Model
+from mdtranslate.config.registry import registry
 
 HAIR = Attribute("hair", ("Black_Hair", "Blond_Hair"), optional=True)
 GLASSES = Attribute("Eyeglasses")

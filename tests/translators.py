@@ -9,8 +9,8 @@ import torch
 from tiny import tiny_model
 
 from mdtranslate import Crop, Discriminator, Generator, Translator, Verdict
+from mdtranslate.config.model_bundle import Model
 from mdtranslate.data.batches import normalise
-from mdtranslate.model import Model
 
 SOURCE = {"hair": "Black_Hair", "Eyeglasses": False, "Male": True}
 

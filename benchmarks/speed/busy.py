@@ -26,11 +26,11 @@ from step import ATTRIBUTES, CRITIC, ours
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
-from mdtranslate.data.ahead import Ahead
 from mdtranslate.data.batches import Batches
-from mdtranslate.device import arithmetic, describe, hardware, pick_device
-from mdtranslate.engine import Trainer
-from mdtranslate.files import write_json
+from mdtranslate.data.prefetch import Ahead
+from mdtranslate.training.trainer import Trainer
+from mdtranslate.utils.device import arithmetic, describe, hardware, pick_device
+from mdtranslate.utils.files import write_json
 
 ON_DEVICE = {"kernel", "gpu_memcpy", "gpu_memset"}
 """What the profiler calls that which runs on a GPU."""

@@ -27,16 +27,16 @@ import torch
 from torch import Tensor, nn
 from yardstick import Discriminator, Generator, Published
 
+from mdtranslate.api import Attribute
+from mdtranslate.api.translation import Batch
+from mdtranslate.config.model_bundle import Model
+from mdtranslate.config.recipes import resolve
 from mdtranslate.data.batches import normalise
-from mdtranslate.device import arithmetic, describe, hardware, pick_device
-from mdtranslate.engine import Trainer
-from mdtranslate.files import write_json
-from mdtranslate.interfaces import Attribute
-from mdtranslate.model import Model
-from mdtranslate.process import peak_memory
-from mdtranslate.random_streams import uniform
-from mdtranslate.recipes import resolve
-from mdtranslate.translation import Batch
+from mdtranslate.training.trainer import Trainer
+from mdtranslate.utils.device import arithmetic, describe, hardware, pick_device
+from mdtranslate.utils.files import write_json
+from mdtranslate.utils.process import peak_memory
+from mdtranslate.utils.random_streams import uniform
 
 LABELS = 5
 ATTRIBUTES = {"celeba": tuple(Attribute(f"a{number}") for number in range(LABELS))}

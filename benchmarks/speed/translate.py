@@ -29,10 +29,10 @@ from torchvision.utils import save_image
 from yardstick import Generator as Published
 
 from mdtranslate import Attribute, Choice, Crop, Generator, LabelEncoder, Translator
-from mdtranslate.commands.stages import Stages
-from mdtranslate.device import Precision, describe, hardware, pick_device
-from mdtranslate.files import write_json
-from mdtranslate.model import Model
+from mdtranslate.cli.file_pipeline import Stages
+from mdtranslate.config.model_bundle import Model
+from mdtranslate.utils.device import Precision, describe, hardware, pick_device
+from mdtranslate.utils.files import write_json
 
 HAIR = ("Black_Hair", "Blond_Hair", "Brown_Hair")
 ATTRIBUTES = {"celeba": (Attribute("hair", HAIR, optional=True), Attribute("Male"), Attribute("Young"))}

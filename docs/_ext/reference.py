@@ -12,12 +12,12 @@ import click
 import interface
 from interface import prose
 
-from mdtranslate import hookspecs
-from mdtranslate.cli import COMMANDS, cli
-from mdtranslate.commands.plugins import settings_of
-from mdtranslate.config import Recipe
-from mdtranslate.kinds import KINDS
-from mdtranslate.registry import registry
+from mdtranslate.api import hookspecs
+from mdtranslate.cli.main import COMMANDS, cli
+from mdtranslate.cli.plugins import settings_of
+from mdtranslate.config.plugin_validation import KINDS
+from mdtranslate.config.registry import registry
+from mdtranslate.config.schema import Recipe
 
 TITLES = {
     "dataset": "Datasets",

@@ -11,18 +11,18 @@ from typing import Any
 
 import torch
 
+from mdtranslate.api import Attribute
 from mdtranslate.bench import table
+from mdtranslate.bench.cells import Say, run_cells
+from mdtranslate.bench.image_strips import Shown, changes, sheet, translated
 from mdtranslate.bench.page import page
-from mdtranslate.bench.pictures import Shown, changes, sheet, translated
 from mdtranslate.bench.results import SPEED, Results, collect, curve
-from mdtranslate.bench.run import Say, run_cells
 from mdtranslate.bench.suite import Cell, Meant, Suite, cells, load, methods, steps
-from mdtranslate.data.images import encode_png
 from mdtranslate.errors import MdtranslateError, RecipeError
 from mdtranslate.evaluation.cost import speed
-from mdtranslate.files import disk, held, read_json, write_json, write_text
-from mdtranslate.interfaces import Attribute
-from mdtranslate.translator import Translator
+from mdtranslate.inference.translator import Translator
+from mdtranslate.utils.files import disk, held, read_json, write_json, write_text
+from mdtranslate.utils.image_io import encode_png
 
 
 @dataclass(frozen=True)

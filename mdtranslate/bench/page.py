@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mdtranslate.bench import plots, table
-from mdtranslate.bench.pictures import Shown
+from mdtranslate.bench.image_strips import Shown
 from mdtranslate.bench.results import Results, Row
 
 STYLE = """

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from mdtranslate.bench.suite import Cell, Suite
 from mdtranslate.errors import nearest
-from mdtranslate.files import read_json, read_lines
+from mdtranslate.utils.files import read_json, read_lines
 
 COSTS: Final = ("networks", "parameters", "size", "steps", "minutes", "memory", "pictures/s")
 """Columns that every table has: generators trained apart, weights trained in all, bytes of the translator, steps,

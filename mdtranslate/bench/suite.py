@@ -9,12 +9,12 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, PositiveInt, ValidationError, model_validator
 
-from mdtranslate.config import Evaluation, Recipe
-from mdtranslate.data.sources import Source, attributes_of, build_sources
+from mdtranslate.api import Settings
+from mdtranslate.config.recipes import Resolved, mistakes, read_toml, resolve, toml_value
+from mdtranslate.config.schema import Evaluation, Recipe
+from mdtranslate.data.source import Source, attributes_of, build_sources
 from mdtranslate.errors import MdtranslateError, RecipeError
 from mdtranslate.evaluation.evaluate import try_metrics
-from mdtranslate.interfaces import Settings
-from mdtranslate.recipes import Resolved, mistakes, read_toml, resolve, toml_value
 
 Seed = Annotated[int, Field(ge=0, lt=2**63)]  # As train.seed.
 

@@ -10,17 +10,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mdtranslate.config import Data
+from mdtranslate.api import LabelEncoder
+from mdtranslate.api.translation import Batch
+from mdtranslate.config.schema import Data
 from mdtranslate.data.augment import Augment
-from mdtranslate.data.mirror import MirroredLabels
-from mdtranslate.data.order import DRAWS, Order, grouped
-from mdtranslate.data.pictures import Pictures
-from mdtranslate.data.targets import Pairs, Targets
-from mdtranslate.data.truths import Truths
-from mdtranslate.device import layout
+from mdtranslate.data.concat import Pictures
+from mdtranslate.data.mirrored_labels import MirroredLabels
+from mdtranslate.data.sampling.paired import Truths
+from mdtranslate.data.sampling.sampler import DRAWS, Order, grouped
+from mdtranslate.data.sampling.targets import Pairs, Targets
 from mdtranslate.errors import RecipeError
-from mdtranslate.interfaces import LabelEncoder
-from mdtranslate.translation import Batch
+from mdtranslate.utils.device import layout
 
 STRIDE = 0x9E3779B97F4A7C15F39CC0605CEDC835
 """Numbers of the random stream between two steps: 2^128 divided by the golden ratio, as numpy's own jumps.

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from mdtranslate.data.grey import describe_range
-from mdtranslate.data.pillow import frames
+from mdtranslate.api.dataset import Dataset, Note, Record
 from mdtranslate.errors import DataError
-from mdtranslate.interfaces.dataset import Dataset, Note, Record
+from mdtranslate.utils.grey_range import describe_range
+from mdtranslate.utils.image_files import frames
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 import numpy as np
 
+from mdtranslate.api.dataset import Record, Value
 from mdtranslate.errors import DataError
-from mdtranslate.interfaces.dataset import Record, Value
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

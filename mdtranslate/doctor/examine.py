@@ -13,19 +13,19 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from mdtranslate.api import Split
+from mdtranslate.api.dataset import spell
 from mdtranslate.data.batches import Batches
-from mdtranslate.data.images import encode_png
-from mdtranslate.data.missing import describe_missing
-from mdtranslate.data.sources import Progress, Source
-from mdtranslate.data.truths import find_truths
-from mdtranslate.doctor import labels, pictures
+from mdtranslate.data.missing_files import describe_missing
+from mdtranslate.data.sampling.paired import find_truths
+from mdtranslate.data.source import Progress, Source
+from mdtranslate.doctor import image_findings, label_findings
 from mdtranslate.doctor.findings import Finding, Patient, Rank
 from mdtranslate.errors import DataError
-from mdtranslate.files import disk
-from mdtranslate.grid import draw_grid
-from mdtranslate.interfaces import Split
-from mdtranslate.interfaces.dataset import spell
-from mdtranslate.training import Job
+from mdtranslate.inference.grid import draw_grid
+from mdtranslate.training.run import Job
+from mdtranslate.utils.files import disk
+from mdtranslate.utils.image_io import encode_png
 
 ROWS, COLUMNS, BLANK = 8, 16, 255
 MOST_DOMAINS = 64
@@ -38,9 +38,9 @@ class Report:
 
     findings: tuple[Finding, ...]
     """The gravest first."""
-    values: dict[str, labels.Counts]
+    values: dict[str, label_findings.Counts]
     """By dataset: pictures by value and split."""
-    domains: dict[str, labels.Counts]
+    domains: dict[str, label_findings.Counts]
     """By dataset: pictures by combination of values and split."""
     sheets: tuple[Path, ...]
 
@@ -86,8 +86,8 @@ def examine(job: Job, out: Path) -> Report:
         for note in source.dataset.notes():
             found.append(Finding(note.kind, Rank.TROUBLE, f"{source.name}: {note.what}", note.cure, note.files))
     for patient in patients:
-        found += [*labels.examine(patient, data.targets), *pictures.examine(patient, data)]
-    found += [*labels.examine_names(patients), *pictures.examine_shared(patients)]
+        found += [*label_findings.examine(patient, data.targets), *image_findings.examine(patient, data)]
+    found += [*label_findings.examine_names(patients), *image_findings.examine_shared(patients)]
     if len(patients) == len(sources):
         train = [each.packed[Split.TRAIN].pixels for each in patients]
         own = [each.source.labels(each.records[Split.TRAIN], encoder) for each in patients]
@@ -98,13 +98,13 @@ def examine(job: Job, out: Path) -> Report:
             found.append(Finding("targets", Rank.IN_VAIN, str(error), "another data.targets, or a dataset of pairs"))
         else:
             batches = Batches(train, own, encoder, data, recipe.train.seed, torch.device("cpu"), truths=truths)
-            found += labels.examine_targets(batches, [each.name for each in patients])
-        found += pictures.examine_visibility(patients, data, job.device, progress)
+            found += label_findings.examine_targets(batches, [each.name for each in patients])
+        found += image_findings.examine_visibility(patients, data, job.device, progress)
     sheets = [sheet for patient in patients for sheet in _sheets(patient, out)]
     return Report(
         tuple(sorted(found, key=lambda each: each.rank)),
-        {each.name: labels.values(each) for each in patients},
-        {each.name: labels.domains(each) for each in patients},
+        {each.name: label_findings.values(each) for each in patients},
+        {each.name: label_findings.domains(each) for each in patients},
         tuple(sheets),
     )
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
-from mdtranslate.data.pack import Packed
-from mdtranslate.data.sources import Source
-from mdtranslate.interfaces import Record, Split, Value
+from mdtranslate.api import Record, Split, Value
+from mdtranslate.data.cache.store import Packed
+from mdtranslate.data.source import Source
 
 
 class Rank(IntEnum):

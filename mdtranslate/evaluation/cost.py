@@ -8,10 +8,10 @@ from typing import Any, Final
 
 import torch
 
-from mdtranslate.device import hardware
-from mdtranslate.files import read_lines
-from mdtranslate.runfolder import RunFolder
-from mdtranslate.translator import Translator
+from mdtranslate.config.run_dir import RunFolder
+from mdtranslate.inference.translator import Translator
+from mdtranslate.utils.device import hardware
+from mdtranslate.utils.files import read_lines
 
 AT_ONCE: Final = 16
 ROUNDS: Final = 20

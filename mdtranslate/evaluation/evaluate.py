@@ -13,24 +13,26 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mdtranslate import __version__, checkpoint, shipping
-from mdtranslate.choice import Choice
-from mdtranslate.config import Recipe
+from mdtranslate._version import __version__
+from mdtranslate.api import Edited, Metric, Settings, Split, Value
+from mdtranslate.api.dataset import spell
+from mdtranslate.config.choice import Choice
+from mdtranslate.config.run_dir import RunFolder
+from mdtranslate.config.schema import Recipe
 from mdtranslate.data.batches import to_pixels
-from mdtranslate.data.images import encode_png
-from mdtranslate.data.sources import Progress, Source, choose
-from mdtranslate.device import describe
-from mdtranslate.evaluation.classifier import Judged
+from mdtranslate.data.source import Progress, Source, choose
+from mdtranslate.evaluation.attribute_classifier import Judged
+from mdtranslate.evaluation.classifier_cache import Judge, JudgeFeatures, StandIn, obtain_judge
 from mdtranslate.evaluation.cost import cost
-from mdtranslate.evaluation.judge import Judge, JudgeFeatures, StandIn, obtain_judge
-from mdtranslate.evaluation.recipe import evaluated, refuse_others, sources_of
-from mdtranslate.evaluation.tested import Tested, chunks, prepare, shown
-from mdtranslate.files import disk, write_json
-from mdtranslate.grid import draw_grid
-from mdtranslate.interfaces import Edited, Metric, Settings, Split, Value
-from mdtranslate.interfaces.dataset import spell
-from mdtranslate.runfolder import RunFolder
-from mdtranslate.translator import Translator
+from mdtranslate.evaluation.overrides import evaluated, refuse_others, sources_of
+from mdtranslate.evaluation.test_set import Tested, chunks, prepare, shown
+from mdtranslate.inference import serialization
+from mdtranslate.inference.grid import draw_grid
+from mdtranslate.inference.translator import Translator
+from mdtranslate.utils import tensor_dir
+from mdtranslate.utils.device import describe
+from mdtranslate.utils.files import disk, write_json
+from mdtranslate.utils.image_io import encode_png
 
 GRID_ROWS = 6
 
@@ -150,7 +152,7 @@ def measure(
     damaged one, `DataError` for a dataset that is not there or a test split without pictures.
     """
     recipe = evaluated(run, overrides)
-    weights = checkpoint.load_facts(shipping.find(run.path), "translator")["files"]
+    weights = tensor_dir.load_facts(serialization.find(run.path), "translator")["files"]
     translator = Translator.load(run.path, device)
     sources = sources_of(recipe)
     refuse_others(run, sources, translator)

@@ -18,8 +18,8 @@ from starlette.exceptions import HTTPException as AnyHTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mdtranslate.edits import pairs
 from mdtranslate.errors import DataError, RecipeError, nearest
+from mdtranslate.inference.edit_parser import pairs
 from mdtranslate.serve.demo import Demo
 
 LARGEST: Final = 10_000_000

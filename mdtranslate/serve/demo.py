@@ -14,14 +14,14 @@ import numpy as np
 import torch
 from PIL import Image
 
+from mdtranslate.api.dataset import spell
 from mdtranslate.data.batches import normalise
-from mdtranslate.data.pillow import opened
 from mdtranslate.errors import RecipeError
-from mdtranslate.interfaces.dataset import spell
-from mdtranslate.serve.card import card
-from mdtranslate.serve.samples import Sample, samples
-from mdtranslate.translator import Translator
-from mdtranslate.views import Pixels, View
+from mdtranslate.inference.preprocessing import Pixels, View
+from mdtranslate.inference.translator import Translator
+from mdtranslate.serve.model_facts import card
+from mdtranslate.serve.test_samples import Sample, samples
+from mdtranslate.utils.image_files import opened
 
 KEPT: Final = 8
 """Views of pictures that are kept in memory: a page sends the picture anew with every change."""

@@ -13,9 +13,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
+from mdtranslate.config.shared_models import MANIFEST
 from mdtranslate.errors import CheckpointError, MdtranslateError, PluginError, RecipeError, StorageError, first_line
-from mdtranslate.foreign import MANIFEST
-from mdtranslate.sharing.layout import ASIDE, CARD, is_part
+from mdtranslate.sharing.manifest import ASIDE, CARD, is_part
 
 PREFIX: Final = "hf://"
 _NAME: Final = re.compile(r"hf://([\w.-]+/[\w.-]+)(?:@([\w./-]+))?", re.ASCII)

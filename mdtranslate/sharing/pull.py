@@ -7,12 +7,12 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from mdtranslate.config.run_dir import refuse_taken
+from mdtranslate.config.shared_models import MANIFEST
 from mdtranslate.errors import CheckpointError, RecipeError, StorageError
-from mdtranslate.files import new_folder
-from mdtranslate.foreign import MANIFEST
-from mdtranslate.runfolder import refuse_taken
 from mdtranslate.sharing import hub
-from mdtranslate.sharing.layout import check_names, verify
+from mdtranslate.sharing.manifest import check_names, verify
+from mdtranslate.utils.files import new_folder
 
 
 def pull(source: str, out: Path | None) -> Path:

@@ -13,18 +13,20 @@ import numpy as np
 import tomli_w
 from PIL import Image
 
-from mdtranslate import __version__, checkpoint, shipping
-from mdtranslate.data.images import decode
+from mdtranslate._version import __version__
+from mdtranslate.config.recipes import read_toml
+from mdtranslate.config.run_dir import RunFolder, is_run, refuse_taken
 from mdtranslate.errors import CheckpointError, DataError, RecipeError
-from mdtranslate.evaluation.measured import Measured, read_report
-from mdtranslate.files import disk, new_folder, sha256, write_bytes, write_json, write_text
-from mdtranslate.recipes import read_toml
-from mdtranslate.runfolder import RunFolder, is_run, refuse_taken
+from mdtranslate.evaluation.report_schema import Measured, read_report
+from mdtranslate.inference import serialization
+from mdtranslate.inference.translator import Translator
 from mdtranslate.sharing import hub
-from mdtranslate.sharing.card import Card
-from mdtranslate.sharing.layout import CARD, is_part, verify, write_manifest
-from mdtranslate.sharing.private import without_origins, without_places
-from mdtranslate.translator import Translator
+from mdtranslate.sharing.manifest import CARD, is_part, verify, write_manifest
+from mdtranslate.sharing.model_card import Card
+from mdtranslate.sharing.redaction import without_origins, without_places
+from mdtranslate.utils import tensor_dir
+from mdtranslate.utils.files import disk, new_folder, sha256, write_bytes, write_json, write_text
+from mdtranslate.utils.image_io import decode
 
 MOST_PICTURE: Final = 8 * 2**20
 """Bytes of a sample grid in a model card."""
@@ -65,8 +67,8 @@ def _fill(
     side: Path, run: Path, translator: Translator, where: str, title: str, licence: str | None, picture: bool
 ) -> None:
     """Writes a shared model to the empty folder `side`, and holds it against what a pull accepts."""
-    folder = shipping.find(run)
-    facts = checkpoint.load_facts(folder, "translator")
+    folder = serialization.find(run)
+    facts = tensor_dir.load_facts(folder, "translator")
     own = RunFolder(run)
     with disk(side):
         (side / "translator").mkdir()
@@ -88,7 +90,7 @@ def _fill(
     facts = without_places(facts) | {key: facts[key] for key in ("attributes", "layout")}
     # What was saved by the first versions says where a plugin lies that is a plain file.
     facts["plugins"] = [re.sub(r"\(.*[/\\]", "(", each) for each in facts["plugins"]]
-    checkpoint.save_facts(side / "translator", "translator", facts)
+    tensor_dir.save_facts(side / "translator", "translator", facts)
     recipe = None
     if is_run(run):
         tree = without_places(read_toml(run / "recipe.toml"))

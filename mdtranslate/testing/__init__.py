@@ -28,7 +28,7 @@ from mdtranslate.testing.checks import BrokenContract, Result, Suite
 if TYPE_CHECKING:
     import pytest
 
-    from mdtranslate.interfaces import Dataset, Discriminator, Features, Generator, Importer, LabelEncoder, Loss, Metric
+    from mdtranslate.api import Dataset, Discriminator, Features, Generator, Importer, LabelEncoder, Loss, Metric
 
 __all__ = [
     "BrokenContract",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from mdtranslate.interfaces import Component, Dataset
+    from mdtranslate.api import Component, Dataset
 
 TINY = (
     "datasets.avatars.train=24",
@@ -38,7 +38,7 @@ TINY = (
 @pytest.fixture
 def tiny_dataset() -> Dataset:
     """A dataset of 24 drawn pictures, 40 x 32 pixels: `shape` is circle or square, `Bright` is yes or no."""
-    from mdtranslate.testing.shapes import Shapes
+    from mdtranslate.testing.shapes_dataset import Shapes
 
     return Shapes(Shapes.Config.model_validate({}))
 
@@ -59,10 +59,10 @@ def tiny_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., P
         nonlocal count
         import torch
 
+        from mdtranslate.config.recipes import resolve
         from mdtranslate.errors import MdtranslateError
-        from mdtranslate.parallel import joined
-        from mdtranslate.recipes import resolve
-        from mdtranslate.training import start
+        from mdtranslate.training.distributed import joined
+        from mdtranslate.training.run import start
 
         keys = [each.partition("=")[0] for each in overrides]
         replaced = {key.partition(".")[0] for key in keys if key.count(".") == 0 or key.endswith(".name")}
@@ -87,10 +87,10 @@ def register() -> Iterator[Callable[..., Any]]:
 
     A component goes by its `name`. What cannot be registered fails the test, with the registry's own words.
     """
-    from mdtranslate.hookspecs import hookimpl
-    from mdtranslate.interfaces import Component
-    from mdtranslate.kinds import KINDS, kind_class
-    from mdtranslate.registry import registry
+    from mdtranslate.api import Component
+    from mdtranslate.api.hookspecs import hookimpl
+    from mdtranslate.config.plugin_validation import KINDS, kind_class
+    from mdtranslate.config.registry import registry
 
     def add(*given: Any) -> Any:
         components = [each for each in given if isinstance(each, type) and issubclass(each, Component)]
@@ -117,7 +117,7 @@ def register() -> Iterator[Callable[..., Any]]:
 @pytest.fixture
 def no_network() -> Iterator[None]:
     """Whatever asks the network in this test's process fails, with the address that it asked for."""
-    from mdtranslate.testing.watch import offline
+    from mdtranslate.testing.side_effects import offline
 
     with offline():
         yield

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from mdtranslate.interfaces.dataset import Dataset, Record, Split, Value, spell
+from mdtranslate.api.dataset import Dataset, Record, Split, Value, spell
 from mdtranslate_avatars import draw, parts
-from mdtranslate_avatars.looks import LOOKS
+from mdtranslate_avatars.styles import LOOKS
 
 # Where each split's pictures begin. No split can hold 10**8, so no picture is in two of them.
 _FIRST: Final = {split: number * 10**8 for number, split in enumerate(Split)}

@@ -25,7 +25,7 @@ from python_avatars import (
     NoseType,
 )
 
-from mdtranslate.interfaces.dataset import Value
+from mdtranslate.api.dataset import Value
 from mdtranslate_avatars import parts
 
 VERSION: Final = "1"

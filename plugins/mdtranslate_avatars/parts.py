@@ -21,7 +21,7 @@ from python_avatars import (
     NoseType,
 )
 
-from mdtranslate.interfaces.dataset import Attribute
+from mdtranslate.api.dataset import Attribute
 
 # Our own colours. The library's hair and skin have shades in common, and hair that is skin-coloured cannot be seen.
 HAIR: Final = {"Black_Hair": "#15110F", "Blond_Hair": "#EBC650", "Brown_Hair": "#834017"}

@@ -27,7 +27,7 @@ def register_backbones() -> Mapping[str, str]:
 
 @hookimpl
 def register_losses() -> Mapping[str, str]:
-    return {"content": "mdtranslate_basics.content:Content"}
+    return {"content": "mdtranslate_basics.content_loss:Content"}
 
 
 @hookimpl
@@ -42,7 +42,7 @@ def register_metrics() -> Mapping[str, str]:
         "reconstruction": "mdtranslate_basics.metrics:Reconstruction",
         "counterfactual": "mdtranslate_basics.metrics:Counterfactual",
         "distribution": "mdtranslate_basics.distribution:Distribution",
-        "edit-magnitude": "mdtranslate_basics.differences:EditMagnitude",
-        "perceptual-distance": "mdtranslate_basics.differences:PerceptualDistance",
-        "face-identity": "mdtranslate_basics.differences:FaceIdentity",
+        "edit-magnitude": "mdtranslate_basics.image_differences:EditMagnitude",
+        "perceptual-distance": "mdtranslate_basics.image_differences:PerceptualDistance",
+        "face-identity": "mdtranslate_basics.image_differences:FaceIdentity",
     }

@@ -18,8 +18,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from mdtranslate import Choice, Discriminator, Generator, LabelEncoder, Settings, Value, Verdict
+from mdtranslate.api import spell
 from mdtranslate.errors import RecipeError, nearest
-from mdtranslate.interfaces import spell
 
 Member = tuple[int, str, Value, Value]
 """Dataset, attribute, the value before and the value after; those are equal where it matters only what comes out."""

@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import Tensor
 
 from mdtranslate import Attribute, Choice, Edited, Features, Metric, Settings, Value
-from mdtranslate.interfaces import spell
+from mdtranslate.api import spell
 
 PART: Final = 1_024  # Rows of a matrix of distances that are there at once.
 SEED: Final = 0

@@ -11,7 +11,8 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field
 
 from mdtranslate import Attribute, Dataset, Note, Record, Split
-from mdtranslate.data.images import (
+from mdtranslate.errors import DataError, RecipeError, nearest
+from mdtranslate.utils.image_io import (
     IMAGE_SUFFIXES,
     describe_kinds,
     find_pictures,
@@ -20,8 +21,7 @@ from mdtranslate.data.images import (
     subfolders,
     unread_kinds,
 )
-from mdtranslate.errors import DataError, RecipeError, nearest
-from mdtranslate_basics.words import Pairs, swapped_pairs
+from mdtranslate_basics.yes_no import Pairs, swapped_pairs
 
 
 class Folder(Dataset):

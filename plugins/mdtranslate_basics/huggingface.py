@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import Field
 
 from mdtranslate import Attribute, Dataset, Record, Split, Value
-from mdtranslate.data.images import decode
 from mdtranslate.errors import DataError, PluginError, RecipeError, nearest
-from mdtranslate_basics.words import YES, yes_no
+from mdtranslate.utils.image_io import decode
+from mdtranslate_basics.yes_no import YES, yes_no
 
 if TYPE_CHECKING:
     import numpy as np

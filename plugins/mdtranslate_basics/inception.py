@@ -13,8 +13,8 @@ from torchvision.models import inception
 
 from mdtranslate import Features, Settings
 from mdtranslate.errors import DataError
-from mdtranslate.files import sha256
-from mdtranslate.published import read_state
+from mdtranslate.inference.foreign import read_state
+from mdtranslate.utils.files import sha256
 
 SIZE: Final = 299
 CLASSES: Final = 1_008

@@ -10,8 +10,8 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from mdtranslate.interfaces import Attribute, Edited, Features, Metric, Value
-from mdtranslate.interfaces.dataset import spell
+from mdtranslate.api import Attribute, Edited, Features, Metric, Value
+from mdtranslate.api.dataset import spell
 
 SMALLEST_FOR_SSIM: Final = 11  # The side of its window.
 ROUNDING: Final = 1 / 255**2 / 12  # Mean squared error of a perfect picture that is stored in 8 bits.

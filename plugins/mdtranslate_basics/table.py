@@ -16,7 +16,7 @@ from pydantic import AfterValidator, Field, field_validator
 from mdtranslate import Attribute, Dataset, Note, Record, Split, Value
 from mdtranslate.errors import DataError, RecipeError, nearest
 from mdtranslate_basics.table_files import Columns, read_columns
-from mdtranslate_basics.words import YES, Pairs, number, swapped_pairs, yes_no
+from mdtranslate_basics.yes_no import YES, Pairs, number, swapped_pairs, yes_no
 
 MOST_VALUES: Final = 64
 MANY_NUMBERS: Final = 8

@@ -26,7 +26,7 @@ def register_losses() -> Mapping[str, str]:
 
 @hookimpl
 def register_importers() -> Mapping[str, str]:
-    return {"cyclegan": "mdtranslate_cyclegan.published:CycleGANFiles"}
+    return {"cyclegan": "mdtranslate_cyclegan.importer:CycleGANFiles"}
 
 
 @hookimpl

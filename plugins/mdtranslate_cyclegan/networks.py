@@ -9,8 +9,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from mdtranslate import Discriminator, Generator, LabelEncoder, Settings, Verdict
+from mdtranslate.api.networks import CHANNELS, OUTPUTS, Output, painted
 from mdtranslate.errors import RecipeError
-from mdtranslate.interfaces.networks import CHANNELS, OUTPUTS, Output, painted
 
 SPREAD = 0.02
 """Standard deviation of the first weights (section 7.1 of the appendix)."""

@@ -15,7 +15,7 @@ def register_datasets() -> Mapping[str, str]:
 
 @hookimpl
 def register_backbones() -> Mapping[str, str]:
-    return {"unet-generator": "mdtranslate_pix2pix.unet:UnetGenerator"}
+    return {"unet-generator": "mdtranslate_pix2pix.networks:UnetGenerator"}
 
 
 @hookimpl
@@ -25,7 +25,7 @@ def register_losses() -> Mapping[str, str]:
 
 @hookimpl
 def register_importers() -> Mapping[str, str]:
-    return {"pix2pix": "mdtranslate_pix2pix.published:Pix2PixFiles"}
+    return {"pix2pix": "mdtranslate_pix2pix.importer:Pix2PixFiles"}
 
 
 @hookimpl

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from mdtranslate import Attribute, Dataset, Record, Split, Value
-from mdtranslate.data.images import decode, find_pictures, holds_pictures, measure, subfolders
 from mdtranslate.errors import DataError
+from mdtranslate.utils.image_io import decode, find_pictures, holds_pictures, measure, subfolders
 
 if TYPE_CHECKING:
     import numpy as np

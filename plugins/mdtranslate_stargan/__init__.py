@@ -38,7 +38,7 @@ def register_losses() -> Mapping[str, str]:
 
 @hookimpl
 def register_importers() -> Mapping[str, str]:
-    return {"stargan": "mdtranslate_stargan.published:StarGANFiles"}
+    return {"stargan": "mdtranslate_stargan.importer:StarGANFiles"}
 
 
 @hookimpl

@@ -12,8 +12,8 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field
 
 from mdtranslate import Attribute, Crop, Dataset, Note, Record, Split, Value
+from mdtranslate.api.dataset import DECIDED_BY_CONTENT
 from mdtranslate.errors import DataError, RecipeError, nearest
-from mdtranslate.interfaces.dataset import DECIDED_BY_CONTENT
 
 WIDTH: Final = 178  # Of the aligned pictures, in pixels; their height is 218.
 MEANING: Final = {"1": True, "-1": False}

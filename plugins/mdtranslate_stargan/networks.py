@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mdtranslate import Discriminator, Generator, LabelEncoder, Settings, Verdict
-from mdtranslate.interfaces.networks import CHANNELS, OUTPUTS, Output, painted
+from mdtranslate.api.networks import CHANNELS, OUTPUTS, Output, painted
 
 
 class InstanceNorm(nn.Module):

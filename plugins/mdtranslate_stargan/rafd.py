@@ -12,8 +12,8 @@ from typing import Any, Final, Literal, NamedTuple
 from pydantic import Field
 
 from mdtranslate import Attribute, Crop, Dataset, Record, Split, Value
-from mdtranslate.data.images import find_pictures
 from mdtranslate.errors import DataError
+from mdtranslate.utils.image_io import find_pictures
 
 EXPRESSIONS: Final = ("angry", "contemptuous", "disgusted", "fearful", "happy", "neutral", "sad", "surprised")
 ANGLES: Final = ("000", "045", "090", "135", "180")

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mdtranslate import Generator, LabelEncoder, Settings
-from mdtranslate.interfaces.networks import CHANNELS, OUTPUTS, Output, painted
+from mdtranslate.api.networks import CHANNELS, OUTPUTS, Output, painted
 from mdtranslate_stargan.networks import InstanceNorm, Residual
 
 NEGATIVE_SLOPE = 0.2

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mdtranslate import Discriminator, Features, LabelEncoder, Settings, Verdict
-from mdtranslate.pretrained import origin, timm_network
+from mdtranslate.inference.timm_factory import origin, timm_network
 
 SEED = 0
 """Of weights where no file has them: every run is measured by the same ones."""

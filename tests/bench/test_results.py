@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from mdtranslate.bench import plots, table
+from mdtranslate.bench.cells import TRIAL, _Children, _reason, _Worker
 from mdtranslate.bench.page import _answer
 from mdtranslate.bench.results import Results, Row, read
-from mdtranslate.bench.run import TRIAL, _Children, _reason, _Worker
 from mdtranslate.bench.suite import Cell, Suite, cells, steps
 
 

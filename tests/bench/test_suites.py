@@ -11,7 +11,7 @@ from layouts import write_celeba, write_rafd
 
 from mdtranslate.bench.compare import plan
 from mdtranslate.bench.suite import Budget, Method, Suite, cells, load
-from mdtranslate.registry import registry
+from mdtranslate.config.registry import registry
 
 SUITES = Path(__file__).parents[2] / "benchmarks"
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from mdtranslate.data.pack import Packed, pack
-from mdtranslate.interfaces import Dataset, Record
+from mdtranslate.api import Dataset, Record
+from mdtranslate.data.cache.store import Packed, pack
 
 SIZE = 8
 

@@ -10,13 +10,13 @@ import torch
 from tiny import register
 
 from mdtranslate import Attribute
-from mdtranslate.choice import Choice
-from mdtranslate.config import Data
-from mdtranslate.data.ahead import DEPTH, Ahead
+from mdtranslate.api import LabelEncoder
+from mdtranslate.config.choice import Choice
+from mdtranslate.config.schema import Data
 from mdtranslate.data.batches import Batches, normalise, to_pixels
-from mdtranslate.data.sources import choose
+from mdtranslate.data.prefetch import DEPTH, Ahead
+from mdtranslate.data.source import choose
 from mdtranslate.errors import DataError, RecipeError
-from mdtranslate.interfaces import LabelEncoder
 
 COLOUR, ROUND, MOOD = (
     Attribute("colour", ("red", "green", "blue")),

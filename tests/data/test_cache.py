@@ -9,8 +9,8 @@ from dataclasses import replace
 import pytest
 from packing import Files, left_in, packed, pictures
 
-from mdtranslate.data.cache import clear, list_packed, verify
-from mdtranslate.data.pack import cache_root
+from mdtranslate.data.cache.admin import clear, list_packed, verify
+from mdtranslate.data.cache.store import cache_root
 
 
 def test_verify_finds_what_changed_on_the_disk(tmp_path, cache):

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from mdtranslate.data.images import decode
-from mdtranslate.data.pack import pack
+from mdtranslate.api import Crop, Dataset, Record
+from mdtranslate.data.cache.store import pack
 from mdtranslate.errors import DataError
-from mdtranslate.interfaces import Crop, Dataset, Record
+from mdtranslate.utils.image_io import decode
 
 DOWN, RIGHT = np.mgrid[:96, :80]
 PICTURE = np.stack([RIGHT * 3, DOWN * 2, RIGHT + DOWN], axis=2).astype(np.uint8)

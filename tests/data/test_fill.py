@@ -15,18 +15,18 @@ import numpy as np
 import pytest
 from packing import Files, left_in, packed, pictures, small_files
 
-from mdtranslate.data.cache import clear, list_packed
+from mdtranslate.api import Dataset, Record
+from mdtranslate.config.registry import registry, use_files
+from mdtranslate.data.cache.admin import clear, list_packed
 from mdtranslate.errors import DataError, StorageError
-from mdtranslate.interfaces import Dataset, Record
-from mdtranslate.registry import registry, use_files
 
 PLUGIN = """
 import os, time
 from pathlib import Path
 import numpy as np
-from mdtranslate.hookspecs import hookimpl
+from mdtranslate.api.hookspecs import hookimpl
 from mdtranslate.errors import DataError
-from mdtranslate.interfaces import Dataset, Record
+from mdtranslate.api import Dataset, Record
 
 class Odd(DataError):
     def __init__(self, one, two):
@@ -129,7 +129,7 @@ def test_few_records_or_an_unregistered_dataset_need_no_workers(tmp_path, drawn)
 
 def test_a_plugin_in_memory_needs_no_workers(tmp_path):
     class Plugin:
-        from mdtranslate.hookspecs import hookimpl
+        from mdtranslate.api.hookspecs import hookimpl
 
         @hookimpl
         def register_datasets(self):
@@ -193,9 +193,9 @@ def test_a_disk_that_fills_up_under_workers_leaves_nothing(cache, drawn):
 SCRIPT = """
 import sys
 from pathlib import Path
-from mdtranslate.data.pack import pack
-from mdtranslate.interfaces import Record
-from mdtranslate.registry import registry, use_files
+from mdtranslate.data.cache.store import pack
+from mdtranslate.api import Record
+from mdtranslate.config.registry import registry, use_files
 {guard}
     use_files((Path("drawn_plugin.py"),))
     component = registry().component("dataset", "drawn")
@@ -292,5 +292,5 @@ def test_a_script_without_a_main_guard_is_told_so_and_does_not_hang(cache, start
 
 
 def test_workers_need_no_torch():
-    code = "import sys, mdtranslate.data.pack; print(*{'torch', 'mdtranslate.config'} & {*sys.modules})"
+    code = "import sys, mdtranslate.data.cache.store; print(*{'torch', 'mdtranslate.config.schema'} & {*sys.modules})"
     assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True).stdout == b"\n"

@@ -14,10 +14,10 @@ from PIL import Image
 
 from mdtranslate import Dataset, Record, Split
 from mdtranslate.data.file_notes import file_notes
-from mdtranslate.data.grey import suggested
-from mdtranslate.data.images import decode
 from mdtranslate.errors import DataError
-from mdtranslate.translator import Translator
+from mdtranslate.inference.translator import Translator
+from mdtranslate.utils.grey_range import suggested
+from mdtranslate.utils.image_io import decode
 
 
 def save(path: Path, values: object, dtype: str) -> Path:

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from mdtranslate.data import pillow
-from mdtranslate.data.images import decode, find_pictures
 from mdtranslate.errors import DataError
+from mdtranslate.utils import image_files as pillow
+from mdtranslate.utils.image_io import decode, find_pictures
 
 
 def _png() -> bytes:

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mdtranslate.data.images import IMAGE_SUFFIXES, decode, encode_png
 from mdtranslate.errors import DataError, StorageError
+from mdtranslate.utils.image_io import IMAGE_SUFFIXES, decode, encode_png
 
 UPRIGHT = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3) * 10
 

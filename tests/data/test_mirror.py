@@ -11,13 +11,13 @@ import torch
 from mdtranslate_stargan.rafd import RaFD
 
 from mdtranslate import Attribute
-from mdtranslate.config import Data, Judging
+from mdtranslate.config.schema import Data, Judging
 from mdtranslate.data.batches import Batches
-from mdtranslate.data.mirror import MirroredLabels, mirrored_codes, refuse_mirroring
-from mdtranslate.data.pictures import Pictures
+from mdtranslate.data.concat import Pictures
+from mdtranslate.data.mirrored_labels import MirroredLabels, mirrored_codes, refuse_mirroring
 from mdtranslate.errors import RecipeError
-from mdtranslate.evaluation.classifier import Examples, accuracy, small, train_classifier
-from mdtranslate.testing import sample
+from mdtranslate.evaluation.attribute_classifier import Examples, accuracy, small, train_classifier
+from mdtranslate.testing import sample_components as sample
 
 GAZE = Attribute("gaze", ("frontal", "left", "right"), mirrored=(("left", "right"),))
 GLASSES = Attribute("Eyeglasses")

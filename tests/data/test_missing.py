@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mdtranslate.data.missing import describe_missing
+from mdtranslate.data.missing_files import describe_missing
 
 
 @pytest.fixture

@@ -14,11 +14,11 @@ import pytest
 from packing import SIZE, Files, left_in, packed, pictures, small_files
 from PIL import Image
 
-from mdtranslate.data import entry
-from mdtranslate.data.cache import list_packed, verify
-from mdtranslate.data.prepare import Preparation
+from mdtranslate.api import Crop, Dataset, Record
+from mdtranslate.data.cache import writer as entry
+from mdtranslate.data.cache.admin import list_packed, verify
+from mdtranslate.data.transforms import Preparation
 from mdtranslate.errors import DataError, StorageError
-from mdtranslate.interfaces import Crop, Dataset, Record
 
 
 def test_pictures_hashes_and_description(tmp_path, cache):

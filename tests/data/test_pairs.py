@@ -13,9 +13,9 @@ from test_batches import CPU, batches, toys
 from tiny import register
 
 from mdtranslate import Attribute, Choice, LabelEncoder, Record
-from mdtranslate.config import Data
+from mdtranslate.config.schema import Data
 from mdtranslate.data.batches import Batches, to_pixels
-from mdtranslate.data.truths import find_truths
+from mdtranslate.data.sampling.paired import find_truths
 from mdtranslate.errors import DataError, RecipeError
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mdtranslate.data.prepare import Preparation
-from mdtranslate.interfaces import Crop
+from mdtranslate.api import Crop
+from mdtranslate.data.transforms import Preparation
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,9 @@ from mdtranslate_stargan.mask_vector import MaskVector
 
 from mdtranslate import Attribute, Dataset, Record, Split
 from mdtranslate.data import records as module
-from mdtranslate.data.order import grouped
 from mdtranslate.data.records import Records
-from mdtranslate.data.sources import Source
+from mdtranslate.data.sampling.sampler import grouped
+from mdtranslate.data.source import Source
 from mdtranslate.errors import DataError
 
 ATTRIBUTES = (Attribute("hair", ("black", "blond"), optional=True), Attribute("Male"), Attribute("Young"))

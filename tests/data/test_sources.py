@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from mdtranslate import Attribute, Dataset, Record, Split
-from mdtranslate.data.sources import Source, build_sources
+from mdtranslate.api.hookspecs import hookimpl
+from mdtranslate.config.recipes import resolve
+from mdtranslate.config.registry import Registry
+from mdtranslate.data.source import Source, build_sources
 from mdtranslate.errors import DataError, PluginError
-from mdtranslate.hookspecs import hookimpl
-from mdtranslate.recipes import resolve
-from mdtranslate.registry import Registry
 
 
 class Pets(Dataset):

@@ -8,7 +8,7 @@ import time
 import pytest
 from packing import SIZE, Files, left_in, packed, pictures
 
-from mdtranslate.data.cache import clear, list_packed
+from mdtranslate.data.cache.admin import clear, list_packed
 from mdtranslate.errors import DataError, PluginError
 
 

@@ -20,11 +20,11 @@ from layouts import write_celeba, write_rafd
 from PIL import Image
 from typing_in import small, typed
 
-from mdtranslate.cli import cli
-from mdtranslate.config import Recipe
+from mdtranslate.cli.main import cli
+from mdtranslate.config.recipes import resolve, toml_value
+from mdtranslate.config.registry import registry
+from mdtranslate.config.schema import Recipe
 from mdtranslate.errors import RecipeError
-from mdtranslate.recipes import resolve, toml_value
-from mdtranslate.registry import registry
 
 ALL = [each for page in PAGES if page.name != "plugins.md" for each in blocks(page)]
 """All but the walk of plugins.md, which `test_walk.py` goes, step after step."""

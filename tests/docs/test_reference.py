@@ -11,12 +11,12 @@ import pytest
 from blocks import ROOT
 
 import mdtranslate
-from mdtranslate import hookspecs
-from mdtranslate.cli import COMMANDS
-from mdtranslate.commands.plugins import settings_of
-from mdtranslate.config import Recipe
-from mdtranslate.kinds import KINDS, RECIPES
-from mdtranslate.registry import registry
+from mdtranslate.api import hookspecs
+from mdtranslate.cli.main import COMMANDS
+from mdtranslate.cli.plugins import settings_of
+from mdtranslate.config.plugin_validation import KINDS, RECIPES
+from mdtranslate.config.registry import registry
+from mdtranslate.config.schema import Recipe
 
 sys.path.insert(0, str(ROOT / "docs" / "_ext"))
 import reference

@@ -6,10 +6,10 @@ import re
 
 from click.testing import CliRunner, Result
 
-from mdtranslate.cli import cli
+from mdtranslate.cli.main import cli
+from mdtranslate.config.recipes import flat, resolve
+from mdtranslate.config.registry import registry
 from mdtranslate.errors import MdtranslateError
-from mdtranslate.recipes import flat, resolve
-from mdtranslate.registry import registry
 from mdtranslate.testing.fixtures import TINY
 
 

@@ -15,13 +15,13 @@ from PIL import Image
 from rich.console import Console
 from runs import mdtranslate
 
+from mdtranslate.config.recipes import resolve
 from mdtranslate.doctor.examine import Report, examine, show
 from mdtranslate.doctor.findings import Rank
 from mdtranslate.errors import DataError, RecipeError
-from mdtranslate.parallel import World
-from mdtranslate.progress import Watch
-from mdtranslate.recipes import resolve
-from mdtranslate.training import Job
+from mdtranslate.training.distributed import World
+from mdtranslate.training.run import Job
+from mdtranslate.utils.console import Watch
 
 SMALL = [
     *("generator.channels=4", "generator.blocks=1", "discriminator.channels=4", "discriminator.layers=2"),

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from mdtranslate import hookimpl
-from mdtranslate.data.sources import Source
-from mdtranslate.interfaces import Attribute, Dataset, Record, Split
-from mdtranslate.interfaces.dataset import spell
-from mdtranslate.registry import registry
+from mdtranslate.api import Attribute, Dataset, Record, Split
+from mdtranslate.api.dataset import spell
+from mdtranslate.config.registry import registry
+from mdtranslate.data.source import Source
 
 SIZE = 16
 

@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 import torch
 from mdtranslate_basics import distribution
-from mdtranslate_basics.differences import EditMagnitude, FaceIdentity, PerceptualDistance
 from mdtranslate_basics.distribution import Distribution, discrepancy, frechet, reach
+from mdtranslate_basics.image_differences import EditMagnitude, FaceIdentity, PerceptualDistance
 from mdtranslate_basics.inception import Inception
 from mdtranslate_basics.metrics import Reconstruction
 from torch import Tensor
 from torchvision.models import inception
 
 from mdtranslate import Attribute, Edited, Features, Settings
-from mdtranslate.choice import Choice
+from mdtranslate.config.choice import Choice
 from mdtranslate.errors import DataError
 
 COLOUR = Attribute("colour", ("red", "green"))

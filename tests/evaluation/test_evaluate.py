@@ -17,19 +17,19 @@ from PIL import Image
 from rich.console import Console
 from toys import toy_run
 
-from mdtranslate import cli
-from mdtranslate.commands.evaluate import command
-from mdtranslate.data.sources import Source
+from mdtranslate.api import Split
+from mdtranslate.cli import main as cli
+from mdtranslate.cli.evaluate import command
+from mdtranslate.config.registry import registry
+from mdtranslate.config.run_dir import RunFolder
+from mdtranslate.data.source import Source
 from mdtranslate.errors import CheckpointError, DataError, PluginError, RecipeError, StorageError
 from mdtranslate.evaluation import evaluate as evaluation
-from mdtranslate.evaluation.classifier import Judged
+from mdtranslate.evaluation.attribute_classifier import Judged
+from mdtranslate.evaluation.classifier_cache import Judge
 from mdtranslate.evaluation.evaluate import evaluate
-from mdtranslate.evaluation.judge import Judge
-from mdtranslate.evaluation.report import show
-from mdtranslate.interfaces import Split
-from mdtranslate.registry import registry
-from mdtranslate.runfolder import RunFolder
-from mdtranslate.translator import Translator
+from mdtranslate.evaluation.report_table import show
+from mdtranslate.inference.translator import Translator
 
 CPU = torch.device("cpu")
 DATASETS = """

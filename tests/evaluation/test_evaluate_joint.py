@@ -13,15 +13,15 @@ import torch
 from rich.console import Console
 from toys import toy_run
 
-from mdtranslate.data.sources import Source
+from mdtranslate.api import Attribute, Record
+from mdtranslate.config.run_dir import RunFolder
+from mdtranslate.data.source import Source
 from mdtranslate.evaluation import evaluate as evaluation
-from mdtranslate.evaluation.classifier import Judged
+from mdtranslate.evaluation.attribute_classifier import Judged
+from mdtranslate.evaluation.classifier_cache import Judge
 from mdtranslate.evaluation.evaluate import evaluate
-from mdtranslate.evaluation.judge import Judge
-from mdtranslate.evaluation.report import show
-from mdtranslate.interfaces import Attribute, Record
-from mdtranslate.runfolder import RunFolder
-from mdtranslate.translator import Translator
+from mdtranslate.evaluation.report_table import show
+from mdtranslate.inference.translator import Translator
 
 CPU = torch.device("cpu")
 DATASETS = """

@@ -14,16 +14,16 @@ import torch
 from pydantic import ValidationError
 from toys import judging
 
-from mdtranslate.config import Judging
+from mdtranslate.api import Attribute, Dataset, Record, Split, Value
+from mdtranslate.config.schema import Judging
 from mdtranslate.data.batches import normalise
-from mdtranslate.data.pictures import Pictures
-from mdtranslate.data.sources import Source
+from mdtranslate.data.concat import Pictures
+from mdtranslate.data.source import Source
 from mdtranslate.errors import DataError
-from mdtranslate.evaluation import classifier
-from mdtranslate.evaluation import judge as judges
-from mdtranslate.evaluation.classifier import Examples, Judged
-from mdtranslate.evaluation.judge import Judge, obtain_judge
-from mdtranslate.interfaces import Attribute, Dataset, Record, Split, Value
+from mdtranslate.evaluation import attribute_classifier as classifier
+from mdtranslate.evaluation import classifier_cache as judges
+from mdtranslate.evaluation.attribute_classifier import Examples, Judged
+from mdtranslate.evaluation.classifier_cache import Judge, obtain_judge
 
 CPU = torch.device("cpu")
 QUICK = judging(rounds=3, least=320, batch_size=16)

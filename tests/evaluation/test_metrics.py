@@ -7,8 +7,8 @@ import math
 import pytest
 import torch
 
-from mdtranslate.interfaces import Attribute, Edited, Metric
-from mdtranslate.registry import registry
+from mdtranslate.api import Attribute, Edited, Metric
+from mdtranslate.config.registry import registry
 
 ATTRIBUTES = (Attribute("hair", ("black", "blond")), Attribute("Male"), Attribute("beard", ("full",), optional=True))
 

@@ -11,10 +11,10 @@ import pytest
 import torch
 from toys import judging, toy_model, toy_recipe
 
-from mdtranslate.data.sources import Source, attributes_of, build_sources
-from mdtranslate.evaluation import monitor as monitoring
-from mdtranslate.evaluation.judge import Judge, find_judge, obtain_judge
-from mdtranslate.evaluation.monitor import Look, Monitor
+from mdtranslate.data.source import Source, attributes_of, build_sources
+from mdtranslate.evaluation.classifier_cache import Judge, find_judge, obtain_judge
+from mdtranslate.training import validation as monitoring
+from mdtranslate.training.validation import Look, Monitor
 
 CPU = torch.device("cpu")
 DATASETS = """

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mdtranslate.config import Judging, Recipe
-from mdtranslate.data.sources import attributes_of, build_sources
-from mdtranslate.interfaces import Crop
-from mdtranslate.model import Model
-from mdtranslate.recipes import Resolved, resolve
-from mdtranslate.runfolder import RunFolder
-from mdtranslate.translator import Translator
+from mdtranslate.api import Crop
+from mdtranslate.config.model_bundle import Model
+from mdtranslate.config.recipes import Resolved, resolve
+from mdtranslate.config.run_dir import RunFolder
+from mdtranslate.config.schema import Judging, Recipe
+from mdtranslate.data.source import attributes_of, build_sources
+from mdtranslate.inference.translator import Translator
 
 RECIPE = """
 encoder = "mask-vector"

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 from torch import Tensor
 
 from mdtranslate import Attribute, Choice, LabelEncoder, Loss, Translation, Verdict
-from mdtranslate.translation import Batch
+from mdtranslate.api.translation import Batch
 
 SIDES = {"pictures": (Attribute("side", ("a", "b")),)}
 

@@ -11,7 +11,7 @@ from mdtranslate_stargan.mask_vector import MaskVector
 from mdtranslate_stargan.networks import StarGANDiscriminator, StarGANGenerator
 
 from mdtranslate import Attribute, Value
-from mdtranslate.translation import Batch
+from mdtranslate.api.translation import Batch
 
 HAIR = Attribute("hair", ("Black_Hair", "Blond_Hair", "Brown_Hair"), optional=True)
 MOOD = Attribute("mood", ("happy", "sad"))

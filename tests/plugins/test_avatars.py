@@ -18,7 +18,7 @@ from mdtranslate_avatars import draw, parts
 from mdtranslate_avatars.dataset import Avatars
 from numpy.typing import NDArray
 
-from mdtranslate.interfaces.dataset import Record, Split
+from mdtranslate.api.dataset import Record, Split
 
 SMALL = {"train": 40, "val": 20, "test": 20}
 EVERY_VALUE = [(each.name, value) for each in parts.ATTRIBUTES for value in each.allowed]

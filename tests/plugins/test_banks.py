@@ -11,8 +11,8 @@ from pydantic import TypeAdapter
 from tiny import BOTH, CELEBA, register
 
 from mdtranslate import Attribute, Choice, Discriminator, Generator, LabelEncoder, Settings, Verdict
+from mdtranslate.api import Value
 from mdtranslate.errors import RecipeError
-from mdtranslate.interfaces import Value
 
 
 class Adds(Generator):

@@ -12,7 +12,7 @@ from mdtranslate_stargan.celeba import CelebA
 from pydantic import ValidationError
 
 from mdtranslate import Split
-from mdtranslate.data.pack import is_packed
+from mdtranslate.data.cache.store import is_packed
 from mdtranslate.errors import DataError, RecipeError
 
 NAMES = ["Black_Hair", "Blond_Hair", "Brown_Hair", "Male", "Young"]

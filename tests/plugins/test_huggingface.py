@@ -14,7 +14,7 @@ from PIL import Image
 from runs import mdtranslate
 
 from mdtranslate import Split
-from mdtranslate.data.pack import pack
+from mdtranslate.data.cache.store import pack
 from mdtranslate.errors import DataError, MdtranslateError
 
 FEATURES = datasets.Features(

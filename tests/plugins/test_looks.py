@@ -10,7 +10,7 @@ import pytest
 from mdtranslate_avatars.dataset import Avatars
 from pydantic import ValidationError
 
-from mdtranslate.interfaces.dataset import Split
+from mdtranslate.api.dataset import Split
 
 
 def avatars(**settings: Any) -> Avatars:
@@ -51,7 +51,7 @@ def test_the_grain_is_the_pictures_own_and_an_edit_keeps_it() -> None:
 def test_the_pixels_of_a_look_are_pinned() -> None:
     film = avatars(look="film", size=32)
     flat = np.full((4, 4, 3), 200, np.uint8)
-    from mdtranslate_avatars.looks import LOOKS
+    from mdtranslate_avatars.styles import LOOKS
 
     assert hashlib.sha256(LOOKS["film"].develop(flat, 0, 7).tobytes()).hexdigest()[:16] == "7eb9f84deb35e2f7"
     assert film.version.endswith("-size32-film")

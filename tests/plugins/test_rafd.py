@@ -12,7 +12,7 @@ from mdtranslate_stargan.rafd import ANGLES, EXPRESSIONS, GAZES, RaFD
 from PIL import Image
 
 from mdtranslate import Split
-from mdtranslate.data.prepare import Preparation
+from mdtranslate.data.transforms import Preparation
 from mdtranslate.errors import DataError
 
 PEOPLE = {

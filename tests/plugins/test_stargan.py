@@ -14,10 +14,10 @@ from stargan_parts import ONE, batch, encoder, small
 from torch import Tensor
 
 from mdtranslate import Ramp, Translation
-from mdtranslate.engine import Trainer
-from mdtranslate.model import Model
-from mdtranslate.recipes import resolve
-from mdtranslate.translation import Batch
+from mdtranslate.api.translation import Batch
+from mdtranslate.config.model_bundle import Model
+from mdtranslate.config.recipes import resolve
+from mdtranslate.training.trainer import Trainer
 
 
 @pytest.fixture(autouse=True)

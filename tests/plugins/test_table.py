@@ -12,9 +12,9 @@ from mdtranslate_basics.table import Table
 from pyarrow import parquet
 
 from mdtranslate import Split
-from mdtranslate.data.sources import build_sources
+from mdtranslate.config.recipes import resolve
+from mdtranslate.data.source import build_sources
 from mdtranslate.errors import DataError, MdtranslateError
-from mdtranslate.recipes import resolve
 
 HEADER = ["path", "hair", "smiling", "split"]
 ROWS = [

@@ -20,11 +20,11 @@ from translators import picture
 
 import mdtranslate
 from mdtranslate import Attribute, Crop, Generator, Translator
-from mdtranslate.choice import Choice
-from mdtranslate.model import Model
-from mdtranslate.recipes import read_toml
-from mdtranslate.registry import Registry
-from mdtranslate.sharing.private import without_places
+from mdtranslate.config.choice import Choice
+from mdtranslate.config.model_bundle import Model
+from mdtranslate.config.recipes import read_toml
+from mdtranslate.config.registry import Registry
+from mdtranslate.sharing.redaction import without_places
 
 Capture = pytest.CaptureFixture[str]
 
@@ -226,11 +226,11 @@ def test_plugins_inside_others_and_of_files_are_named_without_their_folder(
     )
     program = (
         "import sys, json, pathlib\n"
-        "from mdtranslate.registry import use_files\n"
+        "from mdtranslate.config.registry import use_files\n"
         f"use_files((pathlib.Path({str(plugin)!r}),))\n"
-        "from mdtranslate.recipes import resolve\n"
+        "from mdtranslate.config.recipes import resolve\n"
         "from mdtranslate import Attribute, Crop, Translator\n"
-        "from mdtranslate.model import Model\n"
+        "from mdtranslate.config.model_bundle import Model\n"
         "small = ['data.image_size=32', 'generator.of.name=her-generator', 'generator.of.channels=4']\n"
         "recipe = resolve('diat', small).recipe\n"
         "own = {'toys': (Attribute('Round'),)}\n"

@@ -17,10 +17,11 @@ from sharing import make_run, refused, relist, reseal
 from test_cli import run as typed
 from tiny import tiny_model
 
-from mdtranslate import Choice, Crop, Discriminator, Translator, pretrained
-from mdtranslate.model import Model
-from mdtranslate.recipes import plain, resolve
-from mdtranslate.sharing import layout
+from mdtranslate import Choice, Crop, Discriminator, Translator
+from mdtranslate.config.model_bundle import Model
+from mdtranslate.config.recipes import plain, resolve
+from mdtranslate.inference import timm_factory as pretrained
+from mdtranslate.sharing import manifest as layout
 
 Capture = pytest.CaptureFixture[str]
 

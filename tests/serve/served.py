@@ -21,10 +21,10 @@ from tiny import tiny_model, tiny_translator
 from translators import Mute, with_parts
 
 from mdtranslate import Translator
-from mdtranslate.commands.serve import listening
-from mdtranslate.data.sources import attributes_of, build_sources
-from mdtranslate.recipes import resolve
-from mdtranslate.runfolder import RunFolder
+from mdtranslate.cli.serve import listening
+from mdtranslate.config.recipes import resolve
+from mdtranslate.config.run_dir import RunFolder
+from mdtranslate.data.source import attributes_of, build_sources
 from mdtranslate.serve.app import make_app
 from mdtranslate.serve.demo import Demo
 

@@ -18,12 +18,12 @@ from served import Answer, Served, png, serving
 from tiny import tiny_translator
 
 from mdtranslate import Translator
-from mdtranslate.data.images import decode
-from mdtranslate.data.sources import attributes_of, build_sources
-from mdtranslate.recipes import resolve
-from mdtranslate.runfolder import RunFolder
+from mdtranslate.config.recipes import resolve
+from mdtranslate.config.run_dir import RunFolder
+from mdtranslate.data.source import attributes_of, build_sources
 from mdtranslate.serve import app as application
 from mdtranslate.serve.demo import Demo
+from mdtranslate.utils.image_io import decode
 
 
 @pytest.fixture(scope="module")

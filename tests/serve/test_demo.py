@@ -15,12 +15,12 @@ from served import make_run, mute, png
 from tiny import BOTH, tiny_translator
 
 from mdtranslate import Crop, Record, Translator
-from mdtranslate.data.images import decode
+from mdtranslate.config.registry import registry
 from mdtranslate.errors import DataError, RecipeError
-from mdtranslate.registry import registry
-from mdtranslate.serve.card import card as card_of
 from mdtranslate.serve.demo import KEPT, Demo
+from mdtranslate.serve.model_facts import card as card_of
 from mdtranslate.sharing.push import push
+from mdtranslate.utils.image_io import decode
 
 ALL = {"hair": "Black_Hair", "Eyeglasses": "no", "Male": "yes"}
 
@@ -144,7 +144,7 @@ def test_nothing_is_asked_for_where_a_strangers_recipe_says(tmp_path: Path, monk
     folder = make_run(tmp_path / "run")
     push(folder, str(tmp_path / "shared"), licence=None, picture=False, private=False, message=None)
     built: list[Any] = []
-    monkeypatch.setattr("mdtranslate.serve.samples.build_sources", built.append)
+    monkeypatch.setattr("mdtranslate.serve.test_samples.build_sources", built.append)
     demo = Demo(Translator.load(tmp_path / "shared"), tmp_path / "shared")
     assert demo.samples == [] and built == [] and "model that was shared: no test pictures" in demo.missing[0]
     assert demo.look(png(), {}, None)["asked"] == []

@@ -15,8 +15,8 @@ from served import Served, mute, png, serving
 from tiny import BOTH, tiny_translator
 
 from mdtranslate import Attribute, Translator
-from mdtranslate.data.images import decode
 from mdtranslate.serve.demo import Demo
+from mdtranslate.utils.image_io import decode
 
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="chromium is not installed")
 

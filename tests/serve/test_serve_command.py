@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from mdtranslate.commands import serve
+from mdtranslate.cli import serve
 from mdtranslate.errors import CheckpointError, PluginError, RecipeError
 
 

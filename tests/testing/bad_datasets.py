@@ -10,8 +10,8 @@ from pathlib import Path
 from pydantic import ConfigDict, DirectoryPath, Field, field_serializer
 
 from mdtranslate import Attribute, Crop, Dataset, Record, Settings, Split
-from mdtranslate.data.images import decode
 from mdtranslate.errors import DataError
+from mdtranslate.utils.image_io import decode
 
 
 class Good(Dataset):

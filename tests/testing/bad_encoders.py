@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import torch
 from bad_settings import COMMON, variants
 
-from mdtranslate.registry import registry
+from mdtranslate.config.registry import registry
 
 Good = registry().component("encoder", "mask-vector")
 

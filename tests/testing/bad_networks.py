@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from mdtranslate import Verdict
-from mdtranslate.testing.sample import Critic, Painter
+from mdtranslate.testing.sample_components import Critic, Painter
 
 
 class GoodPainter(Painter):

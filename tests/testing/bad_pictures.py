@@ -13,8 +13,8 @@ import numpy as np
 from bad_datasets import Good, changed, variant
 
 from mdtranslate import Crop, Record
-from mdtranslate.data.images import decode
 from mdtranslate.errors import DataError, PluginError
+from mdtranslate.utils.image_io import decode
 
 
 def loading(change):

@@ -13,10 +13,10 @@ from bad_datasets import Good
 from bad_pictures import Truths
 from PIL import Image
 
-from mdtranslate.registry import registry, use_files
+from mdtranslate.config.registry import registry, use_files
 from mdtranslate.testing import suite
-from mdtranslate.testing.datasets import manners
-from mdtranslate.testing.shapes import Shapes
+from mdtranslate.testing.datasets import dataset_side_effects as manners
+from mdtranslate.testing.shapes_dataset import Shapes
 
 DATASET = suite("dataset")
 BAD = {**bad_datasets.BAD, **bad_pictures.BAD}

@@ -12,8 +12,8 @@ import torch
 from PIL import Image
 
 from mdtranslate import Attribute, Dataset, Loss, Record, Split
+from mdtranslate.config.registry import registry
 from mdtranslate.errors import RecipeError
-from mdtranslate.registry import registry
 from mdtranslate.testing import BrokenContract, dataset_checks, loss_checks, suite
 
 pytest_plugins = "pytester"

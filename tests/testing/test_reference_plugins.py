@@ -13,7 +13,7 @@ from PIL import Image
 from pydantic import TypeAdapter
 
 from mdtranslate import Choice, Dataset, Discriminator, Features, Generator, Importer, LabelEncoder, Loss, Metric
-from mdtranslate.registry import registry
+from mdtranslate.config.registry import registry
 from mdtranslate.testing import suite
 
 

@@ -1,6 +1,6 @@
 """The contract of label encoders, as checks."""
 
-from mdtranslate.testing.encoders import domains, labels, seen
-from mdtranslate.testing.encoders.subject import ENCODER
+from mdtranslate.testing.encoders import condition_checks, domain_checks, label_checks
+from mdtranslate.testing.encoders.encoder_case import ENCODER
 
-__all__ = ["ENCODER", "domains", "labels", "seen"]
+__all__ = ["ENCODER", "condition_checks", "domain_checks", "label_checks"]

@@ -1,6 +1,6 @@
 """The contract of losses, as checks."""
 
-from mdtranslate.testing.losses import manners, terms
-from mdtranslate.testing.losses.subject import LOSS
+from mdtranslate.testing.losses import loss_side_effects, term_checks
+from mdtranslate.testing.losses.loss_case import LOSS
 
-__all__ = ["LOSS", "manners", "terms"]
+__all__ = ["LOSS", "loss_side_effects", "term_checks"]

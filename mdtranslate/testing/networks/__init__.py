@@ -1,6 +1,6 @@
 """The contract of generators and discriminators, as checks."""
 
-from mdtranslate.testing.networks import both, discriminators, generators
-from mdtranslate.testing.networks.subject import DISCRIMINATOR, GENERATOR
+from mdtranslate.testing.networks import discriminator_checks, generator_checks, network_checks
+from mdtranslate.testing.networks.network_case import DISCRIMINATOR, GENERATOR
 
-__all__ = ["DISCRIMINATOR", "GENERATOR", "both", "discriminators", "generators"]
+__all__ = ["DISCRIMINATOR", "GENERATOR", "discriminator_checks", "generator_checks", "network_checks"]

@@ -7,7 +7,7 @@ import torch
 from mdtranslate_attgan.losses import Classification, Reconstruction
 from mdtranslate_attgan.networks import AttGANDiscriminator, AttGANGenerator
 
-from mdtranslate.recipes import resolve
+from mdtranslate.config.recipes import resolve
 from mdtranslate.testing import discriminator_checks, generator_checks, loss_checks
 
 
