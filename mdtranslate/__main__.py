@@ -1,4 +1,4 @@
-"""`python -m mdtranslate`."""
+"""Runs the command line: `python -m mdtranslate`."""
 
 from mdtranslate.cli.main import main
 

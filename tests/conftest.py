@@ -14,7 +14,7 @@ import pytest
 # Networks of tests are small: several threads only wait for each other. Before torch is imported, and for commands too.
 os.environ["OMP_NUM_THREADS"] = "1"
 
-from kills import command as tiny_run
+from kills import run_command as tiny_run
 from tiny import BOTH, tiny_translator
 
 from mdtranslate.config.registry import Registry, registry

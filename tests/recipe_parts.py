@@ -1,4 +1,4 @@
-"""Generators that recipes of tests pick, the fixture that registers them, and what --dry-run says."""
+"""Generators for recipes in tests, a fixture that registers them, and the origins that --dry-run prints."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import pytest
 from pydantic import Field
 
 from mdtranslate import Choice, Generator, Settings, hookimpl
-from mdtranslate.config.recipes import Resolved
+from mdtranslate.config.recipe_loader import ResolvedRecipe
 from mdtranslate.config.registry import Registry, registry
 
 
 class Bank(Generator):
-    """One generator inside another, as a bank of them is configured."""
+    """A generator with a nested generator."""
 
     name = "test-bank"
 
     class Config(Settings):
-        of: Choice[Generator] = Field(description="the generator inside")
-        copies: int = Field(2, ge=1, description="how many")
+        of: Choice[Generator] = Field(description="the nested generator")
+        copies: int = Field(2, ge=1, description="number of copies")
 
     def forward(self, image: Any, source: Any, target: Any, code: Any = None) -> Any:
         return image
@@ -36,12 +36,12 @@ class Plain(Generator):
         depth: int = Field(3, ge=1, le=9, description="layers")
         kinds: dict[str, tuple[str, ...]] = Field(default_factory=dict, description="lists by name")
 
-    def __init__(self, config: Any, *, encoder: Any, image_size: int) -> None:
+    def __init__(self, config: Any, *, label_encoder: Any, image_size: int) -> None:
         if config.depth == 8:
-            raise ValueError("8 is\nnot for pictures of 64")
+            raise ValueError("8 is\nnot for images of 64")
         if config.depth == 9:
             raise SystemExit("gone")
-        super().__init__(config, encoder=encoder, image_size=image_size)
+        super().__init__(config, label_encoder=label_encoder, image_size=image_size)
 
     def forward(self, image: Any, source: Any, target: Any, code: Any = None) -> Any:
         return image
@@ -61,7 +61,7 @@ def more_generators() -> Iterator[Registry]:
 BANK = 'generator={name = "test-bank", of = {name = "test-plain", depth = 5}}'
 
 
-def origins(resolved: Resolved) -> dict[str, str]:
-    """What `--dry-run` says of each setting: the place it came from."""
+def origins(resolved: ResolvedRecipe) -> dict[str, str]:
+    """Returns the origin of each setting, as `--dry-run` prints it."""
     lines = [line.rpartition("  # ") for line in resolved.explain().splitlines()]
     return {text.partition("=")[0]: origin for text, _, origin in lines}

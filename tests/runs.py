@@ -1,4 +1,4 @@
-"""The command line in a process of its own, for tests of runs."""
+"""The command line in a subprocess, for tests of runs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def mdtranslate(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """`mdtranslate` with these arguments, typed in the folder `cwd`."""
+    """Runs `mdtranslate` with these arguments in the folder `cwd`."""
     return subprocess.run(
         [sys.executable, "-m", "mdtranslate", *arguments], cwd=cwd, capture_output=True, text=True, timeout=240
     )

@@ -1,4 +1,4 @@
-"""What plugins are promised: within a version of the contract names and arguments are only added, with defaults."""
+"""The plugin API: within a version, names and arguments are only added, with defaults."""
 
 from __future__ import annotations
 
@@ -14,88 +14,89 @@ from pydantic import BaseModel
 from mdtranslate import API_VERSION
 from mdtranslate.api import hookspecs
 
-PROMISED = ("mdtranslate", "mdtranslate.errors", "mdtranslate.testing")
-MADE_BY_US = ("Choice", "Translation", "Translator")
-"""Classes that no plugin makes an object of by calling them."""
-FROZEN = Path(__file__).with_name(f"api_{API_VERSION}.txt")
-"""What the version had when it came out. What is not in it any more means a new API_VERSION, with a file of its own:
+PUBLIC_MODULES = ("mdtranslate", "mdtranslate.errors", "mdtranslate.testing")
+NOT_INSTANTIATED_BY_PLUGINS = ("Choice", "Translation", "Translator")
+SNAPSHOT = Path(__file__).with_name(f"api_{API_VERSION}.txt")
+"""The public names when the version was released. Removing one requires a new API_VERSION, with a new file:
 
 python tests/test_api.py > tests/api_N.txt
 """
 
 
-def promised() -> Iterator[str]:
-    """All that plugins see, a line each: `Loss.generator(self, t)`, with `=` behind an argument that has a default."""
+def public_names() -> Iterator[str]:
+    """Yields one line for each public name: `Loss.generator(self, t)`, with `=` after arguments with a default."""
     for name, value in vars(hookspecs).items():
         if hasattr(value, "mdtranslate_spec"):
-            yield f"hook {name}{arguments(value)}"
-    for place in PROMISED:
-        module = import_module(place)
+            yield f"hook {name}{signature(value)}"
+    for module_name in PUBLIC_MODULES:
+        module = import_module(module_name)
         names = getattr(module, "__all__", None) or [
-            name for name, value in vars(module).items() if inspect.isclass(value) and value.__module__ == place
+            name for name, value in vars(module).items() if inspect.isclass(value) and value.__module__ == module_name
         ]
         for name in sorted(names):
             value = getattr(module, name)
-            yield f"{place}.{name}{arguments(value) if inspect.isfunction(value) else ''}"
+            yield f"{module_name}.{name}{signature(value) if inspect.isfunction(value) else ''}"
             if inspect.isclass(value):
                 yield from members(value, name)
 
 
 def members(cls: type, prefix: str) -> Iterator[str]:
-    """Of a class: its settings; or its attributes, methods and the classes in it, also those of bases that are ours."""
+    """Yields the settings of a class, or its attributes, methods and nested classes, including inherited ones."""
     if issubclass(cls, BaseModel):
         yield from (f"{prefix}.{name}" for name in cls.model_fields)
         return
-    ours = [base for base in cls.__mro__ if base.__module__.startswith("mdtranslate")]
-    names = {name for base in ours for name in (*vars(base), *vars(base).get("__annotations__", ()))}
-    made = set() if prefix in MADE_BY_US else {"__init__"}
-    for name in sorted(each for each in names if not each.startswith("_") or each in made):
+    bases = [base for base in cls.__mro__ if base.__module__.startswith("mdtranslate")]
+    names = {name for base in bases for name in (*vars(base), *vars(base).get("__annotations__", ()))}
+    constructor = set() if prefix in NOT_INSTANTIATED_BY_PLUGINS else {"__init__"}
+    for name in sorted(name for name in names if not name.startswith("_") or name in constructor):
         value = inspect.getattr_static(cls, name, None)
-        value = getattr(value, "__func__", value)  # Of a class method.
+        value = getattr(value, "__func__", value)  # The function of a class method.
         if inspect.isclass(value):
             yield from members(value, f"{prefix}.{name}")
         else:
-            must = "abstract " if name in getattr(cls, "__abstractmethods__", ()) else ""
-            yield f"{must}{prefix}.{name}{arguments(value) if inspect.isfunction(value) else ''}"
+            abstract = "abstract " if name in getattr(cls, "__abstractmethods__", ()) else ""
+            yield f"{abstract}{prefix}.{name}{signature(value) if inspect.isfunction(value) else ''}"
 
 
-def arguments(function: Any) -> str:
-    star = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
-    words = []
-    for each in inspect.signature(function).parameters.values():
-        if each.kind is each.KEYWORD_ONLY and not any(word.startswith("*") for word in words):
-            words.append("*")
-        words.append(star.get(each.kind, "") + each.name + ("" if each.default is each.empty else "="))
-    return f"({', '.join(words)})"
+def signature(function: Any) -> str:
+    stars = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
+    arguments = []
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.kind is parameter.KEYWORD_ONLY and not any(text.startswith("*") for text in arguments):
+            arguments.append("*")
+        default = "" if parameter.default is parameter.empty else "="
+        arguments.append(stars.get(parameter.kind, "") + parameter.name + default)
+    return f"({', '.join(arguments)})"
 
 
-def broken(before: list[str], now: list[str]) -> list[str]:
-    """Lines of `before` to which `now` does not hold, and what every plugin would have to add."""
-    found = dict(map(parted, now))
-    known = dict(map(parted, before))
-    wrong = [name for name in found if name.startswith("abstract ") and name not in known]
-    for name, old in known.items():
-        new = found.get(name, found.get(name.removeprefix("abstract ")))
+def incompatibilities(before: list[str], after: list[str]) -> list[str]:
+    """Lists names that were removed or changed incompatibly, and abstract methods that were added."""
+    current = dict(map(parse, after))
+    previous = dict(map(parse, before))
+    names = [name for name in current if name.startswith("abstract ") and name not in previous]
+    for name, old in previous.items():
+        new = current.get(name, current.get(name.removeprefix("abstract ")))
         if new is None or len(new) < len(old):
-            wrong.append(name)
+            names.append(name)
             continue
-        kept = all(mine in (each, each + "=") for each, mine in zip(old, new, strict=False))
-        if not kept or not all(each.endswith("=") or each.startswith("*") for each in new[len(old) :]):
-            wrong.append(name)
-    return wrong
+        is_kept = all(argument in (old_one, old_one + "=") for old_one, argument in zip(old, new, strict=False))
+        if not is_kept or not all(argument.endswith("=") or argument.startswith("*") for argument in new[len(old) :]):
+            names.append(name)
+    return names
 
 
-def parted(line: str) -> tuple[str, list[str]]:
-    name, _, rest = line.removesuffix(")").partition("(")
-    return name, [each for each in rest.split(", ") if each]
+def parse(line: str) -> tuple[str, list[str]]:
+    """Splits a line of `public_names` into the name and its arguments."""
+    name, _, arguments = line.removesuffix(")").partition("(")
+    return name, [argument for argument in arguments.split(", ") if argument]
 
 
-def test_nothing_is_taken_away() -> None:
-    assert broken(FROZEN.read_text().splitlines(), list(promised())) == []
+def test_the_current_version_is_compatible_with_its_release() -> None:
+    assert incompatibilities(SNAPSHOT.read_text().splitlines(), list(public_names())) == []
 
 
 @pytest.mark.parametrize(
-    ("before", "now", "wrong"),
+    ("before", "after", "is_incompatible"),
     [
         ("hook a()", "hook a(b=)", False),
         ("hook a()", "hook a(b)", True),
@@ -113,14 +114,14 @@ def test_nothing_is_taken_away() -> None:
         ("L.a(self)", "abstract L.a(self)", True),
     ],
 )
-def test_what_is_taken_away_is_told(before: str, now: str, wrong: bool) -> None:
-    assert bool(broken([before], [now])) is wrong
+def test_incompatible_changes_are_reported(before: str, after: str, is_incompatible: bool) -> None:
+    assert bool(incompatibilities([before], [after])) is is_incompatible
 
 
-def test_what_every_plugin_would_have_to_add_is_told() -> None:
-    assert broken(["L.a"], ["L.a", "L.b(self)"]) == []
-    assert broken(["L.a"], ["L.a", "abstract L.b(self)"]) == ["abstract L.b"]
+def test_new_abstract_methods_are_reported() -> None:
+    assert incompatibilities(["L.a"], ["L.a", "L.b(self)"]) == []
+    assert incompatibilities(["L.a"], ["L.a", "abstract L.b(self)"]) == ["abstract L.b"]
 
 
 if __name__ == "__main__":
-    print("\n".join(promised()))
+    print("\n".join(public_names()))

@@ -1,91 +1,26 @@
-"""The layers, by the imports and calls that stand in the sources."""
+"""The structure of the code, checked on the imports and calls in its sources."""
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
 CORE = sorted((ROOT / "mdtranslate").rglob("*.py"))
-PLUGINS = sorted(folder for folder in (ROOT / "plugins").iterdir() if (folder / "__init__.py").is_file())
-IN_PLUGINS = sorted(file for folder in PLUGINS for file in folder.rglob("*.py"))
+PLUGIN_FOLDERS = sorted(folder for folder in (ROOT / "plugins").iterdir() if (folder / "__init__.py").is_file())
+PLUGIN_FILES = sorted(file for folder in PLUGIN_FOLDERS for file in folder.rglob("*.py"))
+EXAMPLE_FILES = sorted((ROOT / "docs" / "examples").rglob("*.py"))
+MODULES = {}
+for _file in [*CORE, *PLUGIN_FILES]:
+    _parts = _file.with_suffix("").relative_to(ROOT).parts
+    MODULES[".".join(_parts[_parts[0] == "plugins" :]).removesuffix(".__init__")] = _file
 
-
-def module(file: Path) -> str:
-    parts = file.with_suffix("").relative_to(ROOT).parts
-    return ".".join(parts[parts[0] == "plugins" :]).removesuffix(".__init__")
-
-
-def imports(file: Path, *, top: bool = False) -> Iterator[str]:
-    """Everything that a file imports; `top`: only what importing it imports, so no functions and no TYPE_CHECKING."""
-    tree = ast.parse(file.read_text("utf-8"))
-    skipped = set()
-    if top:
-        for node in ast.walk(tree):
-            typing = isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
-            if typing or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                skipped |= set(map(id, ast.walk(node)))
-    for node in ast.walk(tree):
-        if id(node) in skipped:
-            continue
-        if isinstance(node, ast.Import):
-            yield from (each.name for each in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{file}:{node.lineno}: imports are absolute here"
-            yield from (f"{node.module}.{each.name}" for each in node.names)
-
-
-def short(file: Path) -> str:
-    return str(file.relative_to(ROOT))
-
-
-def test_there_is_something_to_look_at() -> None:
-    assert len(CORE) > 20 and len(IN_PLUGINS) > 5
-    assert {"mdtranslate_stargan", "mdtranslate_avatars"} <= {folder.name for folder in PLUGINS}
-    # Lazy imports and typing's are seen by the one reading and not by the other.
-    images = "mdtranslate.utils.image_io.decode"
-    assert images in imports(ROOT / "mdtranslate/api/dataset.py")
-    assert images not in imports(ROOT / "mdtranslate/api/dataset.py", top=True)
-
-
-@pytest.mark.parametrize("file", CORE, ids=short)
-def test_the_core_names_no_plugin(file: Path) -> None:
-    names = [folder.name for folder in PLUGINS]
-    assert not [each for each in imports(file) if each.partition(".")[0] in names]
-    strings = [node.value for node in ast.walk(ast.parse(file.read_text("utf-8"))) if isinstance(node, ast.Constant)]
-    assert not [each for each in strings if isinstance(each, str) and any(name in each for name in names)]
-
-
-@pytest.mark.parametrize("file", IN_PLUGINS, ids=short)
-def test_a_plugin_imports_no_other_plugin(file: Path) -> None:
-    own = file.relative_to(ROOT / "plugins").parts[0]
-    others = [folder.name for folder in PLUGINS if folder.name != own]
-    assert not [each for each in imports(file) if each.partition(".")[0] in others]
-
-
-# The judge of an evaluation is a classifier of its own, which it trains itself: that is no part of any run.
-TRAINS = {"mdtranslate/training/trainer.py", "mdtranslate/evaluation/attribute_classifier.py"}
-
-
-def updates(file: Path) -> list[str]:
-    """Calls that compute gradients of weights or change them."""
-    calls = [node for node in ast.walk(ast.parse(file.read_text("utf-8"))) if isinstance(node, ast.Call)]
-    methods = [call.func for call in calls if isinstance(call.func, ast.Attribute)]
-    return [
-        ast.unparse(each)
-        for each in methods
-        if each.attr == "backward" or (each.attr == "step" and "optim" in ast.unparse(each.value).lower())
-    ]
-
-
-def test_only_the_engine_updates_weights() -> None:
-    found = {short(file) for file in [*CORE, *IN_PLUGINS] if updates(file)}
-    assert "mdtranslate/training/trainer.py" in found
-    assert found <= TRAINS
-
+PUBLIC = {"mdtranslate", "mdtranslate.errors", "mdtranslate.testing"}
+"""Modules that a plugin may import from."""
 
 ORDER = (
     ("errors", "_version"),
@@ -99,85 +34,164 @@ ORDER = (
     ("bench", "doctor", "sharing", "serve", "testing"),
     ("cli",),
 )
-"""Packages of `mdtranslate/`: each imports only from its own level and those before it."""
+"""Packages of `mdtranslate/`: each imports only from its own level and the levels before it."""
 
 LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}
 
 
-def package(name: str) -> str:
-    """The part of `mdtranslate` that a dotted name belongs to: `data` of `mdtranslate.data.batches`."""
-    return name.split(".")[1] if "." in name else ""
+@cache
+def tree(file: Path) -> ast.Module:
+    return ast.parse(file.read_text("utf-8"))
+
+
+def imports(file: Path, *, at_import: bool = False) -> Iterator[tuple[str, str]]:
+    """Yields (module, name) of everything that a file imports.
+
+    `at_import` leaves out what importing the file does not import: what stands in functions and below TYPE_CHECKING.
+    """
+    skipped = set()
+    for node in ast.walk(tree(file)) if at_import else ():
+        type_checking = isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        if type_checking or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            skipped |= set(map(id, ast.walk(node)))
+    for node in ast.walk(tree(file)):
+        if id(node) in skipped:
+            continue
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, "") for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}:{node.lineno}: use absolute imports"
+            yield from ((node.module or "", alias.name) for alias in node.names)
+
+
+def module_of(module: str, name: str) -> str | None:
+    """Returns the module of ours that an import loads, packages included; None for others."""
+    return next((candidate for candidate in (f"{module}.{name}", module) if candidate in MODULES), None)
+
+
+def relative(file: Path) -> str:
+    return str(file.relative_to(ROOT))
+
+
+def package(module: str) -> str:
+    """Returns `data` for `mdtranslate.data.batches`, and nothing for `mdtranslate`."""
+    return module.split(".")[1] if "." in module else ""
+
+
+def test_the_sources_are_found() -> None:
+    assert len(CORE) > 100 and len(PLUGIN_FILES) > 20 and len(EXAMPLE_FILES) > 5
+    # An import within a function counts as an import, but not as one at import time.
+    image_io = ("mdtranslate.utils.image_io", "read_image")
+    assert image_io in imports(ROOT / "mdtranslate/api/dataset.py")
+    assert image_io not in imports(ROOT / "mdtranslate/api/dataset.py", at_import=True)
+
+
+def test_the_core_names_no_plugin() -> None:
+    names = [folder.name for folder in PLUGIN_FOLDERS]
+    for file in CORE:
+        assert not [module for module, _ in imports(file) if module.partition(".")[0] in names], relative(file)
+        strings = [node.value for node in ast.walk(tree(file)) if isinstance(node, ast.Constant)]
+        assert not [text for text in strings if isinstance(text, str) and any(name in text for name in names)]
+
+
+def test_plugins_import_only_public_names() -> None:
+    offences = []
+    for file in [*PLUGIN_FILES, *EXAMPLE_FILES]:
+        for module, name in imports(file):
+            if module.partition(".")[0] == "mdtranslate" and module not in PUBLIC:
+                offences.append(f"{relative(file)}: {module}.{name}")
+            others = {folder.name for folder in PLUGIN_FOLDERS if folder not in file.parents}
+            if file in PLUGIN_FILES and module.partition(".")[0] in others:
+                offences.append(f"{relative(file)}: another plugin, {module}")
+    assert not offences
 
 
 def test_packages_have_an_order() -> None:
-    """Over all imports, also those inside functions and those for types alone."""
-    against = []
-    for file in CORE:
-        own = package(module(file))
-        if own in ("", "__main__", "templates"):  # The public names, and the start: they hand on what is below.
+    """Over all imports, also those within functions and those for type checking only."""
+    offences = []
+    for importer, file in MODULES.items():
+        if package(importer) not in LEVEL:  # mdtranslate itself and __main__ re-export and start what is below.
             continue
-        for name in imports(file):
-            if name.startswith("mdtranslate.") and LEVEL.get(package(name), -1) > LEVEL[own]:
-                against.append(f"{short(file)} imports {name}")
-            if name.startswith("mdtranslate.") and package(name) not in LEVEL:
-                against.append(f"{short(file)} imports {name}, a public name: import it from where it is defined")
-    assert not against
+        for module, name in imports(file):
+            imported = module_of(module, name)
+            if imported is None or not imported.startswith("mdtranslate") or (module, name) == ("mdtranslate", ""):
+                continue
+            if package(imported) not in LEVEL:
+                offences.append(f"{importer} imports {module}.{name}: import it from where it is defined")
+            elif LEVEL[package(imported)] > LEVEL[package(importer)]:
+                offences.append(f"{importer} imports {imported}")
+    assert not offences
 
 
-def test_the_top_is_small() -> None:
-    assert len([*(ROOT / "mdtranslate").glob("*.py")]) <= 4
-
-
-def test_a_file_name_occurs_once() -> None:
-    names = [file.name for file in CORE if not {"cli", "templates"} & {*file.parts} and not file.name.startswith("__")]
-    assert sorted(names) == sorted({*names})
-
-
-def test_there_are_no_cycles() -> None:
-    """Of the modules of the core, by all imports."""
-    ours = {module(file): file for file in CORE}
-
-    def below(name: str) -> set[str]:
-        found = set()
-        for each in imports(ours[name]):
-            while each not in ours and "." in each:
-                each = each.rpartition(".")[0]
-            if each in ours and each != name and ours[each].name != "__init__.py":
-                found.add(each)
-        return found
-
-    graph, done = {name: below(name) for name in ours}, set[str]()
-    while free := [name for name in graph if name not in done and graph[name] <= done]:
-        done |= {*free}
+def test_there_are_no_import_cycles() -> None:
+    """Between modules of the core, over all imports."""
+    graph = {
+        importer: {
+            imported
+            for module, name in imports(file)
+            if (imported := module_of(module, name)) and imported != importer and MODULES[imported].stem != "__init__"
+        }
+        for importer, file in MODULES.items()
+    }
+    done: set[str] = set()
+    while ready := [module for module in graph if module not in done and graph[module] <= done]:
+        done |= {*ready}
     assert not sorted(graph.keys() - done)
 
 
-def test_no_file_is_long() -> None:
-    long = {
-        short(file): length for file in [*CORE, *IN_PLUGINS] if (length := len(file.read_text().splitlines())) > 300
-    }
-    assert not long
+def test_the_top_level_is_small() -> None:
+    assert len([*(ROOT / "mdtranslate").glob("*.py")]) <= 4
 
 
-def reached(start: str) -> set[str]:
-    """Every module that importing `start` imports, ours followed to the end."""
-    ours = {module(file): file for file in [*CORE, *IN_PLUGINS]}
-    seen: set[str] = set()
-    left = [start]
-    while left:
-        name = left.pop()
-        while name not in ours and "." in name and name.startswith("mdtranslate"):
-            name = name.rpartition(".")[0]
-        if name not in seen:
-            seen.add(name)
-            if name in ours:
-                left += imports(ours[name], top=True)
-                left += [".".join(name.split(".")[:length]) for length in range(1, name.count(".") + 1)]
-    return {each.partition(".")[0] for each in seen} | seen
+def test_file_names_are_unique() -> None:
+    """Within the core, outside the commands."""
+    names = [file.name for file in CORE if "cli" not in file.parts and not file.name.startswith("__")]
+    assert sorted(names) == sorted({*names})
+
+
+def test_files_are_short() -> None:
+    files = [*CORE, *PLUGIN_FILES, *EXAMPLE_FILES, *(ROOT / "tests").rglob("*.py")]
+    assert not {relative(file): length for file in files if (length := len(file.read_text().splitlines())) > 300}
+
+
+# The evaluation trains its attribute classifier itself, which is not part of any run.
+TRAINING_FILES = {"mdtranslate/training/trainer.py", "mdtranslate/evaluation/attribute_classifier.py"}
+
+
+def weight_updates(file: Path) -> list[str]:
+    """Returns the calls that compute gradients of weights or change weights."""
+    calls = [node.func for node in ast.walk(tree(file)) if isinstance(node, ast.Call)]
+    methods = [function for function in calls if isinstance(function, ast.Attribute)]
+    return [
+        ast.unparse(method)
+        for method in methods
+        if method.attr == "backward" or (method.attr == "step" and "optim" in ast.unparse(method.value).lower())
+    ]
+
+
+def test_only_the_trainer_updates_weights() -> None:
+    files = {relative(file) for file in [*CORE, *PLUGIN_FILES] if weight_updates(file)}
+    assert "mdtranslate/training/trainer.py" in files
+    assert files <= TRAINING_FILES
+
+
+def loaded_by(module: str) -> set[str]:
+    """Returns every module that importing `module` loads; those of ours are followed to the end."""
+    loaded: set[str] = set()
+    pending = [module]
+    while pending:
+        module = pending.pop()
+        if module in loaded:
+            continue
+        loaded.add(module)
+        if module in MODULES:
+            pending += [module_of(*target) or target[0] for target in imports(MODULES[module], at_import=True)]
+            pending += [module.rpartition(".")[0]] if "." in module else []
+    return {name.partition(".")[0] for name in loaded} | loaded
 
 
 @pytest.mark.parametrize(
-    "name",
+    "module",
     [
         "mdtranslate",
         "mdtranslate.cli.main",
@@ -193,11 +207,10 @@ def reached(start: str) -> set[str]:
         "mdtranslate_basics",
     ],
 )
-def test_needs_no_torch(name: str) -> None:
-    heavy = {"torch", "torchvision", "timm", "torchmetrics", "safetensors"}
-    assert name in reached(name)
-    assert not reached(name) & heavy
+def test_importing_it_does_not_load_torch(module: str) -> None:
+    assert module in MODULES
+    assert not loaded_by(module) & {"torch", "torchvision", "timm", "torchmetrics", "safetensors"}
 
 
-def test_what_needs_torch_is_seen_to() -> None:
-    assert "torch" in reached("mdtranslate.training.trainer") and "torch" in reached("mdtranslate_stargan.networks")
+def test_loading_torch_is_noticed() -> None:
+    assert "torch" in loaded_by("mdtranslate.training.trainer") & loaded_by("mdtranslate_stargan.networks")

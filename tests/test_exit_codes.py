@@ -1,4 +1,4 @@
-"""The exit codes of the documentation are those that there are, and each is seen to come of a command."""
+"""The documented exit codes are complete, and commands exit with each of them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from test_cli import run as typed
 
 from mdtranslate import errors
-from mdtranslate.config.registry import use_files
+from mdtranslate.config.registry import set_plugin_files
 from mdtranslate.errors import MdtranslateError, Stopped
 
 Capture = pytest.CaptureFixture[str]
@@ -18,17 +18,17 @@ ROOT = Path(__file__).parents[1]
 
 
 def documented() -> dict[int, str]:
-    """The exit codes of docs/commands.md, with what they mean."""
+    """Returns the exit codes in docs/commands.md with their meanings."""
     text = (ROOT / "docs" / "commands.md").read_text()
     rows = re.findall(r"^\| ([\d, ]+) \| (.+?) \|", text.partition("## Exit codes")[2], re.M)
     return {int(code): meaning for codes, meaning in rows for code in codes.split(",")}
 
 
-def test_the_documentation_has_the_exit_codes_that_there_are() -> None:
+def test_the_documented_exit_codes_are_complete() -> None:
     kinds = [each for _, each in inspect.getmembers(errors, inspect.isclass) if issubclass(each, MdtranslateError)]
     assert len(kinds) > 8
     named = {each.exit_code for each in kinds if each is not Stopped}
-    signals = {128 + number for number in (1, 2, 15)}  # What those make that end us.
+    signals = {128 + number for number in (1, 2, 15)}  # SIGHUP, SIGINT and SIGTERM.
     assert set(documented()) == named | {0} | signals
     tree = {
         name: {*map(int, codes.split(","))}
@@ -45,7 +45,7 @@ ELSEWHERE = {
     130: "tests/bench/test_bench.py",
     143: "tests/test_run_edges.py",
 }
-"""Where a real command is seen to end with a code that takes a training or a signal."""
+"""Tests of the codes that need training or a signal."""
 HERE: dict[int, list[str]] = {
     0: ["--version"],
     2: ["run", "stargan", "train.steps=0"],
@@ -56,18 +56,18 @@ HERE: dict[int, list[str]] = {
 
 
 @pytest.mark.parametrize("code", HERE)
-def test_a_command_ends_with_the_code_that_is_documented(
+def test_a_command_exits_with_the_documented_code(
     capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
     monkeypatch.chdir(tmp_path)
     try:
         assert typed(capsys, *HERE[code])[0] == code
     finally:
-        use_files(())
+        set_plugin_files(())
 
 
-def test_every_documented_code_is_seen_somewhere() -> None:
-    # 128 + SIGHUP is tried beside SIGTERM, by its number.
+def test_every_documented_code_is_tested() -> None:
+    # 128 + SIGHUP is tested together with SIGTERM.
     assert {*HERE, *ELSEWHERE, 129} == set(documented())
     assert "signal.SIGHUP" in (ROOT / "tests" / "test_run.py").read_text()
     for code, file in ELSEWHERE.items():

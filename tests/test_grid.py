@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 from tiny import CELEBA, tiny_translator
-from translators import SOURCE, Mute, labels, picture
+from translators import SOURCE, ScoreOnlyDiscriminator, labels, random_image
 
 from mdtranslate import Translator
 from mdtranslate.config.model_bundle import Model
 from mdtranslate.data.batches import normalise, to_pixels
-from mdtranslate.inference.grid import _shown, draw_grid, sample_grid
+from mdtranslate.inference.grid import _cell_size, draw_grid, sample_grid
 
 
 def cell(grid, row, column, side=96, gap=4):
@@ -23,7 +23,7 @@ def cell(grid, row, column, side=96, gap=4):
     return pixels[pixels.shape[0] - (row + 1) * (side + gap) :][:side, left : left + side]
 
 
-def test_a_grid_shows_each_picture_in_its_place():
+def test_a_grid_shows_every_image_in_its_cell():
     colours = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [9, 9, 9]]], np.uint8)
     rows = np.broadcast_to(colours[:, :, None, None], (2, 2, 16, 16, 3))
     grid = draw_grid(rows, ["source", "hair=Blond_Hair"])
@@ -47,28 +47,30 @@ def test_long_titles_keep_to_their_columns():
 
 
 @pytest.mark.parametrize(
-    ("given", "shown"), [((16, 16), (96, 96)), ((128, 128), (128, 128)), ((4000, 2000), (512, 256))]
+    ("size", "expected"), [((16, 16), (96, 96)), ((128, 128), (128, 128)), ((4000, 2000), (512, 256))]
 )
-def test_pictures_in_grids_are_neither_tiny_nor_huge(given, shown):
-    assert _shown(*given) == shown
+def test_images_in_grids_are_neither_tiny_nor_huge(size, expected):
+    assert _cell_size(*size) == expected
 
 
 @pytest.mark.parametrize("tells", [True, False])
 def test_a_sample_grid_has_a_column_per_edit_and_shows_those_of_other_datasets(joint, tells):
     if not tells:
-        mute = Mute(None, encoder=joint.encoder, image_size=16)
-        model = Model(joint.encoder, joint.model.generator, mute)
+        mute = ScoreOnlyDiscriminator(None, label_encoder=joint.label_encoder, image_size=16)
+        model = Model(joint.label_encoder, joint.model.generator, mute)
         joint = Translator(model, image_size=16, crops={}, credit=joint.credit)
-    pictures = np.stack([picture(seed=1), picture(seed=2)])
-    rows = torch.stack([joint.encoder.encode({**SOURCE}, 0), joint.encoder.encode({"mood": "sad", "Male": False}, 1)])
+    images = np.stack([random_image(seed=1), random_image(seed=2)])
+    rows = torch.stack(
+        [joint.label_encoder.encode({**SOURCE}, 0), joint.label_encoder.encode({"mood": "sad", "Male": False}, 1)]
+    )
     before = copy.deepcopy(joint.model.generator.state_dict())
-    grid = sample_grid(joint, pictures, rows)
+    grid = sample_grid(joint, images, rows)
     # source, hair (2), Eyeglasses, Male (of both), mood (3)
     assert grid.width == 4 + 8 * 100
-    lower = [bool((cell(grid.crop((0, 0, grid.width, _foot(grid))), 0, each) == 255).all()) for each in range(8)]
+    in_bfloat16 = [bool((cell(grid.crop((0, 0, grid.width, _foot(grid))), 0, each) == 255).all()) for each in range(8)]
     upper = [bool((cell(grid.crop((0, 0, grid.width, _foot(grid))), 1, each) == 255).all()) for each in range(8)]
     # Without a classifier nobody knows the other dataset's labels of a picture.
-    assert lower == [False, *[not tells] * 3, False, False, False, False]
+    assert in_bfloat16 == [False, *[not tells] * 3, False, False, False, False]
     assert upper == [False, False, False, False, False, *[not tells] * 3]
     assert all(torch.equal(value, before[key]) for key, value in joint.model.generator.state_dict().items())
 
@@ -79,11 +81,13 @@ def _foot(grid):
 
 
 def test_a_sample_grid_shows_the_translations(translator):
-    pictures = np.stack([picture(96, 96)])
+    images = np.stack([random_image(96, 96)])
     translator = tiny_translator(CELEBA)
-    grid = sample_grid(translator, pictures, labels(translator, SOURCE))
+    grid = sample_grid(translator, images, labels(translator, SOURCE))
     body = grid.crop((0, 0, grid.width, _foot(grid)))
-    assert np.array_equal(cell(body, 0, 0), pictures[0])
+    assert np.array_equal(cell(body, 0, 0), images[0])
     target = labels(translator, {**SOURCE, "Male": False})
-    made = to_pixels(translator.translate(normalise(torch.from_numpy(pictures)), labels(translator, SOURCE), target))[0]
-    assert np.abs(cell(body, 0, 4).astype(int) - made).max() <= 1
+    translated = to_pixels(
+        translator.translate(normalise(torch.from_numpy(images)), labels(translator, SOURCE), target)
+    )[0]
+    assert np.abs(cell(body, 0, 4).astype(int) - translated).max() <= 1

@@ -1,4 +1,4 @@
-"""What people expect of any command line: completion, facts for bug reports, JSON, colours, a citation."""
+"""Conventions of command lines: completion, information for bug reports, JSON, colors; and the citation."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ import yaml
 from test_cli import run as typed
 
 import mdtranslate
-from mdtranslate.bench.results import read
+from mdtranslate.bench.results import read_results
 from mdtranslate.cli import main as cli
-from mdtranslate.config.registry import registry, use_files
+from mdtranslate.config.registry import registry, set_plugin_files
 
 Capture = pytest.CaptureFixture[str]
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -35,7 +35,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def completed(words: str) -> list[str]:
-    """What bash is given for the last of `words`."""
+    """Returns the completions that bash gets for the last of `words`."""
     code = "import sys, atexit\n"
     code += "atexit.register(lambda: print('heavy', sorted({'torch', 'numpy'} & set(sys.modules))))\n"
     code += "from mdtranslate.cli.main import main\nmain()"
@@ -44,9 +44,9 @@ def completed(words: str) -> list[str]:
         [sys.executable, "-c", code], env={**os.environ, **asked}, capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 0 and done.stderr == "", done.stderr
-    *found, imported = done.stdout.splitlines()
-    assert imported == "heavy []", "a person waits at each tab"
-    return found
+    *completions, imported = done.stdout.splitlines()
+    assert imported == "heavy []", "completion must be fast"
+    return completions
 
 
 def test_recipes_are_completed() -> None:
@@ -86,12 +86,12 @@ def test_bash_takes_the_script(capsys: Capture, tmp_path: Path) -> None:
     assert done.stdout.split() == ["stargan-celeba", "stargan-celeba-released"], done.stderr
 
 
-def test_info_tells_what_a_report_needs_and_no_names(
+def test_info_is_complete_and_hides_the_user_name(
     capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "ann"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "ann" / "cache"))
-    entry = tmp_path / "ann" / "cache" / "mdtranslate" / "packed" / "x"
+    entry = tmp_path / "ann" / "cache" / "mdtranslate" / "images" / "x"
     entry.mkdir(parents=True)
     (entry / "pixels.npy").write_bytes(bytes(2_000_000))
     plugin = tmp_path / "ann" / "pets.py"
@@ -100,7 +100,7 @@ def test_info_tells_what_a_report_needs_and_no_names(
         code, out, err = typed(capsys, "--plugin", str(plugin), "info", "--json")
         shown, text, _ = typed(capsys, "--plugin", str(plugin), "info")
     finally:
-        use_files(())
+        set_plugin_files(())
     assert (code, shown, err) == (0, 0, "")
     found = json.loads(out)
     assert found["mdtranslate"] == mdtranslate.__version__
@@ -116,26 +116,26 @@ def test_info_tells_what_a_report_needs_and_no_names(
     assert "ann" not in re.split(r"\W+", out + text)
 
 
-def test_info_works_where_torch_does_not(command: Command, site: Path) -> None:
+def test_info_works_without_torch(command: Command, site: Path) -> None:
     (site / "torch.py").write_text("raise OSError('libcudart.so.12: cannot open shared object file')")
     done = command("info")
     assert done.returncode == 0, done.stderr
     assert "device       torch is broken: OSError: libcudart.so.12: cannot open" in done.stdout
 
 
-def test_a_broken_plugin_is_in_the_report(command: Command, install: Callable[..., Path]) -> None:
-    install("hers", "raise ImportError('no module of hers')")
+def test_info_lists_broken_plugins(command: Command, install: Callable[..., Path]) -> None:
+    install("broken", "raise ImportError('no such module')")
     done = command("info", "--json")
     assert done.returncode == 0, done.stderr
-    (hers,) = [each for each in json.loads(done.stdout)["plugins"] if each["name"] == "hers"]
-    assert hers["distribution"] == "hers-dist 1.0" and "no module of hers" in hers["errors"][0]
+    (broken,) = [plugin for plugin in json.loads(done.stdout)["plugins"] if plugin["name"] == "broken"]
+    assert broken["distribution"] == "broken-dist 1.0" and "no such module" in broken["errors"][0]
 
 
 LISTS = {
     "plugins": "provides",
     "plugins loss": "provides",
     "data list": "key",
-    "data verify": "sound",
+    "data verify": "intact",
     "run stargan --dry-run": "origin",
 }
 DESCRIBES = {
@@ -147,15 +147,15 @@ DESCRIBES = {
 
 
 @pytest.mark.parametrize("words", [*LISTS, *DESCRIBES])
-def test_json_is_an_array_of_what_is_listed_or_an_object(capsys: Capture, words: str, tmp_path: Path) -> None:
+def test_json_is_an_array_for_lists_and_else_an_object(capsys: Capture, words: str, tmp_path: Path) -> None:
     if words.startswith("data"):
-        entry = tmp_path / "cache" / "mdtranslate" / "packed" / ("a" * 32)
+        entry = tmp_path / "cache" / "mdtranslate" / "images" / ("a" * 32)
         entry.mkdir(parents=True)
         (entry / "meta.json").write_text("{}")
     code, out, err = typed(capsys, *words.split(), "--json")
     found = json.loads(out)
-    if words == "data verify":  # What lies there is no whole entry: that is said, and the answer is whole.
-        assert code == 65 and "1 of 1 entries are damaged" in err and found[0]["whole"] is False
+    if words == "data verify":  # An incomplete entry is an error, but it is listed too.
+        assert code == 65 and "1 of 1" in err and found[0]["complete"] is False
     else:
         assert (code, err) == (0, "")
     if words in LISTS:
@@ -164,7 +164,7 @@ def test_json_is_an_array_of_what_is_listed_or_an_object(capsys: Capture, words:
         assert isinstance(found, dict) and DESCRIBES[words] in found
 
 
-def test_every_command_that_lists_or_measures_has_json() -> None:
+def test_every_command_that_lists_or_evaluates_has_json() -> None:
     context = click.Context(cli.cli)
     silent = {"translate", "serve", "import", "export", "push", "pull", "new", "completion", "clear"}
     for name in cli.COMMANDS:
@@ -176,24 +176,26 @@ def test_every_command_that_lists_or_measures_has_json() -> None:
             assert has != (each.name in silent), each.name
 
 
-def test_a_setting_in_json_is_what_the_line_says(capsys: Capture) -> None:
+def test_settings_as_json(capsys: Capture) -> None:
     words = ["run", "stargan", "--dry-run", "data.batch_size=4"]
     found = {each["key"]: each for each in json.loads(typed(capsys, *words, "--json")[1])}
     assert found["data.batch_size"] == {"key": "data.batch_size", "value": 4, "origin": "command line"}
     assert len(found) == len(typed(capsys, *words)[1].splitlines())
     code, out, err = typed(capsys, "run", "stargan", "--json")
-    assert code == 2 and out == "" and err.startswith("error: --json goes with --dry-run")
+    assert code == 2 and out == "" and err.startswith("error: --json") and "--dry-run" in err
 
 
-def test_the_results_of_a_suite_are_json_too(capsys: Capture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_results_of_a_suite_as_json(capsys: Capture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     file = ROOT / "benchmarks" / "results" / "quick" / "results.json"
-    monkeypatch.setattr("mdtranslate.bench.compare.compare", lambda *_: replace(read(file), gaps=("one is missing",)))
+    monkeypatch.setattr(
+        "mdtranslate.bench.compare.compare", lambda *_: replace(read_results(file), gaps=("one is missing",))
+    )
     code, out, err = typed(capsys, "bench", "quick.toml", "--json", "--out", str(tmp_path))
     assert (code, err) == (1, "")
     assert json.loads(out) == {**json.loads(file.read_text()), "gaps": ["one is missing"]}
 
 
-def test_figures_that_are_not_finite_are_null(capsys: Capture) -> None:
+def test_non_finite_numbers_are_null(capsys: Capture) -> None:
     from mdtranslate.cli.json_output import print_json
 
     print_json({"a": [float("nan"), float("inf"), 1.5], "b": "caf\udce9"})
@@ -201,7 +203,7 @@ def test_figures_that_are_not_finite_are_null(capsys: Capture) -> None:
     assert json.loads(out) == {"a": [None, None, 1.5], "b": "caf\udce9"} and out.isascii()
 
 
-COLOUR = re.compile(r"\x1b\[(?:\d+;)*(?:3[0-8]|4[0-8]|9\d|10\d)(?:;\d+)*m")
+COLOR = re.compile(r"\x1b\[(?:\d+;)*(?:3[0-8]|4[0-8]|9\d|10\d)(?:;\d+)*m")
 SHOWN = {
     "an error": "from mdtranslate.cli.main import main\nmain(['run', 'stargna'])",
     "a list": (
@@ -209,23 +211,25 @@ SHOWN = {
         "registry().plugins[0].errors.append('it is')\nmain(['plugins'])"
     ),
     "a bar": (
-        "from mdtranslate.utils.console import Watch\n"
-        "with Watch() as watch:\n    watch.training(1, 2, {'loss': 1.0})\n    watch.say('warning', style='yellow')"
+        "from mdtranslate.utils.console import ProgressDisplay\n"
+        "with ProgressDisplay() as progress:\n"
+        "    progress.training(1, 2, {'loss': 1.0})\n    progress.say('warning', style='yellow')"
     ),
     "a report": (
         "from pathlib import Path\nfrom rich.console import Console\n"
-        "from mdtranslate.doctor.examine import Report, show\nfrom mdtranslate.doctor.findings import Finding, Rank\n"
-        "show(Report((Finding('other', Rank.IN_VAIN, 'what', 'cure'),), {}, {}, ()), Console(highlight=False))"
+        "from mdtranslate.doctor.findings import Finding, Rank\n"
+        "from mdtranslate.doctor.inspection import Report, print_report\n"
+        "print_report(Report((Finding('other', Rank.ERROR, 'what', 'cure'),), {}, {}, ()), Console(highlight=False))"
     ),
 }
 
 
 @pytest.mark.parametrize("what", SHOWN)
-def test_no_color_is_heeded(what: str) -> None:
+def test_no_color_is_respected(what: str) -> None:
     shown = {}
     for setting in ({}, {"NO_COLOR": ""}, {"NO_COLOR": "1"}):
         clean = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "CI")}
-        near, far = pty.openpty()  # Colours are for terminals alone.
+        near, far = pty.openpty()  # Colors are for terminals only.
         process = subprocess.Popen(
             [sys.executable, "-c", SHOWN[what]],
             env={**clean, "TERM": "xterm-256color", **setting},
@@ -234,22 +238,22 @@ def test_no_color_is_heeded(what: str) -> None:
             stderr=far,
         )
         os.close(far)
-        said = b""
+        output = b""
         while True:
             try:
                 part = os.read(near, 4096)
-            except OSError:  # The other end is closed: how Linux says that it is the end.
+            except OSError:  # Linux raises at the end of the output.
                 break
             if not part:
                 break
-            said += part
+            output += part
         os.close(near)
         process.wait(timeout=60)
-        assert said, "nothing was shown"
-        shown[str(setting)] = said.decode()
+        assert output
+        shown[str(setting)] = output.decode()
     plain, empty, without = shown.values()
-    assert COLOUR.search(plain) and COLOUR.search(empty), "else this shows nothing"
-    assert not COLOUR.search(without)
+    assert COLOR.search(plain) and COLOR.search(empty)
+    assert not COLOR.search(without)
 
 
 def test_the_citation_is_of_this_version() -> None:

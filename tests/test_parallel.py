@@ -17,16 +17,16 @@ import torch
 from safetensors.torch import load_file
 
 from mdtranslate.errors import RecipeError
-from mdtranslate.training.distributed import World, _placed, first_host
+from mdtranslate.training.distributed import World, _placement, first_host
 
 BRIEF = [
     *("datasets.avatars.train=24", "datasets.avatars.val=8", "datasets.avatars.test=8", "data.image_size=32"),
-    *("data.batch_size=8", "train.check_every=4", "train.log_every=2", "train.save_every=2", "data.workers=0"),
+    *("data.batch_size=8", "train.validate_every=4", "train.log_every=2", "train.save_every=2", "data.workers=0"),
     *("generator.channels=4", "discriminator.channels=4"),
 ]
 STARGAN = ["stargan", *BRIEF, "train.critic_steps=2", "generator.blocks=1", "discriminator.layers=3"]
-BANKS = [f"{role}.of.channels=4" for role in ("generator", "discriminator")]
-BANK = ["diat", *BRIEF[:6], *BRIEF[6:-2], *BANKS, "generator.of.blocks=1", "discriminator.of.layers=2"]
+BANKS = [f"{role}.member.channels=4" for role in ("generator", "discriminator")]
+BANK = ["diat", *BRIEF[:6], *BRIEF[6:-2], *BANKS, "generator.member.blocks=1", "discriminator.member.layers=2"]
 
 
 @pytest.fixture(scope="module")
@@ -100,13 +100,13 @@ def test_terms_that_not_all_processes_have_are_averaged_by_name(home: Path) -> N
     """Other terms in each process, in another order, or none: averaged by name, and zero where one is missing."""
     code = """
 import sys, torch
-from mdtranslate.training.distributed import joined
-with joined("cpu") as world:
+from mdtranslate.training.distributed import join_world
+with join_world("cpu") as world:
     weight, known, found = torch.nn.Parameter(torch.zeros(2)), set(), []
     for first, second in (({"a": 1.0, "b": 2.0}, {"b": 4.0, "a": 3.0}), ({"a": 1.0}, {"c": 6.0}), ({}, {"c": 1.0})):
         mine = {name: torch.tensor(value) for name, value in (second if world.rank else first).items()}
         weight.grad = torch.full((2,), 1.0 + world.rank) if mine else None
-        means = world.share([weight], mine, known)
+        means = world.all_reduce_mean([weight], mine, known)
         known |= {*means}
         found.append(({name: float(value) for name, value in means.items()}, weight.grad.tolist()))
     print(found, file=sys.stderr)
@@ -123,11 +123,11 @@ def test_a_step_does_not_wait_for_ever(home: Path) -> None:
     code = """
 import time, torch
 from mdtranslate.training import distributed as parallel
-parallel.STEP = 2.0
-with parallel.joined("cpu") as world:
+parallel.STEP_TIMEOUT = 2.0
+with parallel.join_world("cpu") as world:
     if world.rank == 1:
         time.sleep(8)
-    world.share([], {"a": torch.zeros(())}, set())
+    world.all_reduce_mean([], {"a": torch.zeros(())}, set())
 """
     first, second = spawn(home, "-c", code, size=2)
     _, said = first.communicate(timeout=60)
@@ -162,7 +162,13 @@ def test_two_processes_train_as_one(home: Path, recipe: list[str]) -> None:
 
 def test_what_each_process_has_of_its_own_is_resumed(home: Path) -> None:
     """Image pools: those of two processes differ, and a run that was resumed ends as one that was not."""
-    words = ["cyclegan", *BANK[1:], "losses.lsgan.pool=2", "train.save_every=3", "optimizers.generator.decay_from=1"]
+    words = [
+        "cyclegan",
+        *BANK[1:],
+        "losses.lsgan.pool_size=2",
+        "train.save_every=3",
+        "optimizers.generator.decay_from=1",
+    ]
     words += ["optimizers.discriminator.decay_from=1"]
     run(home, *words, "train.steps=6", "--out", "pools-whole")
     run(home, *words, "train.steps=3", "--out", "pools-two")
@@ -171,15 +177,15 @@ def test_what_each_process_has_of_its_own_is_resumed(home: Path) -> None:
     for file in ("networks", "process-1", "optimizers"):
         one, two = (load_file(folder / f"{file}.safetensors") for folder in (whole, resumed))
         assert far(one, two) == 0, file
-    pools = "losses.lsgan.pictures"
+    pools = "losses.lsgan.pool_images"
     own, other = (load_file(whole / f"{file}.safetensors") for file in ("networks", "process-1"))
     assert own[pools].any() and other[pools].any() and not torch.equal(own[pools], other[pools])
     said = run(home, "pools-two", "train.steps=7", size=1)
-    assert "those of process 0" in said[0]
+    assert "from process 0" in said[0]
 
 
 def test_a_signal_to_one_saves_and_ends_all(home: Path) -> None:
-    processes = begin(home, *STARGAN, "train.steps=100000", "train.check_every=0", "--out", "told")
+    processes = begin(home, *STARGAN, "train.steps=100000", "train.validate_every=0", "--out", "told")
     wait_for(home / "told/checkpoints/000002")
     processes[1].send_signal(signal.SIGTERM)
     said = [each.communicate(timeout=60)[1] for each in processes]
@@ -192,20 +198,20 @@ def test_a_signal_to_one_saves_and_ends_all(home: Path) -> None:
 @pytest.mark.parametrize("lost", [0, 1])
 def test_a_lost_process_ends_the_others_within_a_minute(home: Path, lost: int) -> None:
     name = f"lost-{lost}"
-    processes = begin(home, *STARGAN, "train.steps=100000", "train.check_every=0", "--out", name)
+    processes = begin(home, *STARGAN, "train.steps=100000", "train.validate_every=0", "--out", name)
     wait_for(home / name / "checkpoints/000002")
     processes[lost].kill()
     began = time.monotonic()
     _, said = processes[1 - lost].communicate(timeout=60)
     assert processes[1 - lost].returncode == 76 and time.monotonic() - began < 60
-    assert "is gone; from a checkpoint `mdtranslate run FOLDER` goes on" in said and "Traceback" not in said
+    assert "is gone; `mdtranslate run FOLDER` resumes" in said and "Traceback" not in said
     processes[lost].communicate(timeout=10)
 
 
 @pytest.mark.parametrize("stopped", [0, 1])
 def test_a_stopped_process_is_missed(home: Path, stopped: int) -> None:
     """As a machine that hangs: nothing closes its connections."""
-    processes = begin(home, *STARGAN, "train.steps=100000", "train.check_every=0", "--out", f"hangs-{stopped}")
+    processes = begin(home, *STARGAN, "train.steps=100000", "train.validate_every=0", "--out", f"hangs-{stopped}")
     wait_for(home / f"hangs-{stopped}/checkpoints/000002")
     processes[stopped].send_signal(signal.SIGSTOP)
     try:
@@ -217,14 +223,16 @@ def test_a_stopped_process_is_missed(home: Path, stopped: int) -> None:
 
 
 def test_one_that_is_alone_says_so(home: Path) -> None:
-    waits = "import mdtranslate.training.distributed as p, mdtranslate.cli.main as c; p.MEET = 3.0; c.main()"
+    waits = (
+        "import mdtranslate.training.distributed as p, mdtranslate.cli.main as c; p.RENDEZVOUS_TIMEOUT = 3.0; c.main()"
+    )
     (lone,) = spawn(home, "-c", waits, "run", *STARGAN, "--out", "lone", "--device", "cpu", size=2, begun=1)
     _, said = lone.communicate(timeout=60)
     assert lone.returncode == 76 and "process 0 of 2 did not find the others: " in said and "Traceback" not in said
     assert len(said.strip().splitlines()) == 1
 
 
-def test_a_signal_to_one_that_waits_for_pictures_ends_all(home: Path) -> None:
+def test_a_signal_while_waiting_for_images_ends_all(home: Path) -> None:
     first, second = begin(home, *STARGAN, "datasets.avatars.train=50000", "--out", "packing")
     assert first.stderr is not None
     while "preparing" not in (line := first.stderr.readline()):
@@ -256,23 +264,21 @@ def test_what_cannot_be_shared_is_refused(home: Path) -> None:
     processes = begin(home, *STARGAN, "data.batch_size=5", "--out", "odd")
     said = [each.communicate(timeout=60)[1] for each in processes]
     assert processes[0].returncode == 2, said
-    assert (
-        "data.batch_size=5: 2 processes share it; a multiple of 2 is right" in said[0] and not (home / "odd").exists()
-    )
-    assert World(torch.device("cpu"), 1, 4).part(8) == slice(2, 4)
-    with pytest.raises(RecipeError, match="a multiple of 3 is right"):
-        World(torch.device("cpu"), 0, 3).part(16)
+    assert "data.batch_size=5" in said[0] and not (home / "odd").exists()
+    assert World(torch.device("cpu"), 1, 4).batch_slice(8) == slice(2, 4)
+    with pytest.raises(RecipeError, match=r"data\.batch_size=16"):
+        World(torch.device("cpu"), 0, 3).batch_slice(16)
 
 
 def test_where_a_process_stands_is_read_from_torchrun_or_slurm(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("MASTER_ADDR", "MASTER_PORT"):
         monkeypatch.delenv(name, raising=False)
-    assert _placed({}) is None
-    assert _placed({"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0"}) is None
-    assert _placed({"RANK": "5", "WORLD_SIZE": "8", "LOCAL_RANK": "1"}) == (5, 8, 1)
+    assert _placement({}) is None
+    assert _placement({"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0"}) is None
+    assert _placement({"RANK": "5", "WORLD_SIZE": "8", "LOCAL_RANK": "1"}) == (5, 8, 1)
     slurm = {"SLURM_PROCID": "3", "SLURM_LOCALID": "1", "SLURM_JOB_ID": "77", "SLURM_NTASKS": "4"}
-    assert _placed(slurm) is None, "what sbatch runs itself is alone"
-    assert _placed({**slurm, "SLURM_STEP_NUM_TASKS": "4", "SLURM_STEP_NODELIST": "gpu[03-04]"}) == (3, 4, 1)
+    assert _placement(slurm) is None, "what sbatch runs itself is alone"
+    assert _placement({**slurm, "SLURM_STEP_NUM_TASKS": "4", "SLURM_STEP_NODELIST": "gpu[03-04]"}) == (3, 4, 1)
     assert os.environ["MASTER_ADDR"] == "gpu03" and 20_000 <= int(os.environ["MASTER_PORT"]) < 40_000
     for name in ("MASTER_ADDR", "MASTER_PORT"):
         monkeypatch.delenv(name)

@@ -1,22 +1,24 @@
-"""Random numbers by seed and name, and what losses draw of them."""
+"""Random streams by seed and name, and the random numbers that losses draw."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from mdtranslate.api.translation import NOISE, Translation
+from mdtranslate.api.translation import NOISE_SIZE, Translation
 from mdtranslate.testing import sample_components as sample
-from mdtranslate.training.objective import objective
+from mdtranslate.training.objective import compute_objective
 from mdtranslate.utils.random_streams import uniform
 
 SEEDS = torch.arange(2_000)
 
 
-def correlation(one: Tensor, other: Tensor) -> float:
-    return float(torch.corrcoef(torch.stack([one.flatten(), other.flatten()]))[0, 1])
+def correlation(first: Tensor, second: Tensor) -> float:
+    return float(torch.corrcoef(torch.stack([first.flatten(), second.flatten()]))[0, 1])
 
 
 def test_numbers_are_uniform_and_independent_of_neighbours() -> None:
@@ -25,13 +27,13 @@ def test_numbers_are_uniform_and_independent_of_neighbours() -> None:
     assert drawn.min() >= 0 and drawn.max() < 1
     counts = torch.histc(drawn, 20, 0, 1)
     assert ((counts / 5_000 - 1).abs() < 0.07).all()  # Five standard deviations of a count of 5,000.
-    for one, other in (
+    for first, second in (
         (drawn[1:], drawn[:-1]),  # Neighbouring seeds.
         (drawn[:, 1:], drawn[:, :-1]),  # Neighbouring numbers.
         (drawn, uniform(SEEDS, "other", (50,))),  # Names.
         (drawn[1:, :-1], drawn[:-1, 1:]),
     ):
-        assert abs(correlation(one, other)) < 0.016  # Five of 100,000 pairs.
+        assert abs(correlation(first, second)) < 0.016  # Five of 100,000 pairs.
 
 
 def test_a_sample_has_the_same_numbers_in_any_batch_and_any_longer_stream() -> None:
@@ -41,13 +43,18 @@ def test_a_sample_has_the_same_numbers_in_any_batch_and_any_longer_stream() -> N
     assert torch.equal(uniform(SEEDS, "mix"), whole[:, 0])
 
 
-def test_values_stay() -> None:
-    """A later version that drew other numbers would change what runs that it resumes go on with."""
+def test_numbers_are_those_of_earlier_versions() -> None:
+    """Other numbers would change the results of resumed runs."""
     expected = [[2455486, 15208037], [10045355, 13971537], [72373, 8100496]]
     assert (uniform(torch.tensor([0, -1, 2**62]), "wgan-gp/mix", (2,)) * 2**24).to(torch.int64).tolist() == expected
 
 
-def test_losses_have_streams_of_their_own_and_both_updates_the_same() -> None:
+def phase(network: str) -> Any:
+    """The update of a network, without its optimizer."""
+    return SimpleNamespace(network=network, loss_terms=lambda loss, t: getattr(loss, network)(t))
+
+
+def test_each_loss_draws_the_same_numbers_in_both_updates_and_others_than_other_losses() -> None:
     drawn: dict[tuple[str, str], Tensor] = {}
 
     class Draws:
@@ -62,27 +69,28 @@ def test_losses_have_streams_of_their_own_and_both_updates_the_same() -> None:
             drawn[self.name, "generator"] = t.random("mix")
             return t.fake.mean((1, 2, 3))
 
-    stage = sample.Stage(sample.encoder())
-    batch = sample.batch(stage.encoder, 8, 16)
+    stage = sample.TinyNetworks(sample.build_label_encoder())
+    batch = sample.random_batch(stage.label_encoder, 8, 16)
     losses = {name: Draws(name) for name in ("one", "other")}
-    found = []
-    for part in (batch, *batch.cut(2)):
-        t = stage.translation(part, "discriminator")
-        objective(losses, "discriminator", t, dict.fromkeys(losses, 1.0))  # type: ignore[arg-type]
-        objective(losses, "generator", t.then_generator(), dict.fromkeys(losses, 1.0))  # type: ignore[arg-type]
+    numbers = []
+    for micro_batch in (batch, *batch.micro_batches(2)):
+        t = stage.translation(micro_batch, "discriminator")
+        weights = dict.fromkeys(losses, 1.0)
+        compute_objective(phase("discriminator"), losses, t, weights)  # type: ignore[arg-type]
+        compute_objective(phase("generator"), losses, t.for_generator_update(), weights)  # type: ignore[arg-type]
         assert not torch.equal(drawn["one", "discriminator"], drawn["other", "discriminator"])
         assert torch.equal(drawn["one", "discriminator"], drawn["one", "generator"])
-        found.append(drawn["one", "generator"])
-    assert torch.equal(torch.cat(found[1:]), found[0]), "micro-batches draw what the batch draws"
+        numbers.append(drawn["one", "generator"])
+    assert torch.equal(torch.cat(numbers[1:]), numbers[0]), "micro-batches draw the numbers of the batch"
 
 
 def test_noise_is_normal_and_finite() -> None:
-    stage = sample.Stage(sample.encoder())
-    batch = sample.batch(stage.encoder, 8, 16)
+    stage = sample.TinyNetworks(sample.build_label_encoder())
+    batch = sample.random_batch(stage.label_encoder, 8, 16)
     noise = torch.stack(
         [stage.translation(replace(batch, seeds=batch.seeds + step), "generator").noise for step in range(100)]
     )
-    assert noise.shape == (100, 8, NOISE) and noise.isfinite().all()
+    assert noise.shape == (100, 8, NOISE_SIZE) and noise.isfinite().all()
     assert abs(noise.mean()) < 0.02 and abs(noise.std() - 1) < 0.02
 
 

@@ -1,4 +1,4 @@
-"""A dataset of 12-bit scans, from its files to a translation: the range is the dataset's and the trained model's."""
+"""A dataset of 12-bit scans, from its files to a translation: the range belongs to the dataset and the model."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mdtranslate import Translator
 
 SMALL = [
     *("generator.channels=4", "generator.blocks=1", "discriminator.channels=4", "discriminator.layers=3"),
-    *("data.image_size=32", "data.batch_size=4", "data.workers=0", "train.steps=2", "train.check_every=0"),
+    *("data.image_size=32", "data.batch_size=4", "data.workers=0", "train.steps=2", "train.validate_every=0"),
 ]
 
 
@@ -30,25 +30,25 @@ def scans(tmp_path: Path) -> Path:
 
 
 def table(**settings: str) -> str:
-    more = "".join(f", {key}={value}" for key, value in settings.items())
-    return f'datasets={{mri={{name="folder", root="scans"{more}}}}}'
+    options = "".join(f", {key}={value}" for key, value in settings.items())
+    return f'datasets={{mri={{name="folder", root="scans"{options}}}}}'
 
 
-def test_scans_of_12_bits(scans: Path) -> None:
+def test_run_on_12_bit_scans(scans: Path) -> None:
     plain = mdtranslate("run", "stargan", table(), *SMALL, "--out", "plain", cwd=scans)
     assert plain.returncode == 0 and "datasets.mri.range=[0, 4095]" in plain.stderr
     ranged = mdtranslate("run", "stargan", table(range="[0, 4095]"), *SMALL, "--out", "run", cwd=scans)
     assert ranged.returncode == 0 and "range" not in ranged.stderr
 
     translator = Translator.load(scans / "run")
-    shown = translator.view(scans / "scans/T1/0.png").shown("mri")
-    assert abs(shown.mean() - 255 * 1_250 / 4_095) < 4
+    pixels = translator.prepare_image(scans / "scans/T1/0.png").generator_input("mri")
+    assert abs(pixels.mean() - 255 * 1_250 / 4_095) < 4
     assert translator.ranges == {"mri": (0, 4095)}
 
     again = mdtranslate("run", "run", "train.steps=3", "datasets.mri.range=[0, 4095]", cwd=scans)
     assert again.returncode == 0, again.stderr
     other = mdtranslate("run", "run", "train.steps=4", "datasets.mri.range=[0, 3000]", cwd=scans)
-    assert other.returncode == 65 and "not those that the run was trained on" in other.stderr, "the content decides"
+    assert other.returncode == 65 and "dataset mri" in other.stderr, "the content decides"
 
     done = mdtranslate("translate", "run", "scans/T1/0.png", "--set", "domain=T2", "--out", "out", cwd=scans)
     assert done.returncode == 0, done.stderr

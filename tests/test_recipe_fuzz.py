@@ -1,4 +1,4 @@
-"""Whatever a recipe holds, it is right or a mistake that is named."""
+"""Random recipes are either valid or refused with a RecipeError that names each mistake."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Any
 
 from recipe_parts import more_generators, origins  # noqa: F401
 
-from mdtranslate.config.recipes import flat, read_toml, resolve, resolve_tree, toml_value
+from mdtranslate.config.recipe_loader import resolve, resolve_tree
 from mdtranslate.config.registry import registry
+from mdtranslate.config.toml_tree import flatten, read_toml, toml_value
 from mdtranslate.errors import RecipeError
 
 ODD: list[Any] = [
@@ -41,13 +42,13 @@ ODD: list[Any] = [
 
 
 def mutate(tree: dict[str, Any], draw: random.Random) -> None:
-    """Changes one thing somewhere: a value, a key, or what is there at all. None takes it away."""
+    """Changes or removes a random value, or renames a random key."""
     node = tree
     while True:
         key = draw.choice([*node, "name", "zzz"])
-        inner = node.get(key)
-        if isinstance(inner, dict) and inner and draw.random() < 0.7:
-            node = inner
+        child = node.get(key)
+        if isinstance(child, dict) and child and draw.random() < 0.7:
+            node = child
             continue
         value = deepcopy(draw.choice(ODD))
         if value is None:
@@ -59,9 +60,9 @@ def mutate(tree: dict[str, Any], draw: random.Random) -> None:
         return
 
 
-def test_whatever_a_recipe_holds_it_is_right_or_a_recipe_error() -> None:
+def test_random_recipes_are_valid_or_a_recipe_error() -> None:
     draw = random.Random(0)
-    keys = [key for key, _ in flat(resolve("stargan").tree)]
+    keys = [key for key, _ in flatten(resolve("stargan").tree)]
     outcomes = {True: 0, False: 0}
     for _ in range(300):
         tree = read_toml(registry().recipe("stargan"))
@@ -75,7 +76,7 @@ def test_whatever_a_recipe_holds_it_is_right_or_a_recipe_error() -> None:
         except RecipeError as error:
             outcomes[False] += 1
             assert str(error).strip()
-            # Every line says where: a file or the command line, a key, and what is wrong.
+            # Each line has an origin, a key and what is wrong.
             assert all(line.count(": ") >= 2 for line in str(error).splitlines()), str(error)
         else:
             outcomes[True] += 1

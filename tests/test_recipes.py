@@ -1,4 +1,4 @@
-"""Recipes and overrides: what they become."""
+"""Resolving recipes with overrides."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ import pytest
 from recipe_parts import BANK, more_generators, origins  # noqa: F401
 
 from mdtranslate import LabelEncoder, Loss
-from mdtranslate.config.recipes import flat, read_toml, resolve, resolve_tree, toml_value
+from mdtranslate.config.recipe_loader import resolve, resolve_tree
 from mdtranslate.config.registry import registry
+from mdtranslate.config.toml_tree import flatten, read_toml, toml_value
 from mdtranslate.errors import PluginError, RecipeError
 
 
@@ -33,8 +34,8 @@ def test_windows_files_read_the_same(tmp_path: Path) -> None:
         ("data.flip=false", "data.flip", False),
         ("train.ema=0.99", "train.ema", 0.99),
         ("train.ema=1e-4", "train.ema", 1e-4),
-        ("data.targets=other", "data.targets", "other"),
-        ('data.targets="other"', "data.targets", "other"),
+        ("data.targets=other-domain", "data.targets", "other-domain"),
+        ('data.targets="other-domain"', "data.targets", "other-domain"),
         ("train.init=runs/stargan-001", "train.init", "runs/stargan-001"),
         ("train.init=a=b # c", "train.init", "a=b # c"),
         ("train.init=2024-05-01", "train.init", "2024-05-01"),
@@ -56,26 +57,26 @@ def test_windows_files_read_the_same(tmp_path: Path) -> None:
 )
 def test_overrides(override: str, key: str, value: Any) -> None:
     resolved = resolve("stargan", [override])
-    found: Any = resolved.tree
+    node: Any = resolved.tree
     for part in key.split("."):
-        found = found[part]
-    assert found == value
-    assert type(found) is type(value)
-    plain = resolve("stargan").tree
-    # Nothing else changes, but for a component of another name.
-    ours = {
-        each: one
-        for each, one in flat(resolved.tree)
-        if not each.startswith(("generator.", "losses.again", "losses.name"))
+        node = node[part]
+    assert node == value
+    assert type(node) is type(value)
+    original = resolve("stargan").tree
+    # Nothing else changes, except settings of a component whose name changes.
+    after = {
+        name: setting
+        for name, setting in flatten(resolved.tree)
+        if not name.startswith(("generator.", "losses.again", "losses.name"))
     }
-    theirs = {each: one for each, one in flat(plain) if not each.startswith("generator.")}
-    changed = {each for each in ours.keys() | theirs.keys() if ours.get(each) != theirs.get(each)}
-    assert all(each == key or each.startswith(f"{key}.") for each in changed)  # A ramp has keys of its own.
+    before = {name: setting for name, setting in flatten(original) if not name.startswith("generator.")}
+    changed = {name for name in after.keys() | before.keys() if after.get(name) != before.get(name)}
+    assert all(name == key or name.startswith(f"{key}.") for name in changed)  # A ramp has several keys.
     assert origins(resolved)[key if key in origins(resolved) else f"{key}.start"] == "command line"
 
 
-# Settings of StarGAN's generator that these tests do not touch, at their defaults, which are the paper's.
-REST = {"kernel": 7, "label": "target", "condition": "planes", "output": "picture"}
+# Defaults of StarGAN's generator, as in the paper, that these tests do not change.
+DEFAULTS = {"kernel_size": 7, "label": "target", "conditioning": "concat", "output": "image"}
 
 
 @pytest.mark.parametrize("reverse", [False, True])
@@ -100,7 +101,7 @@ REST = {"kernel": 7, "label": "target", "condition": "planes", "output": "pictur
             [BANK, "generator.of.name=stargan-generator", "generator.of.blocks=1"],
             {
                 "name": "test-bank",
-                "of": {"name": "stargan-generator", "channels": 64, "blocks": 1, **REST},
+                "of": {"name": "stargan-generator", "channels": 64, "blocks": 1, **DEFAULTS},
                 "copies": 2,
             },
         ),
@@ -117,7 +118,7 @@ def test_a_new_name_drops_the_old_settings_whatever_the_order(
     assert resolved.tree["generator"] == expected
 
 
-def test_where_each_value_came_from(tmp_path: Path) -> None:
+def test_origins_of_settings(tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
     file.write_text(registry().recipe("stargan").read_text() + '\n[losses.short]\nname = "wgan-gp"\n')
     found = origins(resolve(str(file), ["losses.cycle-reconstruction.weight=5", "losses.other.name=wgan-gp"]))
@@ -141,20 +142,20 @@ def test_where_each_value_came_from(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name", [path.stem for path in sorted(Path(mdtranslate_stargan.__file__).parent.glob("recipes/*"))]
 )
-def test_shipped_recipes_say_all_they_are_and_read_back(name: str) -> None:
+def test_shipped_recipes_survive_a_round_trip(name: str) -> None:
     assert name in registry().names("recipe")
     resolved = resolve(name)
     again = resolve_tree(name, tomllib.loads(resolved.toml()), source="again")
     assert again.tree == resolved.tree and again.toml() == resolved.toml()
     assert set(origins(again).values()) == {"again"}
-    # Every line of --dry-run is itself an override that gives the same.
+    # The lines of --dry-run are overrides that give the same recipe.
     lines = resolved.explain().splitlines()
-    assert len(lines) == len(list(flat(resolved.tree)))
+    assert len(lines) == len(list(flatten(resolved.tree)))
     from_lines = resolve_tree(name, {}, lines, source="nothing")
     assert from_lines.tree == resolved.tree
 
 
-def test_a_registered_recipe_is_known() -> None:
+def test_registered_recipes() -> None:
     assert set(registry().names("recipe")) >= {"stargan", "stargan-avatars", "stargan-celeba"}
 
 
@@ -166,16 +167,16 @@ def test_round_trip_of_nested_choices_and_odd_strings() -> None:
     assert tomllib.loads(f"x = {toml_value(resolved.tree['generator'])}")["x"] == resolved.tree["generator"]
 
 
-def test_the_given_tree_stays_as_it_is() -> None:
+def test_the_tree_is_not_modified() -> None:
     tree = read_toml(registry().recipe("stargan"))
     before = deepcopy(tree)
     resolve_tree("x", tree, ["train.steps=5", "generator=test-plain", "losses.x=wgan-gp"], source="x")
     assert tree == before
 
 
-def test_the_paper_is_the_default_of_stargan_celeba() -> None:
+def test_stargan_celeba_has_the_settings_of_the_paper() -> None:
     recipe = resolve("stargan-celeba").recipe
-    assert recipe.generator.dump() == {"name": "stargan-generator", "channels": 64, "blocks": 6, **REST}
+    assert recipe.generator.dump() == {"name": "stargan-generator", "channels": 64, "blocks": 6, **DEFAULTS}
     expected = {"name": "stargan-discriminator", "channels": 64, "layers": 6, "projection": False}
     assert recipe.discriminator.dump() == expected
     assert (recipe.data.image_size, recipe.data.batch_size, recipe.data.flip, recipe.data.targets) == (
@@ -184,7 +185,7 @@ def test_the_paper_is_the_default_of_stargan_celeba() -> None:
         True,
         "permute",
     )
-    # 20 epochs of all but 2,000 pictures, of which the released code keeps back 1,999.
+    # 20 epochs of all images but 2,000, where the released code holds out 1,999.
     assert (recipe.train.steps, recipe.train.critic_steps) == (20 * (202_599 - 1_999) // 16, 5)
     for optimizer in (recipe.optimizers.generator, recipe.optimizers.discriminator):
         assert (optimizer.learning_rate, optimizer.betas) == (1e-4, (0.5, 0.999))
@@ -195,11 +196,11 @@ def test_the_paper_is_the_default_of_stargan_celeba() -> None:
     assert weights == {"wgan-gp": 1.0, "domain-classification": 1.0, "cycle-reconstruction": 10.0}
 
 
-def test_what_the_released_code_does_otherwise() -> None:
+def test_differences_of_the_released_code() -> None:
     paper, released = resolve("stargan-celeba"), resolve("stargan-celeba-released")
-    ours, theirs = dict(flat(paper.tree)), dict(flat(released.tree))
-    assert {key: value for key, value in theirs.items() if ours.get(key) != value} == {
-        "losses.wgan-gp.penalised": "sum",
+    before, after = dict(flatten(paper.tree)), dict(flatten(released.tree))
+    assert {key: value for key, value in after.items() if before.get(key) != value} == {
+        "losses.wgan-gp.reduction": "sum",
         "train.steps": 200_000,
         "optimizers.generator.decay_from": 1.0,
         "optimizers.discriminator.decay_from": 1.0,
@@ -211,18 +212,16 @@ def test_the_papers_length_on_rafd() -> None:
     assert resolve("stargan-rafd").recipe.train.steps == 200 * 4_824 * 9 // 10 // 16
 
 
-def test_a_component_that_refuses_its_settings_is_a_mistake_of_the_recipe() -> None:
+def test_a_component_that_refuses_its_settings_is_a_recipe_error() -> None:
     def build(depth: int) -> None:
         resolve("stargan", ["generator=test-plain", f"generator.depth={depth}"]).recipe.generator.build(
-            encoder=None, image_size=64
+            label_encoder=None, image_size=64
         )
 
     build(1)
-    with pytest.raises(
-        RecipeError, match=r"^backbone 'test-plain' of plugin tests .* refuses its settings: 8 is not for"
-    ):
+    with pytest.raises(RecipeError, match=r"^backbone 'test-plain' of plugin tests .*: 8 is not for"):
         build(8)
-    with pytest.raises(PluginError, match=r"^backbone 'test-plain' of plugin tests .* failed: SystemExit: gone$"):
+    with pytest.raises(PluginError, match=r"^backbone 'test-plain' of plugin tests .*: SystemExit: gone$"):
         build(9)
 
 
@@ -231,8 +230,8 @@ def test_ramps() -> None:
         name = "nothing"
 
     def weight(value: Any, step: int) -> float:
-        encoder: LabelEncoder = SimpleNamespace()  # type: ignore[assignment]
-        return Nothing(Nothing.Config(weight=value), encoder=encoder, image_size=8).weight(step)
+        label_encoder: LabelEncoder = SimpleNamespace()  # type: ignore[assignment]
+        return Nothing(Nothing.Config(weight=value), label_encoder=label_encoder, image_size=8).weight(step)
 
     ramp = {"start": 1, "end": 3, "steps": 4}
     assert [weight(ramp, step) for step in range(6)] == [1.0, 1.5, 2.0, 2.5, 3.0, 3.0]
@@ -240,7 +239,7 @@ def test_ramps() -> None:
 
 
 @pytest.mark.parametrize("word", ["2024", "007", "1e3", "2024.10", "2024-01-01"])
-def test_a_folder_may_be_called_like_a_number(word: str) -> None:
+def test_a_folder_name_may_look_like_a_number(word: str) -> None:
     tree = 'datasets={pets={name="folder", root="x"}}'
     recipe = resolve("stargan", [tree, f"datasets.pets.root={word}"]).recipe
     assert str(recipe.datasets["pets"].config.root) == word

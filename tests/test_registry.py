@@ -1,4 +1,4 @@
-"""A plugin that fails is listed with its error, named when it is missed, and takes nothing else with it."""
+"""The registry: names, owners, plugin files, versions, and the plugin at fault for an error."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from test_broken_plugins import BROKEN, GOOD, Command, Install
 
 from mdtranslate import Dataset, Loss, Metric, hookimpl
 from mdtranslate.config.plugin_validation import KINDS
-from mdtranslate.config.registry import Plugin, Registry, UnknownName
+from mdtranslate.config.registry import Plugin, Registry, UnknownNameError
 from mdtranslate.errors import PluginError
 
 
-def test_our_own_names_are_ours_whatever_is_installed(install: Install) -> None:
+def test_builtin_names_cannot_be_taken(install: Install) -> None:
     install("aaa", "from mdtranslate import hookimpl\n@hookimpl\ndef register_losses(): return {'wgan-gp': 'aaa:X'}")
     registry = Registry()
     assert registry.owner("loss", "wgan-gp").name == "stargan"
-    (stranger,) = [plugin for plugin in registry.plugins if plugin.name == "aaa"]
-    assert "taken" in stranger.errors[0]
+    (other,) = [plugin for plugin in registry.plugins if plugin.name == "aaa"]
+    assert "'wgan-gp'" in other.errors[0] and "stargan" in other.errors[0]
 
 
 def test_the_same_entry_point_found_twice_is_one_plugin(site: Path, install: Install) -> None:
@@ -30,33 +30,33 @@ def test_the_same_entry_point_found_twice_is_one_plugin(site: Path, install: Ins
     assert [plugin.errors for plugin in Registry().plugins if plugin.name == "good"] == [[]]
 
 
-NEWER = "is made for version 2 of the contract, and mdtranslate .* has version 1: update mdtranslate"
+NEWER = ".* version 3, .* version 2: update mdtranslate"
 
 
-def test_an_object_is_of_the_version_that_its_module_says(install: Install) -> None:
-    source = "from mdtranslate import hookimpl\nmdtranslate_api = 2\nclass P:\n  @hookimpl\n"
+def test_the_version_of_a_plugin_object_is_that_of_its_module(install: Install) -> None:
+    source = "from mdtranslate import hookimpl\nmdtranslate_api = 3\nclass P:\n  @hookimpl\n"
     source += "  def register_losses(self): return {'mine': 'objective:Mine'}\nplugin = P()\nother = P()\n"
-    install("objective", source + "other.mdtranslate_api = 1\n", value="objective:plugin")
+    install("objective", source + "other.mdtranslate_api = 2\n", value="objective:plugin")
     install("another", "", value="objective:other")
     registry = Registry()
-    found = {plugin.name: plugin for plugin in registry.plugins}
-    assert len(found["objective"].errors) == 1 and re.fullmatch(NEWER, found["objective"].errors[0])
-    assert found["another"].errors == [] and registry.owner("loss", "mine").name == "another"
+    plugins = {plugin.name: plugin for plugin in registry.plugins}
+    assert len(plugins["objective"].errors) == 1 and re.fullmatch(NEWER, plugins["objective"].errors[0])
+    assert plugins["another"].errors == [] and registry.owner("loss", "mine").name == "another"
 
 
-def test_the_version_is_read_of_a_module_whose_package_cannot_be_imported(site: Path, install: Install) -> None:
+def test_the_version_of_a_module_whose_package_cannot_be_imported(site: Path, install: Install) -> None:
     install("dotted", "", value="of_another_time.inner.plugin")
     (site / "of_another_time" / "inner").mkdir(parents=True)
     (site / "of_another_time" / "__init__.py").write_text("from mdtranslate import Scheduler")
     (site / "of_another_time" / "inner" / "__init__.py").write_text("1 / 0")
-    (site / "of_another_time" / "inner" / "plugin.py").write_text("mdtranslate_api = 2")
-    (plugin,) = [each for each in Registry().plugins if each.name == "dotted"]
+    (site / "of_another_time" / "inner" / "plugin.py").write_text("mdtranslate_api = 3")
+    (plugin,) = [plugin for plugin in Registry().plugins if plugin.name == "dotted"]
     assert len(plugin.errors) == 1 and re.fullmatch(NEWER, plugin.errors[0])
 
 
-def test_the_version_is_read_of_a_plugin_file(tmp_path: Path) -> None:
+def test_the_version_of_a_plugin_file(tmp_path: Path) -> None:
     file = tmp_path / "my.plugin.py"
-    file.write_text("from mdtranslate import Scheduler\nmdtranslate_api = 2")
+    file.write_text("from mdtranslate import Scheduler\nmdtranslate_api = 3")
     with pytest.raises(PluginError, match=NEWER):
         Registry((file,))
 
@@ -89,7 +89,7 @@ def test_a_broken_plugin_file_is_refused(tmp_path: Path, source: str | None) -> 
     assert "\n" not in str(caught.value)
 
 
-def test_a_broken_plugin_file_gives_69(tmp_path: Path, command: Command) -> None:
+def test_a_broken_plugin_file_has_exit_code_69(tmp_path: Path, command: Command) -> None:
     file = tmp_path / "mine.py"
     file.write_text("1 / 0")
     done = command("--plugin", str(file), "plugins")
@@ -100,19 +100,17 @@ def test_a_broken_plugin_file_gives_69(tmp_path: Path, command: Command) -> None
     assert command("--plugin", str(text), "plugins").returncode == 69
 
 
-def test_an_unknown_name_gets_the_nearest_right_one() -> None:
+def test_an_unknown_name_gets_a_suggestion() -> None:
     registry = Registry()
-    with pytest.raises(UnknownName, match="no loss is called 'wgan-pg': did you mean 'wgan-gp'"):
+    with pytest.raises(UnknownNameError, match=r"'wgan-pg'.*'wgan-gp'"):
         registry.component("loss", "wgan-pg")
-    with pytest.raises(
-        UnknownName, match="no recipe is called 'zzz': there is cyclegan, cyclegan-avatars, cyclegan-folder"
-    ):
+    with pytest.raises(UnknownNameError, match=r"'zzz'.*cyclegan, cyclegan-avatars, cyclegan-folder"):
         registry.recipe("zzz")
-    with pytest.raises(UnknownName):
+    with pytest.raises(UnknownNameError):
         registry.owner("dataset", "zzz")
 
 
-def test_plugins_in_memory_and_all_that_ships() -> None:
+def test_plugins_in_memory_and_all_builtin_components() -> None:
     class Mine(Dataset):
         """Mine."""
 
@@ -129,38 +127,38 @@ def test_plugins_in_memory_and_all_that_ships() -> None:
     for kind in KINDS:
         for name in registry.names(kind):
             assert registry.component(kind, name).name == name
-            assert (registry.component(kind, name).__doc__ or "").strip(), f"{kind} {name} is not described"
+            assert (registry.component(kind, name).__doc__ or "").strip(), f"{kind} {name} has no docstring"
             for key, field in registry.component(kind, name).Config.model_fields.items():
-                assert field.description, f"{kind} {name}: {key} is not described"
+                assert field.description, f"{kind} {name}: {key} has no description"
     assert issubclass(registry.component("loss", "wgan-gp"), Loss)
     assert issubclass(registry.component("metric", "edit-accuracy"), Metric)
 
 
-def test_blame_falls_on_the_innermost_plugin() -> None:
+def test_the_innermost_plugin_is_at_fault() -> None:
     registry = Registry()
     outer = types.ModuleType("outer_plugin.losses")
     inner = types.ModuleType("inner_plugin")
     exec("def call(function): return function()", outer.__dict__)
     exec("def call(function): return function()", inner.__dict__)
-    exec("def fail(): raise OSError('disk')", (stranger := types.ModuleType("outer_plugin_not")).__dict__)
+    exec("def fail(): raise OSError('disk')", (unrelated := types.ModuleType("outer_plugin_not")).__dict__)
     registry.plugins += [Plugin("outer", "o 1", ("outer_plugin",)), Plugin("inner", "i 1", ("inner_plugin",))]
 
-    def blamed(call: object) -> str | None:
+    def plugin_name(call: object) -> str | None:
         try:
             call()  # type: ignore[operator]
         except OSError as error:
-            plugin = registry.blame(error)
+            plugin = registry.plugin_at_fault(error)
             return plugin.name if plugin else None
         raise AssertionError
 
-    assert blamed(lambda: outer.call(stranger.fail)) == "outer"
-    assert blamed(lambda: outer.call(lambda: inner.call(stranger.fail))) == "inner"
-    assert blamed(lambda: inner.call(lambda: outer.call(stranger.fail))) == "outer"
-    assert blamed(stranger.fail) is None
-    assert registry.blame(OSError()) is None
+    assert plugin_name(lambda: outer.call(unrelated.fail)) == "outer"
+    assert plugin_name(lambda: outer.call(lambda: inner.call(unrelated.fail))) == "inner"
+    assert plugin_name(lambda: inner.call(lambda: outer.call(unrelated.fail))) == "outer"
+    assert plugin_name(unrelated.fail) is None
+    assert registry.plugin_at_fault(OSError()) is None
 
 
-def test_a_plugin_that_fails_at_work_is_named(tmp_path: Path, command: Command) -> None:
+def test_a_plugin_that_fails_later_is_named(tmp_path: Path, command: Command) -> None:
     file = tmp_path / "sick.py"
     file.write_text(
         "from mdtranslate import Dataset, hookimpl\nfrom pydantic import field_validator\n"
@@ -168,20 +166,20 @@ def test_a_plugin_that_fails_at_work_is_named(tmp_path: Path, command: Command) 
         "    @field_validator('root')\n    @classmethod\n    def check(cls, value): raise OSError('sick\\nof it')\n"
         "@hookimpl\ndef register_datasets(): return [Sick]\n"
     )
-    expected = f"error: plugin sick ({file}) failed: OSError: sick of it (--debug shows where)"
     traced = command("--debug", "--plugin", str(file), "run", "stargan", "--dry-run", "datasets.sick.root=x")
     assert traced.returncode == 69
-    assert "Traceback" in traced.stderr and traced.stderr.splitlines()[-1] == expected
+    assert "Traceback" in traced.stderr
+    assert traced.stderr.splitlines()[-1].startswith(f"error: plugin sick ({file}) failed: OSError: sick of it")
 
 
-def test_what_a_plugin_imports_is_not_taken_for_its_hooks(tmp_path: Path) -> None:
-    """Some objects have every attribute that they are asked for, the marker of a hook too."""
+def test_imported_objects_are_not_hooks(tmp_path: Path) -> None:
+    """Some objects have every attribute that is asked for, also the marker of hooks."""
     file = tmp_path / "importing.py"
     imports = "from unittest.mock import call\nfrom torch import ops\n"
     file.write_text(imports + textwrap.dedent(GOOD.format(name="mine")))
-    found = Registry((file,))
-    assert found.plugins[-1].errors == []
-    assert found.component("dataset", "mine").name == "mine"
+    registry = Registry((file,))
+    assert registry.plugins[-1].errors == []
+    assert registry.component("dataset", "mine").name == "mine"
 
 
 def test_defaults_of_any_type_are_printed(tmp_path: Path, command: Command) -> None:

@@ -1,4 +1,4 @@
-"""What a run sees of held-out pictures while it trains: in its log, the same whenever it is repeated."""
+"""Validation during training: its log lines are reproducible and it does not change the training."""
 
 from __future__ import annotations
 
@@ -7,51 +7,55 @@ import json
 import shutil
 from pathlib import Path
 
-from kills import command, state
+from kills import read_state, run_command
 from rich.console import Console
 from runs import mdtranslate
 
-from mdtranslate.utils.console import Watch
+from mdtranslate.utils.console import ProgressDisplay
 
 
-def test_looks_are_in_the_log_and_the_same_after_an_interruption(home: Path) -> None:
-    settings = ["train.check_every=8", "train.keep=4"]
-    done = mdtranslate(*command("looked")[3:], *settings, cwd=home)
+def test_validations_are_logged_and_the_same_after_an_interruption(home: Path) -> None:
+    settings = ["train.validate_every=8", "train.keep_checkpoints=4"]
+    done = mdtranslate(*run_command("validated")[3:], *settings, cwd=home)
     assert done.returncode == 0, done.stderr
-    assert "step 8/20  edits right" in done.stderr and "grey levels apart" in done.stderr
-    run = home / "looked"
-    looks = [line for line in map(json.loads, (run / "log.jsonl").read_text().splitlines()) if "check/change" in line]
-    assert [line["step"] for line in looks] == [8, 16]
-    assert all(line["check/judged_by"] == "classifier" and 0 < line["check/real_accuracy"] <= 1 for line in looks)
+    assert "step 8/20  " in done.stderr
+    run = home / "validated"
+    validations = [
+        line for line in map(json.loads, (run / "log.jsonl").read_text().splitlines()) if "validation/change" in line
+    ]
+    assert [line["step"] for line in validations] == [8, 16]
+    assert all(
+        line["validation/classifier"] == "small" and 0 < line["validation/real_accuracy"] <= 1 for line in validations
+    )
     timing = [json.loads(line) for line in (run / "timing.jsonl").read_text().splitlines()]
-    assert sum("check_seconds" in line for line in timing) == 2
+    assert sum("validation_seconds" in line for line in timing) == 2
 
-    again = home / "looked-again"
+    again = home / "validated-again"
     shutil.copytree(run, again)
     for newest in sorted((again / "checkpoints").iterdir())[2:]:
         shutil.rmtree(newest)
-    done = mdtranslate("run", "looked-again", cwd=home)
+    done = mdtranslate("run", "validated-again", cwd=home)
     assert done.returncode == 0, done.stderr
-    assert "step 10 to 20" in done.stderr
-    assert state(again) == state(run)
+    assert "10 to 20" in done.stderr
+    assert read_state(again) == read_state(run)
 
 
-def test_looks_change_nothing_of_the_training_and_can_be_done_without(home: Path) -> None:
-    done = mdtranslate(*command("unlooked")[3:], "train.check_every=0", cwd=home)
+def test_validation_does_not_change_the_training(home: Path) -> None:
+    done = mdtranslate(*run_command("unvalidated")[3:], "train.validate_every=0", cwd=home)
     assert done.returncode == 0, done.stderr
-    done = mdtranslate(*command("seen")[3:], "train.check_every=5", cwd=home)
+    done = mdtranslate(*run_command("with-validation")[3:], "train.validate_every=5", cwd=home)
     assert done.returncode == 0, done.stderr
-    one, other = state(home / "unlooked"), state(home / "seen")
-    assert b"check/" not in one.pop("log") and b"check/" in other.pop("log")
+    one, other = read_state(home / "unvalidated"), read_state(home / "with-validation")
+    assert b"validation/" not in one.pop("log") and b"validation/" in other.pop("log")
     assert one == other
 
 
-def test_a_name_with_brackets_is_shown_as_it_is() -> None:
-    """On a terminal rich would take `[/b]` for the end of something bold, and end the program for it."""
-    shown = Console(file=io.StringIO(), width=200, force_terminal=True, color_system=None)
-    watch = Watch(quiet=True)
-    watch.training(1, 9, {})
-    watch.looked(1, 9, "edits right 50% (hair [/b] 0%)")
-    watch.training(2, 9, {"generator/mine": 1.0})
-    shown.print(watch._bar.get_renderable())
-    assert "(hair [/b] 0%)" in shown.file.getvalue()
+def test_a_name_with_brackets_is_printed_unchanged() -> None:
+    """rich would parse `[/b]` as markup and raise an error."""
+    console = Console(file=io.StringIO(), width=200, force_terminal=True, color_system=None)
+    progress = ProgressDisplay(quiet=True)
+    progress.training(1, 9, {})
+    progress.validated(1, 9, "edits right 50% (hair [/b] 0%)")
+    progress.training(2, 9, {"generator/mine": 1.0})
+    console.print(progress._bar.get_renderable())
+    assert "(hair [/b] 0%)" in console.file.getvalue()

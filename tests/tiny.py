@@ -1,4 +1,4 @@
-"""A translator small enough for tests, and the reference plugin where it is not installed."""
+"""Small models and translators for tests, with the reference plugin `stargan` registered."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BOTH = {**CELEBA, "rafd": (MOOD, MALE)}
 
 
 def register() -> None:
-    """Makes StarGAN's components known, as its entry point does."""
+    """Registers the components of StarGAN, as their entry point does."""
     import mdtranslate_stargan
 
     if "stargan-generator" not in registry().names("backbone"):
@@ -27,21 +27,23 @@ def register() -> None:
 
 
 def tiny_model(attributes=CELEBA, image_size=16, seed=0, discriminator="stargan-discriminator") -> Model:
+    """Builds untrained networks on the CPU, for the attributes of each dataset."""
     register()
-    small = {"channels": 4, "layers": 3} if discriminator == "stargan-discriminator" else {}
+    sizes = {"channels": 4, "layers": 3} if discriminator == "stargan-discriminator" else {}
     return Model.build(
         TypeAdapter(Choice[LabelEncoder]).validate_python("mask-vector"),
         TypeAdapter(Choice[Generator]).validate_python({"name": "stargan-generator", "channels": 4, "blocks": 1}),
-        TypeAdapter(Choice[Discriminator]).validate_python({"name": discriminator, **small}),
+        TypeAdapter(Choice[Discriminator]).validate_python({"name": discriminator, **sizes}),
         attributes=attributes,
         image_size=image_size,
         seed=seed,
     ).to(torch.device("cpu"))
 
 
-def tiny_translator(attributes=CELEBA, image_size=16, **more) -> Translator:
+def tiny_translator(attributes=CELEBA, image_size=16, **options) -> Translator:
+    """Builds a translator of an untrained model; `options` are those of `tiny_model`."""
     return Translator(
-        tiny_model(attributes, image_size, **more),
+        tiny_model(attributes, image_size, **options),
         image_size=image_size,
         crops=dict.fromkeys(attributes, Crop()),
         credit=["Faces: nobody"],

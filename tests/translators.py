@@ -1,4 +1,4 @@
-"""Tiny translators, and pictures for them."""
+"""Tiny translators, and images for them."""
 
 from __future__ import annotations
 
@@ -8,51 +8,55 @@ import numpy as np
 import torch
 from tiny import tiny_model
 
-from mdtranslate import Crop, Discriminator, Generator, Translator, Verdict
+from mdtranslate import Crop, Discriminator, DiscriminatorOutput, Generator, Translator
 from mdtranslate.config.model_bundle import Model
 from mdtranslate.data.batches import normalise
 
 SOURCE = {"hair": "Black_Hair", "Eyeglasses": False, "Male": True}
 
 
-def picture(height=16, width=16, seed=0):
+def random_image(height=16, width=16, seed=0):
+    """An image, uint8 `(H, W, 3)`."""
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
 
 
 def real(count=2, height=16, width=16):
-    return normalise(torch.from_numpy(np.stack([picture(height, width, seed) for seed in range(count)])))
+    """Images `(count, 3, H, W)` in [-1, 1]."""
+    return normalise(torch.from_numpy(np.stack([random_image(height, width, seed) for seed in range(count)])))
 
 
 def labels(translator, *rows, dataset=0):
-    return torch.stack([translator.encoder.encode(row, dataset) for row in rows])
+    """Labels `(B, L)` of attribute values."""
+    return torch.stack([translator.label_encoder.encode(row, dataset) for row in rows])
 
 
-class Probe(Generator):
-    """Gives back what it is shown, and remembers it."""
+class RecordingGenerator(Generator):
+    """Returns twice its input, after dropout in training mode, and records its inputs."""
 
-    name = "probe"
+    name = "recording"
 
-    def __init__(self, multiple=4):
-        super().__init__(SimpleNamespace(), encoder=tiny_model().encoder, image_size=16)
-        self.multiple = multiple
+    def __init__(self, size_multiple=4):
+        super().__init__(SimpleNamespace(), label_encoder=tiny_model().label_encoder, image_size=16)
+        self.size_multiple = size_multiple
         self.dropout = torch.nn.Dropout(0.5)
-        self.shown = []
+        self.inputs = []
 
-    def forward(self, image, source, target, code=None):
-        self.shown.append(image.clone())
+    def forward(self, image, source, target, style_code=None):
+        self.inputs.append(image.clone())
         return self.dropout(image) * 2
 
 
-class Mute(Discriminator):
-    """Judges realness only."""
+class ScoreOnlyDiscriminator(Discriminator):
+    """Does not classify."""
 
-    name = "mute"
+    name = "score-only"
 
-    def forward(self, image, label, made_from=None):
-        return Verdict(image.mean((1, 2, 3)), None)
+    def forward(self, image, label, source_image=None):
+        return DiscriminatorOutput(image.mean((1, 2, 3)), None)
 
 
-def with_parts(**parts):
+def translator_with(**networks):
+    """A tiny translator with other networks, by role."""
     model = tiny_model()
-    parts = {"generator": model.generator, "discriminator": model.discriminator, **parts}
-    return Translator(Model(model.encoder, **parts), image_size=16, crops={"celeba": Crop()})
+    networks = {"generator": model.generator, "discriminator": model.discriminator, **networks}
+    return Translator(Model(model.label_encoder, **networks), image_size=16, crops={"celeba": Crop()})

@@ -1,12 +1,12 @@
-"""How much faster pictures are translated than by a plain loop: ratios, interleaved in one run.
+"""Measures how much faster images are translated than by a plain loop: ratios, interleaved in one run.
 
-python benchmarks/speed/translate.py --pictures 32 --rounds 5
+python benchmarks/speed/translate.py --images 32 --rounds 5
 
 JPEG files of CelebA's size are decoded, translated to five targets at 128 pixels by the paper's generator with random
-weights, and written as PNGs. The plain loop does one thing after another, and one target at a time, in float32 as torch
-computes by default: on NVIDIA's GPUs with cuDNN's TF32. The first round is not timed, and its pictures are compared:
-what made others ends it, and what was to be compiled and was not is left out. Ratios are medians over rounds in which
-all take turns; the machine's noise is in their spread, which is printed.
+weights, and written as PNG files. The plain loop handles one image and one target at a time, in PyTorch's default
+precision: float32, on NVIDIA GPUs with cuDNN's TF32. The first round is warm-up, and its images are compared with those
+of the plain loop: too large a difference is an error, and variants that should have been compiled but were not are left
+out. Ratios are medians over rounds in which all variants take turns, printed with their range.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from published_step import Generator as PublishedGenerator
 from pydantic import TypeAdapter
 from torchvision import transforms
 from torchvision.utils import save_image
-from yardstick import Generator as Published
 
 from mdtranslate import Attribute, Choice, Crop, Generator, LabelEncoder, Translator
-from mdtranslate.cli.file_pipeline import Stages
+from mdtranslate.cli.file_pipeline import FilePipeline
 from mdtranslate.config.model_bundle import Model
-from mdtranslate.utils.device import Precision, describe, hardware, pick_device
+from mdtranslate.utils.device import Precision, describe_device, hardware, pick_device
 from mdtranslate.utils.files import write_json
 
 HAIR = ("Black_Hair", "Blond_Hair", "Brown_Hair")
 ATTRIBUTES = {"celeba": (Attribute("hair", HAIR, optional=True), Attribute("Male"), Attribute("Young"))}
-KNOWN = {"hair": "Black_Hair", "Male": False, "Young": True}
-# The published labels of the five targets, by what we call them.
+SOURCE = {"hair": "Black_Hair", "Male": False, "Young": True}
+# The published binary labels of the five targets, by mdtranslate's names of the edits.
 TARGETS = {
     "hair=Black_Hair": (1, 0, 0, 0, 1),
     "hair=Blond_Hair": (0, 1, 0, 0, 1),
@@ -45,14 +45,12 @@ TARGETS = {
     "Male=yes": (1, 0, 0, 1, 1),
     "Young=no": (1, 0, 0, 0, 0),
 }
+MAX_DIFFERENCE = {"fp32": 4, "bf16": 16}
+"""Largest allowed difference from the images of the plain loop, in grey levels of 255."""
 
 
-WITHIN = {"fp32": 4, "bf16": 16}
-"""Grey levels by which pictures may differ from those of the plain loop."""
-
-
-def ours(size: int, device: torch.device, precision: Precision, compiled: bool) -> Translator:
-    """The paper's generator with weights that are the same each time."""
+def create_translator(size: int, device: torch.device, precision: Precision, compiled: bool) -> Translator:
+    """Creates a translator of the paper's generator, with the same random weights in each call."""
     model = Model.build(
         TypeAdapter(Choice[LabelEncoder]).validate_python("mask-vector"),
         TypeAdapter(Choice[Generator]).validate_python("stargan-generator"),
@@ -66,19 +64,21 @@ def ours(size: int, device: torch.device, precision: Precision, compiled: bool) 
     )
 
 
-def staged(translator: Translator, files: Mapping[str, Path], out: Path) -> None:
-    """As `mdtranslate translate RUN FOLDER --all`, without its grids."""
-    with Stages(lambda _: None) as stages:
-        views: Any = stages.read(files, translator.view)
-        for group in translator.grouped(views, translator.words.singles):
-            every = translator.all_edits(list(group.values()), source=KNOWN)
-            for stem, results in zip(group, every, strict=True):
-                for edit, picture in results.items():
-                    stages.write(out / f"{stem}.{edit}.png", partial(np.asarray, picture))
+def translate_files(translator: Translator, files: Mapping[str, Path], out: Path) -> None:
+    """Translates files like `mdtranslate translate RUN FOLDER --all`, without grids."""
+    with FilePipeline(lambda _: None) as pipeline:
+        prepared: Any = pipeline.read(files, translator.prepare_image)
+        for chunk in translator.chunk_images(prepared, translator.edit_parser.num_single_edits):
+            translations = translator.all_edits(list(chunk.values()), source=SOURCE)
+            for stem, by_edit in zip(chunk, translations, strict=True):
+                for edit, image in by_edit.items():
+                    pipeline.write(out / f"{stem}.{edit}.png", partial(np.asarray, image))
 
 
-def plain(generator: Published, size: int, device: torch.device, files: Mapping[str, Path], out: Path) -> None:
-    """One picture and one target after the other, written out plainly."""
+def translate_plainly(
+    generator: PublishedGenerator, size: int, device: torch.device, files: Mapping[str, Path], out: Path
+) -> None:
+    """Translates files by the plain loop: one image and one target at a time."""
     prepare = transforms.Compose(
         [
             transforms.CenterCrop(178),
@@ -92,12 +92,12 @@ def plain(generator: Published, size: int, device: torch.device, files: Mapping[
             with Image.open(file) as image:
                 real = prepare(image.convert("RGB"))[None].to(device)
             for edit, label in TARGETS.items():
-                made = generator(real, torch.tensor([label], dtype=torch.float32, device=device))
-                save_image(((made + 1) / 2).clamp(0, 1).cpu(), out / f"{stem}.{edit}.png")
+                fake = generator(real, torch.tensor([label], dtype=torch.float32, device=device))
+                save_image(((fake + 1) / 2).clamp(0, 1).cpu(), out / f"{stem}.{edit}.png")
 
 
-def draw(folder: Path, count: int) -> dict[str, Path]:
-    """JPEG files of 178 × 218, smooth as photographs are."""
+def create_images(folder: Path, count: int) -> dict[str, Path]:
+    """Writes smooth random JPEG files of 178 x 218 pixels; returns them by their stems."""
     files = {}
     for number in range(count):
         coarse = np.random.default_rng(number).integers(0, 256, (14, 11, 3), np.uint8)
@@ -106,91 +106,103 @@ def draw(folder: Path, count: int) -> dict[str, Path]:
     return files
 
 
-def apart(folder: Path, other: Path) -> float:
-    """Grey levels by which the pictures of two folders differ at most; they must have the same names."""
-    names = {each.name for each in folder.iterdir()}
-    if names != {each.name for each in other.iterdir()}:
-        raise SystemExit(f"{folder.name} did not make the pictures that {other.name} did")
+def max_difference(folder: Path, reference: Path) -> float:
+    """Returns the largest difference between the images of two folders with the same file names, in grey levels."""
+    names = {file.name for file in folder.iterdir()}
+    if names != {file.name for file in reference.iterdir()}:
+        raise SystemExit(f"{folder.name} did not write the same files as {reference.name}")
 
     def read(path: Path) -> Any:
         with Image.open(path) as image:
             return np.asarray(image, np.int16)
 
-    return float(max(np.abs(read(folder / name) - read(other / name)).max() for name in names))
+    return float(max(np.abs(read(folder / name) - read(reference / name)).max() for name in names))
 
 
-def measure(work: Mapping[str, Callable[[Path], None]], where: Path, rounds: int) -> dict[str, dict[str, float]]:
-    """Of each, to the plain loop of the same round: median, least and most ratio; and how far its pictures are."""
-    took: dict[str, list[float]] = {name: [] for name in work}
-    for number in range(rounds + 1):
-        for name, each in work.items():
-            out = where / name
+def measure(variants: Mapping[str, Callable[[Path], None]], folder: Path, rounds: int) -> dict[str, dict[str, float]]:
+    """Measures all variants in turns.
+
+    Args:
+        variants: By name, functions that write all translations into a folder; one is called `plain`.
+        folder: Folder for the translations.
+        rounds: Number of rounds, besides a first one that warms up and compiles.
+
+    Returns:
+        By variant, the ratio to the plain loop of the same round (median, minimum and maximum), the seconds, and the
+        largest difference of its images from those of the plain loop.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in variants}
+    for round_number in range(rounds + 1):
+        for name, variant in variants.items():
+            out = folder / name
             out.mkdir(exist_ok=True)
-            began = time.perf_counter()
-            each(out)
-            if number:  # The first one warms up, and compiles.
-                took[name].append(time.perf_counter() - began)
-        for name in took if number == 0 else ():
-            if (levels := apart(where / name, where / "plain")) > WITHIN["bf16" if "bf16" in name else "fp32"]:
-                raise SystemExit(f"{name}: pictures are {levels:.0f} grey levels from those of the plain loop")
-    found = {}
-    for name, seconds in took.items():
-        ratios = [theirs / own for theirs, own in zip(took["plain"], seconds, strict=True)]
-        found[name] = {
+            start = time.perf_counter()
+            variant(out)
+            if round_number:
+                seconds[name].append(time.perf_counter() - start)
+        for name in seconds if round_number == 0 else ():
+            difference = max_difference(folder / name, folder / "plain")
+            if difference > MAX_DIFFERENCE["bf16" if "bf16" in name else "fp32"]:
+                raise SystemExit(f"{name}: images differ from the plain loop's by {difference:.0f} grey levels")
+    rows = {}
+    for name, values in seconds.items():
+        ratios = [plain / value for plain, value in zip(seconds["plain"], values, strict=True)]
+        rows[name] = {
             "ratio": median(ratios),
-            "least": min(ratios),
-            "most": max(ratios),
-            "seconds": median(seconds),
-            "grey_levels": apart(where / name, where / "plain"),
+            "min": min(ratios),
+            "max": max(ratios),
+            "seconds": median(values),
+            "grey_levels": max_difference(folder / name, folder / "plain"),
         }
-    return found
+    return rows
 
 
 def main() -> None:
-    """Prints the machine and a table, and writes JSON where it is told to."""
+    """Prints the machine and a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", type=int, default=128, help="side of the pictures that the generator sees")
-    parser.add_argument("--pictures", type=int, default=32)
+    parser.add_argument("--size", type=int, default=128, help="image size of the generator in pixels")
+    parser.add_argument("--images", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--precisions", nargs="+", help="fp32, tf32, bf16; those of the device if left out")
-    parser.add_argument("--no-compile", action="store_true", help="leave the compiled variants out")
-    parser.add_argument("--out", type=Path, help="a JSON file")
-    given = parser.parse_args()
-    device = pick_device(given.device)
-    print(describe(device), hardware(device)["processor"], f"torch {torch.__version__}")
-    precisions = given.precisions or (["fp32", "tf32", "bf16"] if device.type == "cuda" else ["fp32", "bf16"])
-    variants = {f"{each}{' compiled' * way}": (each, way) for each in precisions for way in (False, True)}
+    parser.add_argument("--no-compile", action="store_true", help="leave out the compiled variants")
+    parser.add_argument("--out", type=Path, help="JSON file for the results")
+    options = parser.parse_args()
+    device = pick_device(options.device)
+    print(describe_device(device), hardware(device)["processor"], f"torch {torch.__version__}")
+    precisions = options.precisions or (["fp32", "tf32", "bf16"] if device.type == "cuda" else ["fp32", "bf16"])
     translators = {
-        name: ours(given.size, device, *each) for name, each in variants.items() if not (each[1] and given.no_compile)
+        f"{precision}{' compiled' * compiled}": create_translator(options.size, device, precision, compiled)
+        for precision in precisions
+        for compiled in ((False,) if options.no_compile else (False, True))
     }
-    published = Published(len(next(iter(TARGETS.values())))).to(device)
+    published = PublishedGenerator(len(next(iter(TARGETS.values())))).to(device)
     weights = next(iter(translators.values())).model.generator.state_dict()
-    missing, strange = published.load_state_dict(weights, strict=False)
-    if strange or [each for each in missing if "running" not in each and "num_batches" not in each]:
+    missing, unexpected = published.load_state_dict(weights, strict=False)
+    if unexpected or [key for key in missing if "running" not in key and "num_batches" not in key]:
         raise SystemExit("the generator is not that of the paper")
-    with TemporaryDirectory() as folder:
-        where = Path(folder)
-        (where / "in").mkdir()
-        files = draw(where / "in", given.pictures)
-        work: dict[str, Callable[[Path], None]] = {
-            "plain": lambda out: plain(published, given.size, device, files, out),
-            **{name: partial(staged, each, files) for name, each in translators.items()},
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "in").mkdir()
+        files = create_images(folder / "in", options.images)
+        variants: dict[str, Callable[[Path], None]] = {
+            "plain": lambda out: translate_plainly(published, options.size, device, files, out),
+            **{name: partial(translate_files, translator, files) for name, translator in translators.items()},
         }
-        rows = measure(work, where, given.rounds)
-    for name, each in translators.items():
-        if variants[name][1] and not each.inference.compiled:
-            print(f"{name}: left out, it was not compiled")
+        rows = measure(variants, folder, options.rounds)
+    for name, translator in translators.items():
+        if name.endswith(" compiled") and not translator.runner.compiled:
+            print(f"{name}: left out, because it was not compiled")
             del rows[name]
-    print(f"{given.pictures} pictures, {len(TARGETS)} targets, {given.size} pixels, {given.rounds} rounds")
+    print(f"{options.images} images, {len(TARGETS)} targets, {options.size} pixels, {options.rounds} rounds")
     for name, row in rows.items():
         print(
-            f"  {name:16} {row['ratio']:5.2f} times ({row['least']:.2f} to {row['most']:.2f})  "
-            f"{given.pictures / row['seconds']:8.2f} pictures/s  within {row['grey_levels']:.0f} grey levels"
+            f"  {name:16} {row['ratio']:5.2f} x ({row['min']:.2f} to {row['max']:.2f})  "
+            f"{options.images / row['seconds']:8.2f} images/s  within {row['grey_levels']:.0f} grey levels"
         )
-    if given.out:
-        write_json(given.out, {"machine": hardware(device), "torch": torch.__version__, "translation": rows})
-        print(given.out)
+    if options.out:
+        write_json(options.out, {"machine": hardware(device), "torch": torch.__version__, "translation": rows})
+        print(options.out)
 
 
 if __name__ == "__main__":

@@ -1,103 +1,152 @@
-"""The reference page of what `mdtranslate` itself names: classes, their attributes and methods, from the source."""
+"""Generates the reference page of the Python API from the source: classes, attributes, methods and functions."""
 
 from __future__ import annotations
 
 import ast
 import inspect
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import mdtranslate
 
 SECTIONS = {
-    "Datasets": "interfaces.dataset",
-    "Label encoders": "interfaces.labels",
-    "Networks": "interfaces.networks",
-    "Losses": "interfaces.loss",
-    "What losses look at": "translation",
-    "Metrics": "interfaces.metric",
-    "Feature networks": "interfaces.features",
-    "Importers": "interfaces.importer",
-    "Every component": "interfaces.component",
-    "A component inside another": "choice",
-    "Hooks and the version of the contract": "hookspecs",
-    "Trained models": "translator",
-    "Failures": "errors",
-    "Checks for tests": "testing",
+    "Datasets": ("api.dataset", "api.attribute"),
+    "Label encoders": ("api.label_encoder",),
+    "Networks": ("api.networks",),
+    "Losses": ("api.loss",),
+    "Input of losses": ("api.translation",),
+    "Metrics": ("api.metric",),
+    "Feature networks": ("api.features",),
+    "Importers": ("api.importer",),
+    "All components": ("api.component",),
+    "Nested components": ("config.choice",),
+    "Hooks and API version": ("api.hookspecs",),
+    "Trained models": ("inference.translator",),
+    "Helpers for plugins": (
+        "utils.image_folder",
+        "utils.image_io",
+        "utils.files",
+        "utils.state_dict",
+        "utils.timm_factory",
+    ),
+    "Errors": ("errors",),
+    "Checks for tests": ("testing",),
 }
-"""The parts of the page, each from one module."""
-ALSO = {"errors", "testing"}
-"""Modules of which all is shown that has a docstring: it is imported from there."""
-UNSHOWN = {"nearest", "first_line"}
-"""What is in them for the core alone."""
+"""Sections of the page, and the modules of each."""
+
+PUBLIC_MODULES = {"errors", "testing"}
+"""Modules that plugins import directly; all their documented names are on the page."""
+
+INTERNAL = {"nearest", "first_line"}
+"""Names in public modules that only the core uses."""
+
+LIST_SECTIONS, TEXT_SECTIONS = ("Args", "Attributes", "Raises"), ("Returns", "Yields")
+"""Sections of docstrings: those that are lists of names, and those that are text."""
 
 
-def page() -> str:
-    """The page, as Markdown."""
-    lines = ["# Python", "", "What `import mdtranslate` names, and what each is for.", ""]
-    for title, module in SECTIONS.items():
+class Definition(NamedTuple):
+    """A name that a module or class defines.
+
+    Attributes:
+        name: The name.
+        node: Its definition.
+        docstring: Its docstring; for a variable, the string below it; empty if there is none.
+    """
+
+    name: str
+    node: ast.stmt
+    docstring: str
+
+
+def render_page() -> str:
+    """Returns the page as Markdown."""
+    lines = ["# Python", "", "The public API: what plugins and programs may import from `mdtranslate`.", ""]
+    for title, modules in SECTIONS.items():
         lines += [f"## {title}", ""]
-        if module in ALSO:
-            lines += [f"From `mdtranslate.{module}`.", ""]
-        for name, node, said in _documented(module):
-            lines += [f"### {name}", "", *_entry(node, said)]
+        for module in modules:
+            if module in PUBLIC_MODULES:
+                lines += [f"Import from `mdtranslate.{module}`.", ""]
+            for definition in _public_definitions(module):
+                lines += [f"### {definition.name}", "", *_render_definition(definition)]
     return "\n".join(lines) + "\n"
 
 
-def prose(text: str) -> str:
-    """A docstring as Markdown: `name::` before a block is of another markup."""
-    return text.replace("::\n", ":\n")
+def to_markdown(docstring: str) -> str:
+    """Converts a Google-style docstring to Markdown: the names of sections become bold, and their entries lists."""
+    lines: list[str] = []
+    section = ""
+    for line in docstring.splitlines():
+        if line and not line.startswith(" "):
+            name = line.removesuffix(":")
+            section = name if line.endswith(":") and name in (*LIST_SECTIONS, *TEXT_SECTIONS) else ""
+            lines += [f"**{section}**", ""] if section else [line]
+        elif section in LIST_SECTIONS and re.match(r" {4}\S", line):
+            name, _, text = line.strip().partition(": ")
+            lines.append(f"- `{name}`: {text}")
+        elif section in LIST_SECTIONS:
+            lines.append(f"  {line.strip()}".rstrip())
+        elif section in TEXT_SECTIONS:
+            lines.append(line.removeprefix("    "))
+        else:
+            lines.append(line)
+    return "\n".join(lines).replace("::\n", ":\n")
 
 
-def _documented(module: str) -> Iterator[tuple[str, ast.stmt, str]]:
-    """The public names of a module that this page shows, what defines each, and what is said of it."""
+def _public_definitions(module: str) -> Iterator[Definition]:
+    """Yields the definitions of a module that are on the page."""
     path = Path(mdtranslate.__file__).parent / module.replace(".", "/")
     file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-    for name, node, said in _members(ast.parse(file.read_text("utf-8")).body):
-        if name in mdtranslate.__all__ or (module in ALSO and not isinstance(node, ast.Assign) and name not in UNSHOWN):
-            yield name, node, said
+    for definition in _definitions(ast.parse(file.read_text("utf-8")).body):
+        is_variable = isinstance(definition.node, ast.Assign | ast.AnnAssign)
+        in_public_module = module in PUBLIC_MODULES and not is_variable and definition.name not in INTERNAL
+        if definition.name in mdtranslate.__all__ or in_public_module:
+            yield definition
 
 
-def _members(body: list[ast.stmt]) -> Iterator[tuple[str, ast.stmt, str]]:
-    """The public names that a module or class defines, with their docstrings; of a variable, the text after it."""
-    for node, after in zip(body, [*body[1:], None], strict=True):
-        said = ""
+def _definitions(body: list[ast.stmt]) -> Iterator[Definition]:
+    """Yields the public names that a module or class defines."""
+    for node, following in zip(body, [*body[1:], None], strict=True):
+        docstring = ""
         if isinstance(node, ast.ClassDef | ast.FunctionDef):
-            if any(ast.unparse(each) == "overload" for each in node.decorator_list):
+            if any(ast.unparse(decorator) == "overload" for decorator in node.decorator_list):
                 continue
-            name, said = node.name, ast.get_docstring(node) or ""
+            name, docstring = node.name, ast.get_docstring(node) or ""
         elif isinstance(node, ast.Assign | ast.AnnAssign):
             target = node.target if isinstance(node, ast.AnnAssign) else node.targets[0]
             name = ast.unparse(target)
-            if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
-                said = inspect.cleandoc(str(after.value.value))
+            if isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant):
+                docstring = inspect.cleandoc(str(following.value.value))
         else:
             continue
-        if not name.startswith("_") or (name in ("__init__", "__call__") and said):
-            yield name, node, said
+        if not name.startswith("_") or (name in ("__init__", "__call__") and docstring):
+            yield Definition(name, node, docstring)
 
 
-def _entry(node: ast.stmt, said: str) -> Iterator[str]:
+def _render_definition(definition: Definition) -> Iterator[str]:
+    node, docstring = definition.node, to_markdown(definition.docstring)
     if not isinstance(node, ast.ClassDef):
-        yield from ["```python", _signature(node), "```", "", prose(said), ""]
+        yield from ["```python", _signature(node), "```", "", docstring, ""]
         return
-    bases = ", ".join(ast.unparse(each) for each in node.bases)
-    # The settings (`Config`) are on every kind's own page.
-    members = [each for each in _members(node.body) if each[0] not in ("Config", "model_config")]
+    bases = ", ".join(ast.unparse(base) for base in node.bases)
+    # Settings (`Config`) are on the pages of the components.
+    members = [member for member in _definitions(node.body) if member.name not in ("Config", "model_config")]
     yield from ["```python", f"class {node.name}({bases}):" if bases else f"class {node.name}:"]
-    yield from [f"    {_signature(member)}" for _, member, text in members if not text]
-    yield from ["```", "", prose(said), ""]
-    for name, member, text in members:
-        if text:
-            yield from [f"#### {node.name}.{name}", "", "```python", _signature(member), "```", "", prose(text), ""]
+    yield from [f"    {_signature(member.node)}" for member in members if not member.docstring]
+    yield from ["```", "", docstring, ""]
+    for member in members:
+        if member.docstring:
+            yield from [f"#### {node.name}.{member.name}", "", "```python", _signature(member.node), "```", ""]
+            yield from [to_markdown(member.docstring), ""]
 
 
 def _signature(node: ast.stmt) -> str:
-    """How a name is defined, on one line where that is short."""
+    """Returns the definition of a name without its body, in one line if possible."""
     if not isinstance(node, ast.FunctionDef):
         return ast.unparse(node)
-    bare = ast.FunctionDef(node.name, node.args, [ast.Expr(ast.Constant(...))], node.decorator_list, node.returns)
-    bare.decorator_list = [each for each in bare.decorator_list if ast.unparse(each) != "abstractmethod"]
-    bare.type_params = []
-    text = ast.unparse(ast.fix_missing_locations(bare)).removesuffix("\n    ...").removesuffix(":")
-    return text.replace("@lazy\n", "@property\n")
+    function = ast.FunctionDef(node.name, node.args, [ast.Expr(ast.Constant(...))], node.decorator_list, node.returns)
+    function.decorator_list = [item for item in function.decorator_list if ast.unparse(item) != "abstractmethod"]
+    function.type_params = []
+    text = ast.unparse(ast.fix_missing_locations(function)).removesuffix("\n    ...").removesuffix(":")
+    return text.replace("@lazy_property\n", "@property\n")

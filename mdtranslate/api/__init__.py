@@ -1,6 +1,6 @@
-"""The contract between the core and its plugins: seven kinds of component, and the words they share.
+"""The interfaces between the core and its plugins.
 
-What needs torch is imported when it is first asked for: a dataset plugin never pays for it.
+Modules that need torch are imported on first use, so a plugin with only a dataset never imports it.
 """
 
 from __future__ import annotations
@@ -8,61 +8,63 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from mdtranslate.api.attribute import Attribute, Value, format_value
 from mdtranslate.api.component import Component, Settings
-from mdtranslate.api.dataset import Attribute, Crop, Dataset, Note, Record, Split, Value, spell
+from mdtranslate.api.dataset import DECIDED_BY_CONTENT, Crop, Dataset, Note, Record, Split
 
 if TYPE_CHECKING:
     from mdtranslate.api.features import Features
-    from mdtranslate.api.importer import Importer, Published
+    from mdtranslate.api.importer import ImportedModel, Importer
     from mdtranslate.api.label_encoder import LabelEncoder
     from mdtranslate.api.loss import Loss, Ramp, Terms
-    from mdtranslate.api.metric import Edited, Metric
-    from mdtranslate.api.networks import Backbone, Discriminator, Generator, Verdict
+    from mdtranslate.api.metric import EditBatch, Metric
+    from mdtranslate.api.networks import Backbone, Discriminator, DiscriminatorOutput, Generator
 
 __all__ = [
+    "DECIDED_BY_CONTENT",
     "Attribute",
     "Backbone",
     "Component",
     "Crop",
     "Dataset",
     "Discriminator",
-    "Edited",
+    "DiscriminatorOutput",
+    "EditBatch",
     "Features",
     "Generator",
+    "ImportedModel",
     "Importer",
     "LabelEncoder",
     "Loss",
     "Metric",
     "Note",
-    "Published",
     "Ramp",
     "Record",
     "Settings",
     "Split",
     "Terms",
     "Value",
-    "Verdict",
-    "spell",
+    "format_value",
 ]
 
-_HOMES = {
+_MODULES = {
     "LabelEncoder": "label_encoder",
     "Loss": "loss",
     "Ramp": "loss",
     "Terms": "loss",
     "Features": "features",
     "Importer": "importer",
-    "Published": "importer",
-    "Edited": "metric",
+    "ImportedModel": "importer",
+    "EditBatch": "metric",
     "Metric": "metric",
     "Backbone": "networks",
     "Discriminator": "networks",
     "Generator": "networks",
-    "Verdict": "networks",
+    "DiscriminatorOutput": "networks",
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    if name in _MODULES:
+        return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""What every component has: a name under which recipes pick it, and settings that pydantic validates."""
+"""The base of every component: a name by which recipes pick it, and settings that pydantic validates."""
 
 from __future__ import annotations
 
@@ -15,67 +15,76 @@ from mdtranslate.errors import nearest
 
 
 class TypedInt(int):
-    """A whole number as somebody typed it on the command line."""
+    """An integer from the command line that remembers its text."""
 
     text: str
 
 
 class TypedFloat(float):
-    """Any other number as somebody typed it."""
+    """A float from the command line that remembers its text."""
 
     text: str
 
 
 def typed_number(value: int | float, text: str) -> int | float:
-    """`value`, with the text that it was typed as."""
+    """Attaches the command-line text to a number, so that `root=2024` can still become the folder `2024`."""
     number = TypedInt(value) if isinstance(value, int) else TypedFloat(value)
     number.text = text
     return number
 
 
-def _types(annotation: Any) -> tuple[Any, ...]:
-    """A type, or those of a union."""
-    return get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
-
-
 class Settings(BaseModel):
-    """Base of every `Config`: unknown keys are refused, values do not change after validation."""
+    """Base class of every `Config`.
+
+    Unknown keys are refused, and values cannot change after validation. A number that was typed on the command line
+    for a field of type `str` or `Path` is taken as its text.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     @model_validator(mode="before")
     @classmethod
-    def _texts_as_typed(cls, values: Any) -> Any:
-        """A number that was typed where a text or a path is wanted is that text: `root=2024` is a folder."""
+    def _numbers_as_text(cls, values: Any) -> Any:
         if not isinstance(values, Mapping):
             return values
-        texts = {name for name, field in cls.model_fields.items() if {*_types(field.annotation)} & {str, Path}}
+        text_fields = {
+            name for name, field in cls.model_fields.items() if {*_union_members(field.annotation)} & {str, Path}
+        }
         return {
-            key: value.text if key in texts and isinstance(value, TypedInt | TypedFloat) else value
+            key: value.text if key in text_fields and isinstance(value, TypedInt | TypedFloat) else value
             for key, value in values.items()
         }
 
     @model_validator(mode="wrap")
     @classmethod
-    def _known_keys(cls, values: Any, validate: ModelWrapValidatorHandler[Self]) -> Self:
-        """Says of an unknown key the nearest right one, which pydantic's own message lacks."""
+    def _suggest_keys(cls, values: Any, validate: ModelWrapValidatorHandler[Self]) -> Self:
+        """Adds the most similar key to pydantic's message about an unknown one."""
         try:
             return validate(values)
         except ValidationError as error:
-            lines = [_hinted(cls, each) for each in error.errors(include_url=False)]
+            lines = [_with_suggestion(cls, line) for line in error.errors(include_url=False)]
             raise ValidationError.from_exception_data(cls.__name__, lines) from None
 
 
 class Component(ABC):
-    """A class that a recipe picks by `name` and configures through its own `Config`."""
+    """Base class of everything that a recipe picks by name.
+
+    Attributes:
+        name: The name in recipes and on the command line: letters, digits, `-` and `_`.
+        Config: The component's settings. Override it to add some; the default has none.
+    """
 
     name: ClassVar[str]
 
     class Config(Settings):
-        """No settings. A component that has some overrides this class."""
+        """No settings."""
 
 
-def _hinted(settings: type[Settings], error: ErrorDetails) -> InitErrorDetails:
+def _union_members(annotation: Any) -> tuple[Any, ...]:
+    return get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+
+
+def _with_suggestion(settings: type[Settings], error: ErrorDetails) -> InitErrorDetails:
     kind, message, key = error["type"], error["msg"].removeprefix("Value error, "), error["loc"]
     if kind == "extra_forbidden" and len(key) == 1:
         kind, message = "unknown_key", f"no such key; {nearest(str(key[0]), settings.model_fields)}"

@@ -1,4 +1,4 @@
-"""The dataset contract. It needs no torch: workers that decode pictures start fast."""
+"""The dataset interface. It imports no torch, so worker processes that only decode images start fast."""
 
 from __future__ import annotations
 
@@ -12,17 +12,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import Field, field_validator
 
+from mdtranslate.api.attribute import Attribute, Value
 from mdtranslate.api.component import Component, Settings
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-Value = bool | str | None
-"""What an attribute can be: True or False (yes/no), one of its values, or None for "none of these".
-
-An attribute that is missing from a mapping is *unknown*, which is none of the above.
-"""
 
 
 class Split(StrEnum):
@@ -33,94 +28,43 @@ class Split(StrEnum):
     TEST = "test"
 
     @classmethod
-    def called(cls, word: str) -> Split | None:
-        """What a folder's name or a word of a table means: train, training, val, valid, validation, test or testing."""
-        words = {"train": cls.TRAIN, "val": cls.VAL, "valid": cls.VAL, "validation": cls.VAL, "test": cls.TEST}
-        return words.get(word.lower().removesuffix("ing"))
+    def from_name(cls, name: str) -> Split | None:
+        """Recognises the name of a split.
+
+        Args:
+            name: A folder name or a table cell: train, training, val, valid, validation, test or testing.
+
+        Returns:
+            The split, or None if `name` is none of these.
+        """
+        names = {"train": cls.TRAIN, "val": cls.VAL, "valid": cls.VAL, "validation": cls.VAL, "test": cls.TEST}
+        return names.get(name.lower().removesuffix("ing"))
 
     @classmethod
-    def drawn(cls, key: str, *, val: float, test: float) -> Split:
-        """A split at random that depends on `key` alone, so that a picture stays in its own when others are added.
+    def from_hash(cls, key: str, *, val: float, test: float) -> Split:
+        """Assigns a key to a split at random, by its hash alone: adding other images moves none.
 
-        `val`, `test`: the shares of those splits.
+        Args:
+            key: The key of an image, or of its group.
+            val: Share of the validation split, in [0, 1].
+            test: Share of the test split, in [0, 1].
+
+        Returns:
+            The split, always the same for the same arguments.
         """
         digest = blake2b(key.encode("utf-8", "replace"), digest_size=8).digest()
-        place = int.from_bytes(digest, "big") / 2**64
-        return cls.TEST if place < test else cls.VAL if place < test + val else cls.TRAIN
-
-
-@dataclass(frozen=True, slots=True)
-class Attribute:
-    """A labelled property of an image.
-
-    `values` empty: yes/no (`Male`). Otherwise exactly one of `values` holds (`hair`), or, where `optional`, none of
-    them (a bald head). `mirrored`: pairs of values that a horizontal flip swaps, such as `(("left", "right"),)` of a
-    gaze. Images whose mirror image would have a value that is not among `values` are not flipped in training.
-    """
-
-    name: str
-    values: tuple[str, ...] = ()
-    optional: bool = False
-    mirrored: tuple[tuple[str, str], ...] = field(default=(), compare=False)
-
-    def __post_init__(self) -> None:
-        if isinstance(self.values, str):
-            raise TypeError(f"values of {self.name} are the text {self.values!r}; a tuple is right, ({self.values!r},)")
-        swapped = [value for pair in self.mirrored for value in pair]
-        if len({*swapped}) < len(swapped) or any(len(pair) != 2 for pair in self.mirrored):
-            raise ValueError(f"mirrored of {self.name} is {self.mirrored}; pairs of values are right, each value once")
-
-    @property
-    def choices(self) -> tuple[Value, ...]:
-        """Every value that a picture can have, in the order of the label codes 0, 1, 2, ..."""
-        if not self.values:
-            return (False, True)
-        return (None, *self.values)
-
-    @property
-    def allowed(self) -> tuple[Value, ...]:
-        """`choices`, less the "none of these" of an attribute that is not optional."""
-        return self.choices if not self.values or self.optional else self.values
-
-    def code(self, value: Value) -> int:
-        """The position of `value` in `choices`. Raises `ValueError` for a value that the attribute cannot have."""
-        if not self.values and isinstance(value, bool):
-            return int(value)
-        if isinstance(value, str) and value in self.values:
-            return 1 + self.values.index(value)
-        if value is None and self.optional and self.values:
-            return 0
-        raise ValueError(f"{value!r} is no value of {self.name}; it has {', '.join(map(repr, self.allowed))}")
-
-    def mirror(self, value: Value) -> Value:
-        """The value that the mirror image of an image with `value` has."""
-        return next((pair[pair[0] == value] for pair in self.mirrored if value in pair), value)
-
-    def parse(self, text: str) -> Value:
-        """The value that a person means by `text`: yes, no, none, or a value by name. Raises `ValueError`."""
-        exact = {spell(value): value for value in self.allowed}
-        if text in exact:
-            return exact[text]
-        words: dict[str, Value] = {spell(value).lower(): value for value in self.allowed}
-        if not self.values:
-            words |= {"true": True, "false": False, "1": True, "0": False, "-1": False}
-        word = text.strip().lower()
-        if word not in words:
-            raise ValueError(f"{text!r} is no value of {self.name}; it has {', '.join(map(spell, self.allowed))}")
-        return words[word]
-
-
-def spell(value: Value) -> str:
-    """A value as people write it on the command line: yes, no, none, or its name."""
-    return {True: "yes", False: "no", None: "none"}[value] if not isinstance(value, str) else value
+        position = int.from_bytes(digest, "big") / 2**64
+        return cls.TEST if position < test else cls.VAL if position < test + val else cls.TRAIN
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
     """One image and what is known of its attributes.
 
-    `key` names the image within its dataset for ever. `image` is the file, None for a dataset that draws its images.
-    `attributes` holds only what is known.
+    Attributes:
+        key: Names the image within its dataset; unique and permanent.
+        image: The image file, or None for a dataset that generates its images.
+        attributes: The known attributes by name; an unknown one is missing.
     """
 
     key: str
@@ -130,10 +74,15 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Crop:
-    """A square of a picture: `side` is a share of the picture's shorter side, (`x`, `y`) its centre in shares of both.
+    """The square that is cut out of every image before it is resized, relative to the image's size.
 
-    Shares, not pixels: it is cut out of pictures of any size that are translated later, too. Where it would reach
-    over an edge it is moved inside.
+    It is also applied to images that are translated later, whatever their size. A square that reaches over an edge is
+    moved inside.
+
+    Attributes:
+        side: Side of the square as a fraction of the image's shorter side.
+        x: Horizontal centre as a fraction of the width.
+        y: Vertical centre as a fraction of the height.
     """
 
     side: float = 1.0
@@ -142,24 +91,32 @@ class Crop:
 
 
 class Note(NamedTuple):
-    """Something about a dataset's files that its user should know."""
+    """A remark about a dataset's files that its user should know.
+
+    Attributes:
+        kind: A stable identifier for programs, such as `unread-files`.
+        message: What was found.
+        remedy: What to do about it.
+        files: The files it is about, if any.
+    """
 
     kind: str
-    """What programs know it by, such as `unread-files`."""
-    what: str
-    cure: str
+    message: str
+    remedy: str
     files: tuple[str, ...] = ()
-    """Those that it is about, where there are any."""
 
 
 DECIDED_BY_CONTENT: dict[str, Any] = {"decided_by_content": True}
-"""Marks a setting (`Field(json_schema_extra=...)`) that a run may change as long as images and labels stay the same."""
+"""Marks a setting, as `Field(json_schema_extra=DECIDED_BY_CONTENT)`, that may change when a run is resumed.
+
+It may as long as the images and labels that the dataset gives stay the same, such as a path.
+"""
 
 
 class Dataset(Component):
     """A source of labelled images.
 
-    The smallest one, complete::
+    The smallest complete dataset::
 
         class Pets(Dataset):
             name = "pets"
@@ -174,71 +131,95 @@ class Dataset(Component):
                     raise DataError(f"{self.config.root}: there is no such folder")
                 for file in sorted((self.config.root / split).glob("*/*.jpg")):
                     yield Record(f"{split}/{file.parent.name}/{file.name}", file, {"species": file.parent.name})
+
+    Attributes:
+        attributes: Every attribute that the dataset knows. A run labels those that `config.attributes` names; the
+            evaluation classifies all of them.
+        version: Part of the cache key. Change it whenever the pixels of any record change.
+        crop: The square that is cut out before resizing.
+        credit: One line that names the source of the images, shown wherever they are shown; None for no credit.
     """
 
     class Config(Settings):
-        """Settings that every dataset has."""
+        """Settings of every dataset."""
 
         attributes: tuple[str, ...] | None = Field(
-            None, description="names of the attributes that this run labels; all that the dataset knows if left out"
+            None, description="names of the attributes to label; all that the dataset knows if left out"
         )
 
     class FileConfig(Config):
-        """Settings of datasets that read image files: a `Config` that derives from it has them."""
+        """Settings of datasets that read image files; derive a `Config` from it to have them."""
 
         range: tuple[float, float] | None = Field(
             None,
-            description="grey values that are black and white in images of more than 8 bits, such as [0, 4095] for "
-            "scans of 12; values beyond are black or white, too. [0, 65535] if left out, [0, 1] for floats",
+            description="grey values that become black and white in images of more than 8 bits, such as [0, 4095] for "
+            "12-bit scans; values outside are clipped. [0, 65535] if left out, [0, 1] for floats",
             json_schema_extra=DECIDED_BY_CONTENT,
         )
 
         @field_validator("range")
         @classmethod
-        def _apart(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
+        def _distinct(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
             if value is not None and value[0] == value[1]:
                 raise ValueError(f"black and white are both {value[0]:g}")
             return value
 
     attributes: Sequence[Attribute] = ()
-    """Everything the dataset knows, labelled in this run or not (evaluation judges all of it)."""
-
     version: str = "1"
-    """Changes whenever the pixels of any record would: it enters the key of the packed cache."""
-
     crop: Crop = Crop()
-    """The square that is cut out before resizing."""
-
     credit: str | None = None
-    """A line that names whose pictures these are, shown where they are shown."""
 
     def __init__(self, config: Any) -> None:
+        """Initialises the dataset without reading any image.
+
+        Args:
+            config: An instance of this class's `Config`.
+        """
         self.config = config
 
     @abstractmethod
     def records(self, split: Split) -> Iterable[Record]:
-        """The records of one split, always in the same order. Cheap: reads no picture.
+        """Lists the records of a split, always in the same order, without reading any image.
 
-        Raises `mdtranslate.errors.DataError` where the files are not what the dataset expects.
+        Raises:
+            mdtranslate.errors.DataError: The files are not as the dataset expects; the message names one.
         """
 
     @property
     def value_range(self) -> tuple[float, float] | None:
-        """The grey values that are black and white in its files; None for those of the files' type."""
+        """Grey values of black and white in its files; None for the limits of the files' data type."""
         return self.config.range if isinstance(self.config, Dataset.FileConfig) else None
 
     def notes(self) -> Iterable[Note]:
-        """What of the files is not among the records, or is unlikely to be meant: a run warns, the doctor lists it."""
+        """Returns remarks about files that are not among the records, or look unintended.
+
+        A run prints them as warnings, and `mdtranslate doctor` lists them.
+        """
         return ()
 
     def load(self, record: Record) -> NDArray[np.uint8]:
-        """The picture of `record`: [H, W, 3], uint8, sRGB. By default decodes `record.image`."""
-        from mdtranslate.utils.image_io import decode
+        """Loads an image; by default it decodes `record.image`.
+
+        Returns:
+            The image of shape `(H, W, 3)`, uint8, sRGB.
+
+        Raises:
+            mdtranslate.errors.DataError: The file cannot be read; the message names it.
+        """
+        from mdtranslate.utils.image_io import read_image
 
         if record.image is None:
             raise NotImplementedError(f"{type(self).__name__} gives records without a file, so it must override load()")
-        return decode(record.image, value_range=self.value_range)
+        return read_image(record.image, value_range=self.value_range)
 
     def counterfactual(self, record: Record, attributes: Mapping[str, Value]) -> Record | None:
-        """The same picture with `attributes` changed, where it can be had; None where it cannot."""
+        """Returns the record of the same image with `attributes` changed: the ground truth of an edit.
+
+        Args:
+            record: The record of the image before the edit.
+            attributes: The changed attributes and their new values.
+
+        Returns:
+            The record, which `load` can load, or None where there is no such image (the default).
+        """
         return None

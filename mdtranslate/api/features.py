@@ -1,4 +1,4 @@
-"""The contract of feature networks: what measures and losses compare pictures by."""
+"""The interface of feature networks, by which metrics and losses compare images."""
 
 from __future__ import annotations
 
@@ -12,28 +12,43 @@ from mdtranslate.api.component import Component
 
 
 class Features(Component, nn.Module):
-    """A network that is not trained here. Its parameters take no gradient, and it is always in evaluation mode.
+    """A frozen network. Its parameters need no gradient, and it is always in evaluation mode.
 
-    Metrics compare distributions of its features, losses its feature maps. Weights come from a file that the settings
-    name, never from the network.
+    Metrics compare distributions of its features, losses compare its feature maps. Weights come from a file that the
+    settings name; nothing is downloaded.
+
+    Attributes:
+        display_name: Its name in figures, such as `inception` in `fid (inception)`.
+        fingerprint: Identifies network and weights: equal fingerprints mean equal features. Shown in tables.
+        is_untrained: Whether its weights are random, which makes some figures meaningless.
+        config: The settings.
     """
 
-    label: str
-    """A word for it in the names of figures: `fid (judge)`."""
-    identity: str
-    """What it is, with the hash of its weights: equal identities, equal features. Tables of results show it."""
-    untrained: bool = False
-    """Whether its weights are random: some figures mean nothing then."""
+    display_name: str
+    fingerprint: str
+    is_untrained: bool = False
 
     def __init__(self, config: Any) -> None:
-        """Raises `ValueError` for settings that do not go together, `DataError` for a file that does not fit."""
+        """Initialises the network and loads its weights.
+
+        Args:
+            config: An instance of this class's `Config`.
+
+        Raises:
+            ValueError: The settings do not go together.
+            mdtranslate.errors.CheckpointError: The file of weights is missing, damaged, or of another network.
+        """
         nn.Module.__init__(self)
         self.config = config
 
     @abstractmethod
     def forward(self, image: Tensor) -> Tensor:
-        """Features [B, F] of pictures [B, 3, H, W] in [-1, 1], scaled here to what the network wants."""
+        """Computes features `(B, F)` of images `(B, 3, H, W)` in [-1, 1], resized as the network expects."""
 
     @abstractmethod
-    def maps(self, image: Tensor) -> Sequence[Tensor]:
-        """Feature maps [B, C, h, w] of the same pictures, from early to late; differentiable by `image`."""
+    def feature_maps(self, image: Tensor) -> Sequence[Tensor]:
+        """Computes feature maps `(B, C, h, w)` from early to late layers, differentiable with respect to `image`.
+
+        Args:
+            image: Images of shape `(B, 3, H, W)` in [-1, 1].
+        """

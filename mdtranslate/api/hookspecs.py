@@ -1,8 +1,8 @@
-"""The hooks that a plugin may implement; the whole plugin surface.
+"""The hooks that a plugin may implement.
 
-A component hook returns its classes, `[MyLoss, ...]`, or where to find them by name,
-`{"my-loss": "my_package.losses:MyLoss"}`: then listing plugins imports nothing, and the module is imported when the
-component is first used.
+A component hook returns its classes, `[MyLoss, ...]`, or their locations by name,
+`{"my-loss": "my_package.losses:MyLoss"}`. With locations, listing plugins imports nothing: a module is imported when
+one of its components is used.
 """
 
 from __future__ import annotations
@@ -14,70 +14,71 @@ import pluggy
 
 from mdtranslate.api import Component
 
-API_VERSION = 1
-"""The version of the contract: of these hooks, and of all that `mdtranslate` itself, `mdtranslate.errors` and
-`mdtranslate.testing` name.
+API_VERSION = 2
+"""The version of the plugin API: these hooks, and all public names of `mdtranslate`, `mdtranslate.errors` and
+`mdtranslate.testing`.
 
-A plugin may say which one it is made for, as `mdtranslate_api = 1` in the module of its entry point; one for another
-version is then refused in one line, instead of failing somewhere. Write the number itself: where the module cannot be
-imported, for want of what only the other version has, it is read from the source. Within a version hooks, methods,
-their arguments and settings are only added, with defaults; hooks are asked without arguments. What is taken away, or
-means something else, makes a new version, in a minor release (0.2.0), and the changelog says so.
+A plugin can declare the version that it is written for, as `mdtranslate_api = 2` in the module of its entry point. A
+plugin for another version is then refused with one line. Write a literal number: if importing the module fails, for
+example because of a name that only another version has, the number is read from the source.
+
+Within a version, hooks, methods, arguments and settings are only added, with defaults. Removing a name, or changing its
+meaning, makes a new version, in a minor release (0.2.0) whose changelog describes the change.
 """
 
-OLDEST_API = 1
-"""The oldest version whose plugins still work."""
+OLDEST_API = 2
+"""The oldest version of the plugin API whose plugins still work."""
 
 hookspec = pluggy.HookspecMarker("mdtranslate")
 hookimpl = pluggy.HookimplMarker("mdtranslate")
-"""Marks a function of a plugin's module as one of the hooks below, which it must be named as."""
+"""Decorator that marks a function of a plugin's module as the implementation of the hook of the same name."""
 
 Components = Iterable[type[Component]] | Mapping[str, str]
 
 
 @hookspec
 def register_datasets() -> Components:
-    """Datasets: subclasses of `mdtranslate.Dataset`."""
+    """Returns datasets: subclasses of `mdtranslate.Dataset`."""
     return []
 
 
 @hookspec
 def register_label_encoders() -> Components:
-    """Label encoders: subclasses of `mdtranslate.LabelEncoder`."""
+    """Returns label encoders: subclasses of `mdtranslate.LabelEncoder`."""
     return []
 
 
 @hookspec
 def register_backbones() -> Components:
-    """Generators and discriminators: subclasses of `mdtranslate.Generator` or `mdtranslate.Discriminator`."""
+    """Returns generators and discriminators: subclasses of `mdtranslate.Generator` and `mdtranslate.Discriminator`."""
     return []
 
 
 @hookspec
 def register_losses() -> Components:
-    """Losses: subclasses of `mdtranslate.Loss`."""
+    """Returns losses: subclasses of `mdtranslate.Loss`."""
     return []
 
 
 @hookspec
 def register_metrics() -> Components:
-    """Metrics: subclasses of `mdtranslate.Metric`."""
+    """Returns metrics: subclasses of `mdtranslate.Metric`."""
     return []
 
 
 @hookspec
 def register_importers() -> Components:
-    """Importers of published checkpoints: subclasses of `mdtranslate.Importer`."""
+    """Returns importers of published checkpoints: subclasses of `mdtranslate.Importer`."""
     return []
 
 
 @hookspec
 def register_features() -> Components:
-    """Feature networks of measures and losses: subclasses of `mdtranslate.Features`."""
+    """Returns feature networks for metrics and losses: subclasses of `mdtranslate.Features`."""
     return []
 
 
 @hookspec
 def register_recipes() -> Iterable[Path]:
-    """Recipes: TOML files, each known by its file name without `.toml`."""
+    """Returns paths of recipes: TOML files, each named by its file name without `.toml`."""
     return []

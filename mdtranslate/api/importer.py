@@ -1,4 +1,4 @@
-"""The importer contract: published checkpoints of other code as translators of ours."""
+"""The importer interface: published checkpoints of other code as translators."""
 
 from __future__ import annotations
 
@@ -8,41 +8,61 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mdtranslate.api.attribute import Attribute
 from mdtranslate.api.component import Component
-from mdtranslate.api.dataset import Attribute
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-State = Mapping[str, "Tensor"]
+StateDict = Mapping[str, "Tensor"]
 
 
 @dataclass(frozen=True)
-class Published:
-    """What an importer made of files: components as recipes write them, and the weights of the networks by role."""
+class ImportedModel:
+    """What an importer made of checkpoint files.
+
+    Attributes:
+        image_size: Height and width of the model's training images in pixels.
+        label_encoder: The label encoder as a recipe writes it: its name and settings.
+        generator: The generator, likewise.
+        discriminator: The discriminator, likewise; None if no file holds one. Attributes of an image can then not be
+            inferred.
+        weights: State dicts of the networks by role: `generator` and, where there is one, `discriminator`.
+        attributes: The labelled attributes by dataset, if they differ from those that were given.
+    """
 
     image_size: int
-    encoder: Mapping[str, Any]
+    label_encoder: Mapping[str, Any]
     generator: Mapping[str, Any]
     discriminator: Mapping[str, Any] | None
-    """None where no file has one: attributes can then not be inferred from a picture."""
-    weights: Mapping[str, State] = field(repr=False)
-    """`generator`, and `discriminator` where there is one."""
+    weights: Mapping[str, StateDict] = field(repr=False)
     attributes: Mapping[str, Sequence[Attribute]] | None = None
-    """What each dataset labels, where that is not as it was given."""
 
 
 class Importer(Component):
-    """Knows the files of one published code."""
+    """Reads the checkpoint files of one published code base."""
 
     def __init__(self, config: Any) -> None:
+        """Initialises the importer.
+
+        Args:
+            config: An instance of this class's `Config`.
+        """
         self.config = config
 
     @abstractmethod
-    def read(self, states: Mapping[Path, State], attributes: Mapping[str, Sequence[Attribute]]) -> Published:
-        """What the files are, by their weights' names and shapes.
+    def read(self, states: Mapping[Path, StateDict], attributes: Mapping[str, Sequence[Attribute]]) -> ImportedModel:
+        """Recognises the files by the names and shapes of their weights.
 
-        `states`: the tensors of each file by name, read without running any code of it. `attributes`: what each dataset
-        labels, in the order of the published labels. Raises `CheckpointError` that names the file where the names or
-        shapes are not those of the published code, `RecipeError` where the attributes do not fit them.
+        Args:
+            states: The tensors of each file by name, read without running any of its code.
+            attributes: The labelled attributes by dataset, in the order of the published labels.
+
+        Returns:
+            The model.
+
+        Raises:
+            mdtranslate.errors.CheckpointError: Names or shapes are not those of the published code; the message names
+                the file.
+            mdtranslate.errors.RecipeError: The attributes do not fit the files.
         """

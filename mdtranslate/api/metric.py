@@ -1,4 +1,4 @@
-"""The metric contract: what an evaluation measures of a translator."""
+"""The metric interface: what an evaluation measures about a translator."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from mdtranslate.api.attribute import Attribute, Value, format_value
 from mdtranslate.api.component import Component
-from mdtranslate.api.dataset import Attribute, Value, spell
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,62 +17,79 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Edited:
-    """One batch of test pictures that a translator gave one edit.
+class EditBatch:
+    """A batch of test images to which one edit was applied.
 
-    Pictures are float32 [B, 3, H, W] in [-1, 1], at the size of the run.
+    Images are float32 of shape `(B, 3, H, W)` in [-1, 1], at the training size.
+
+    Attributes:
+        edit: The changed attributes, mostly one, and their new values.
+        real: The images before the edit.
+        fake: The images after the edit.
+        reconstruction: `fake` translated back to the source labels.
+        truth: Ground truth of the edit, or None where the dataset has none.
+        source_attributes: What the dataset knows about each image before the edit, labelled in the run or not.
+        predicted_attributes: What the evaluation's attribute classifier predicts for each image of `fake`.
     """
 
     edit: Mapping[str, Value]
-    """The attributes that were changed, mostly one, and to what."""
-
     real: Tensor
-    """The pictures before."""
-
     fake: Tensor
-    """The pictures after the edit, by the translator."""
-
     reconstruction: Tensor
-    """`fake` translated back to what the pictures were."""
-
     truth: Tensor | None
-    """The true pictures after the edit, where the dataset knows them."""
-
-    before: Sequence[Mapping[str, Value]]
-    """Everything the dataset knows of each picture, labelled in the run or not."""
-
-    judged: Sequence[Mapping[str, Value]]
-    """What the independent judge sees in each of `fake`."""
+    source_attributes: Sequence[Mapping[str, Value]]
+    predicted_attributes: Sequence[Mapping[str, Value]]
 
     @property
     def scopes(self) -> tuple[str, str]:
-        """What figures of the edit are called by: `hair` and `hair=Blond_Hair`; of several, `hair+Male` and so on."""
-        return "+".join(self.edit), ",".join(f"{name}={spell(value)}" for name, value in self.edit.items())
+        """Prefixes for names of figures: `hair` and `hair=Blond_Hair`; for several attributes `hair+Male` and so on."""
+        return "+".join(self.edit), ",".join(f"{name}={format_value(value)}" for name, value in self.edit.items())
 
 
 class Metric(Component):
-    """Sums over batches, so that sums of several processes can be added."""
+    """Accumulates figures over batches of edited images.
 
-    def __init__(self, config: Any, *, attributes: Sequence[Attribute], judge: Features) -> None:
-        """`attributes`: everything that the dataset knows, in its order. `judge`: the independent judge's features."""
+    Attributes:
+        config: The settings.
+        attributes: Everything that the dataset knows, in its order.
+        classifier_features: Features of the evaluation's attribute classifier.
+    """
+
+    def __init__(self, config: Any, *, attributes: Sequence[Attribute], classifier_features: Features) -> None:
+        """Initialises the metric.
+
+        Args:
+            config: An instance of this class's `Config`.
+            attributes: Everything that the dataset knows, in its order.
+            classifier_features: Features of the evaluation's attribute classifier, which has seen no translation.
+
+        Raises:
+            ValueError: The settings do not go together.
+        """
         self.config = config
         self.attributes = tuple(attributes)
-        self.judge = judge
+        self.classifier_features = classifier_features
 
-    def see(self, real: Tensor, known: Sequence[Mapping[str, Value]], same: Tensor) -> None:
-        """Takes in real test pictures [B, 3, H, W] in [-1, 1], what is known of each, and each translated to that.
+    def update_real(self, real: Tensor, known: Sequence[Mapping[str, Value]], self_translation: Tensor) -> None:
+        """Adds a batch of unedited test images; each image comes once, before any edit. Ignored by default.
 
-        Each picture comes once, before any edit. By default they do not matter.
+        Args:
+            real: Images of shape `(B, 3, H, W)` in [-1, 1].
+            known: What the dataset knows about each image.
+            self_translation: The images translated to their own labels, same shape.
         """
 
     @abstractmethod
-    def update(self, batch: Edited) -> None:
-        """Takes in one batch."""
+    def update(self, batch: EditBatch) -> None:
+        """Adds a batch of edited images."""
 
     @abstractmethod
     def compute(self) -> Mapping[str, float]:
-        """The figures so far by name; what never had data is missing. `hair/accuracy`, `hair=Blond_Hair/psnr`."""
+        """Returns the figures so far, by names such as `hair/accuracy` and `hair=Blond_Hair/psnr`.
 
-    def facts(self) -> Mapping[str, Any]:
-        """What the figures depend on beside the pictures, for the report: a feature network, counts of pictures."""
+        Figures without data are missing.
+        """
+
+    def metadata(self) -> Mapping[str, Any]:
+        """Returns what else the figures depend on, for the report, such as a feature network or image counts."""
         return {}

@@ -1,4 +1,4 @@
-"""The backbone contract: generators and discriminators."""
+"""The interfaces of generators and discriminators."""
 
 from __future__ import annotations
 
@@ -12,87 +12,138 @@ from mdtranslate.api.component import Component
 from mdtranslate.api.label_encoder import LabelEncoder
 from mdtranslate.errors import PluginError
 
+Reduction = Literal["mean", "sum"]
+
 
 class Backbone(Component, nn.Module):
-    """A network that a recipe picks. It never sees a file, a step or a loss."""
+    """Base class of generators and discriminators. A network never sees a file, a training step or a loss.
+
+    Attributes:
+        note: One line to print before training, such as how many networks a bank holds; None for nothing.
+        is_stochastic: Whether it draws random numbers in training mode, as dropout does. In evaluation mode it must
+            not.
+        config: The settings.
+        label_encoder: Converts labels to conditions.
+        image_size: Height and width of training images in pixels.
+    """
 
     note: str | None = None
-    """A line that a run says about it before it trains: a bank says how many networks it holds."""
-    stochastic: bool = False
-    """Whether it draws at random while it trains, as dropout does. A trained one never does."""
+    is_stochastic: bool = False
 
-    def __init__(self, config: Any, *, encoder: LabelEncoder, image_size: int) -> None:
-        """`encoder` says what a label looks like to the network; pictures in training are `image_size` pixels square.
+    def __init__(self, config: Any, *, label_encoder: LabelEncoder, image_size: int) -> None:
+        """Initialises the network.
 
-        Raises `ValueError` where the settings do not go together.
+        Args:
+            config: An instance of this class's `Config`.
+            label_encoder: Converts labels to conditions.
+            image_size: Height and width of training images in pixels.
+
+        Raises:
+            ValueError: The settings do not go together, or do not fit the image size.
         """
         nn.Module.__init__(self)
         self.config = config
-        self.encoder = encoder
+        self.label_encoder = label_encoder
         self.image_size = image_size
 
     @classmethod
-    def count(cls, config: Any, encoder: LabelEncoder) -> int:
-        """How many networks it holds that train apart: banks have several. Known before any is built."""
+    def network_count(cls, config: Any, label_encoder: LabelEncoder) -> int:
+        """Returns how many independently trained networks it holds, before any is built; a bank holds several.
+
+        Args:
+            config: The settings that it would be built with.
+            label_encoder: The label encoder that it would be built with.
+        """
         return 1
 
 
 class Generator(Backbone):
-    """Translates pictures from their source label to a target label."""
+    """Translates images from a source label to a target label.
 
-    multiple: int = 1
-    """Sides of a picture must be multiples of this many pixels (StarGAN: 4, for two halvings)."""
-    reads: Literal["all", "changed", "none"] = "all"
-    """What it has to know of a picture before an edit: every attribute, those that change, or nothing."""
-    conditional: bool = True
-    """Whether labels change what it makes. One that does not heed them is of use inside a bank alone."""
+    Attributes:
+        size_multiple: Height and width of images must be multiples of this many pixels.
+        required_labels: Which attributes of the source it must know: `all`, those that `changed`, or `none`.
+        is_conditional: Whether the output depends on labels. One that does not is only useful inside a bank.
+    """
+
+    size_multiple: int = 1
+    required_labels: Literal["all", "changed", "none"] = "all"
+    is_conditional: bool = True
 
     @abstractmethod
-    def forward(self, image: Tensor, source: Tensor, target: Tensor, code: Tensor | None = None) -> Tensor:
-        """Pictures [B, 3, H, W] in [-1, 1] with labels [B, L] to pictures of the same shape and range."""
+    def forward(self, image: Tensor, source: Tensor, target: Tensor, style_code: Tensor | None = None) -> Tensor:
+        """Translates images.
 
-    def code(self, target: Tensor, noise: Tensor) -> Tensor | None:
-        """A style code for `target` [B, L] from `noise` [B, 64], for generators that have one; None by default."""
+        Args:
+            image: Images of shape `(B, 3, H, W)` in [-1, 1].
+            source: Labels of the images, `(B, L)`.
+            target: Labels to translate to, `(B, L)`.
+            style_code: What `style_code` returned for the targets.
+
+        Returns:
+            Images of the same shape and range.
+        """
+
+    def style_code(self, target: Tensor, noise: Tensor) -> Tensor | None:
+        """Computes style codes, for generators that have them.
+
+        Args:
+            target: Target labels, `(B, L)`.
+            noise: Standard normal noise, `(B, 64)`.
+
+        Returns:
+            Style codes `(B, ...)`, or None (the default).
+        """
         return None
 
 
-Output = Literal["picture", "blend", "residual"]
-"""A setting of generators: what their last layer's channels are. `painted` makes a picture of them."""
-CHANNELS: dict[Output, int] = {"picture": 3, "blend": 4, "residual": 3}
-OUTPUTS = (
-    "what comes out: the picture itself, as published; colours that a learned mask lays over the input, so that what "
-    "is not edited stays (GANimation, Pumarola et al. 2018, equation 1); or what is added to the input (Shen and Liu "
-    "2017)"
+OutputMode = Literal["image", "blend", "residual"]
+"""A setting of generators: how the last layer's channels become an image, see `compose_output`."""
+
+OUTPUT_CHANNELS: dict[OutputMode, int] = {"image": 3, "blend": 4, "residual": 3}
+"""Channels that the last layer of a generator must have, by output mode."""
+
+OUTPUT_DESCRIPTION = (
+    "what the last layer gives: image, as published; blend, colours and a mask that is laid over the input, so that "
+    "unedited regions stay (GANimation, Pumarola et al. 2018, equation 1); or residual, which is added to the input "
+    "(Shen and Liu 2017)"
 )
-"""The description of that setting."""
+"""The description of such a setting."""
 
 
-def painted(output: Output, image: Tensor, given: Tensor) -> Tensor:
-    """The picture [B, 3, H, W] in [-1, 1] that the last layer of a generator means by `given` for the input `image`.
+def compose_output(mode: OutputMode, image: Tensor, raw: Tensor) -> Tensor:
+    """Converts the last layer's output to an image.
 
-    `given`: [B, 3 or 4, H, W], any values, as `CHANNELS` says.
+    Args:
+        mode: The output mode.
+        image: Input images of the generator, `(B, 3, H, W)` in [-1, 1].
+        raw: Unbounded output of the last layer, `(B, OUTPUT_CHANNELS[mode], H, W)`.
+
+    Returns:
+        Images `(B, 3, H, W)` in [-1, 1], of the dtype of `image`.
     """
-    given = given.to(image.dtype)  # In lower precision layers come out in another type than pictures go in.
-    if output == "blend":
-        return torch.lerp(image, given[:, :3].tanh(), given[:, 3:].sigmoid())
-    if output == "residual":
-        return (image + 2 * given.tanh()).clamp(-1, 1)  # Twice, so that black can become white.
-    return given.tanh()
+    raw = raw.to(image.dtype)  # Under autocast, layers return another dtype than that of the images.
+    if mode == "blend":
+        return torch.lerp(image, raw[:, :3].tanh(), raw[:, 3:].sigmoid())
+    if mode == "residual":
+        return (image + 2 * raw.tanh()).clamp(-1, 1)  # Twice, so that black can become white.
+    return raw.tanh()
 
 
-def as_pictures(made: Any, image: Tensor, generator: Generator) -> Tensor:
-    """What a generator made of `image`. Raises `PluginError` where it is not pictures of the same shape."""
-    if isinstance(made, Tensor) and made.shape == image.shape:
-        return made
-    came = list(made.shape) if isinstance(made, Tensor) else repr(made)[:100]
-    right = list(image.shape)
-    raise PluginError(f"generator {generator.name!r} returned {came}; pictures like its input are right, {right}")
+def checked_images(output: Any, image: Tensor, generator: Generator) -> Tensor:
+    """Returns a generator's output if it has the shape of its input; raises `PluginError` otherwise."""
+    if isinstance(output, Tensor) and output.shape == image.shape:
+        return output
+    actual = f"shape {list(output.shape)}" if isinstance(output, Tensor) else repr(output)[:100]
+    raise PluginError(f"generator {generator.name!r} returned {actual}; expected images of shape {list(image.shape)}")
 
 
-class Verdict(NamedTuple):
-    """What a discriminator says of pictures.
+class DiscriminatorOutput(NamedTuple):
+    """Output of a discriminator.
 
-    `score`: realness, [B, ...], one value per picture or per patch. `logits`: the domain, [B, classes], or None.
+    Attributes:
+        score: Realness scores, `(B, ...)`: one per image or per patch, unbounded.
+        logits: Domain logits, `(B, K)` with K = `label_encoder.num_logits`, or None.
     """
 
     score: Tensor
@@ -100,37 +151,55 @@ class Verdict(NamedTuple):
 
 
 class Discriminator(Backbone):
-    """Judges pictures: real or made, and of which domain."""
+    """Scores how real images look, and classifies their domain.
 
-    alone: bool = False
-    """What it says of a picture depends on the picture and its label alone, not on others of the batch (so no batch
-    statistics). Real and made pictures are then judged in one pass, in which only true pairs bring `made_from`."""
-    needs_truth: bool = False
-    """Whether it judges true pairs, which only `data.targets=paired` brings."""
+    Attributes:
+        is_batch_independent: Whether the output for a sample depends on that sample alone (no batch statistics). Real
+            and fake images are then scored in one forward pass.
+        requires_truth: Whether it compares with ground truth, which only `data.targets=paired` provides.
+    """
+
+    is_batch_independent: bool = False
+    requires_truth: bool = False
 
     @abstractmethod
-    def forward(self, image: Tensor, label: Tensor, made_from: Tensor | None = None) -> Verdict:
-        """Judges pictures [B, 3, H, W] in [-1, 1].
+    def forward(self, image: Tensor, label: Tensor, source_image: Tensor | None = None) -> DiscriminatorOutput:
+        """Scores images.
 
-        `label` [B, L] is what they should be, for conditional discriminators; `made_from` the pictures that they were
-        made from, for discriminators of pairs. StarGAN's uses neither.
+        Args:
+            image: Images of shape `(B, 3, H, W)` in [-1, 1].
+            label: The labels that the images should have, `(B, L)`, for conditional discriminators.
+            source_image: The images that they were translated from, `(B, 3, H, W)`, for discriminators of pairs.
+
+        Returns:
+            Scores and, where it classifies, logits.
         """
 
-    def slope(self, image: Tensor, label: Tensor, made_from: Tensor | None = None, *, total: bool = False) -> Tensor:
-        """The gradient of each picture's mean score (`total`: of the sum over its score map) by the picture.
+    def input_gradient(
+        self, image: Tensor, label: Tensor, source_image: Tensor | None = None, *, reduction: Reduction = "mean"
+    ) -> Tensor:
+        """Computes the gradient of the score with respect to the image, for gradient penalties.
 
-        [B, 3, H, W], itself differentiable by the weights, for penalties. Autograd finds it for any network; one that
-        knows a cheaper way to the same overrides this.
+        Override it if the network has a cheaper way to the same gradient.
+
+        Args:
+            image: Images of shape `(B, 3, H, W)` in [-1, 1]; no gradient flows back through them.
+            label: Labels, as for `forward`.
+            source_image: Source images, as for `forward`.
+            reduction: Whether the gradient is of the mean or of the sum over each image's score map.
+
+        Returns:
+            Gradients of shape `(B, 3, H, W)`, differentiable with respect to the weights.
         """
 
-        def scored(image: Tensor) -> Tensor:
-            score: Tensor = self(image, label, made_from).score.reshape(len(image), -1)
-            return (score.sum(1) if total else score.mean(1)).sum()
+        def total_score(image: Tensor) -> Tensor:
+            score: Tensor = self(image, label, source_image).score.reshape(len(image), -1)
+            return (score.sum(1) if reduction == "sum" else score.mean(1)).sum()
 
         image = image.detach()
-        if torch.compiler.is_compiling():  # Which takes this form alone.
-            slope: Tensor = torch.func.grad(scored)(image)
-            return slope
+        if torch.compiler.is_compiling():  # torch.compile refuses double backward through autograd.grad.
+            gradient: Tensor = torch.func.grad(total_score)(image)
+            return gradient
         image.requires_grad_()
-        (slope,) = torch.autograd.grad(scored(image), image, create_graph=True)
-        return slope
+        (gradient,) = torch.autograd.grad(total_score(image), image, create_graph=True)
+        return gradient

@@ -1,51 +1,27 @@
-"""One batch on its way from source to target: what losses look at."""
+"""A batch and the networks, as losses see them: everything is computed when it is first asked for."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar
 
 import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from mdtranslate.api.batch import Batch
 from mdtranslate.api.label_encoder import LabelEncoder
-from mdtranslate.api.networks import Discriminator, Generator, Verdict, as_pictures
+from mdtranslate.api.networks import Discriminator, DiscriminatorOutput, Generator, Reduction, checked_images
 from mdtranslate.errors import PluginError, RecipeError
 from mdtranslate.utils.random_streams import uniform
 
 T = TypeVar("T")
-NOISE = 64  # Numbers of a style code's noise.
+NOISE_SIZE = 64
+"""Length of the noise vector of style codes."""
 
 
-@dataclass(frozen=True)
-class Batch:
-    """What one step is given, a pure function of (seed, step), on the device.
-
-    `real`: images [B, 3, S, S] in [-1, 1]. `source`, `target`: labels [B, L]. `seeds`: int64 [B], from which a
-    translation draws all that varies by image. `truth`: the true images after the translation, like `real`, where
-    images come in pairs (`data.targets=paired`).
-    """
-
-    real: Tensor
-    source: Tensor
-    target: Tensor
-    seeds: Tensor
-    truth: Tensor | None = None
-
-    def cut(self, count: int) -> list[Batch]:
-        """The same in `count` parts of equal size."""
-        if count == 1:
-            return [self]
-        size = len(self.real) // count
-        parts = [slice(start, start + size) for start in range(0, size * count, size)]
-        values = (self.real, self.source, self.target, self.seeds, self.truth)
-        return [Batch(*(None if each is None else each[part] for each in values)) for part in parts]  # type: ignore[arg-type]
-
-
-class lazy(Generic[T]):
+class lazy_property(Generic[T]):
     """An attribute that is computed when it is first read.
 
     `functools.cached_property` holds a lock on Python 3.11, which `torch.compile` refuses.
@@ -55,17 +31,23 @@ class lazy(Generic[T]):
         self.compute = compute
         self.__doc__ = compute.__doc__
 
-    def __get__(self, owner: Any, _: type | None = None) -> T:
-        value = owner.__dict__[self.compute.__name__] = self.compute(owner)
+    def __get__(self, instance: Any, _: type | None = None) -> T:
+        value = instance.__dict__[self.compute.__name__] = self.compute(instance)
         return value
 
 
 class Translation:
-    """One batch and the networks, for one update. Everything is computed when a loss first asks, once.
+    """One batch and the networks, for one update. Losses read it; nothing is computed that no loss asks for.
 
-    In the discriminator's update `fake` has no graph. Where the generator's update follows on the same batch, it takes
-    over that `fake` (`then_generator`): the generator has not changed in between, so one forward pass serves both.
-    Without its graph the generator's update makes `fake` anew.
+    In the discriminator's update `fake` carries no graph. If the generator is updated on the same batch, it reuses that
+    `fake` (see `for_generator_update`): the generator has not changed in between, so one forward pass serves both.
+
+    Attributes:
+        real: Source images, `(B, 3, S, S)` in [-1, 1].
+        source: Labels of `real`, `(B, L)`.
+        target: Labels to translate to, `(B, L)`.
+        truth: Ground truth of the translation, like `real`, where `data.targets=paired`; None otherwise.
+        label_encoder: Converts labels to conditions, and back to attributes.
     """
 
     def __init__(
@@ -73,169 +55,216 @@ class Translation:
         batch: Batch,
         generator: Generator,
         discriminator: Discriminator,
-        encoder: LabelEncoder,
+        label_encoder: LabelEncoder,
         *,
-        learns: Literal["discriminator", "generator"] = "discriminator",
-        carry_graph: bool = False,
-        made: tuple[Tensor, Tensor | None] | None = None,
-        lower: torch.dtype | None = None,
-        thrifty: bool = False,
+        updated: Literal["discriminator", "generator"] = "discriminator",
+        keep_graph: bool = False,
+        precomputed: tuple[Tensor, Tensor | None] | None = None,
+        autocast_dtype: torch.dtype | None = None,
+        activation_checkpointing: bool = False,
     ) -> None:
-        """`learns`: whose update it is; `carry_graph`: the generator's follows, so keep the graph of `fake` for it.
+        """Initialises a translation; plugins never do this themselves.
 
-        `made`: `fake` and `code`, where they are there already. `thrifty`: keeps no inner values of a pass of the
-        generator, and computes them anew on the way back. `lower`: the type that passes of the networks compute in
-        where that loses little (autocast); what losses get is float32 all the same, and so is everything about
-        `input_gradient`. None: that of the weights.
+        Args:
+            batch: The data.
+            generator: The generator.
+            discriminator: The discriminator.
+            label_encoder: The label encoder.
+            updated: The network whose update this is.
+            keep_graph: Keep the graph of `fake` for the generator's update that follows.
+            precomputed: `fake` and `style_code`, if they were computed before.
+            autocast_dtype: Autocast dtype of forward passes, or None for no autocast. Losses always receive float32,
+                and `input_gradient` never uses autocast.
+            activation_checkpointing: Recompute activations of the generator in the backward pass to save memory.
         """
         self.batch = batch
         self.real, self.source, self.target = batch.real, batch.source, batch.target
         self.truth = batch.truth
-        self.encoder = encoder
+        self.label_encoder = label_encoder
         self.loss_name = ""
         self._generator = generator
         self._discriminator = discriminator
-        self._learns, self._carry_graph, self._lower, self._thrifty = learns, carry_graph, lower, thrifty
-        if made is not None:
-            self.fake, self.code = made
+        self._updated, self._keep_graph = updated, keep_graph
+        self._autocast_dtype, self._activation_checkpointing = autocast_dtype, activation_checkpointing
+        if precomputed is not None:
+            self.fake, self.style_code = precomputed
 
     def random(self, name: str, shape: tuple[int, ...] = ()) -> Tensor:
-        """Random numbers for the loss that asks: a stream of its own for each loss and each name.
+        """Returns random numbers from a stream of this loss and this name.
 
-        The same loss gets the same numbers of a name in both updates of a batch, however the batch is divided into
-        micro-batches and among processes, and in a run that was resumed.
+        A loss gets the same numbers in both updates of a batch, in any split into micro-batches and processes, and
+        after a resume.
 
         Args:
-            name: Of the stream, chosen by the loss.
-            shape: Of the numbers for one image.
+            name: Name of the stream, chosen by the loss.
+            shape: Shape of the numbers of one sample.
 
         Returns:
-            Uniform numbers in [0, 1), float32 [B, *shape].
+            Uniform numbers in [0, 1), float32 of shape `(B, *shape)`.
         """
         return uniform(self.batch.seeds, f"{self.loss_name}/{name}", shape)
 
-    @lazy
-    def uniform(self) -> Tensor:
-        """A number in [0, 1) for each image, [B], the same for all losses; `random` gives a loss numbers of its own."""
-        return uniform(self.batch.seeds, "uniform")
-
-    @lazy
+    @lazy_property
     def noise(self) -> Tensor:
-        """Normal noise, [B, 64]: for style codes."""
-        noise: Tensor = torch.special.ndtri(uniform(self.batch.seeds, "noise", (NOISE,)).clamp(min=2**-25))
+        """Standard normal noise for style codes, `(B, 64)`."""
+        # Clamped, since the inverse normal distribution function of 0 is infinite.
+        noise: Tensor = torch.special.ndtri(uniform(self.batch.seeds, "noise", (NOISE_SIZE,)).clamp(min=2**-25))
         return noise
 
-    @lazy
+    @lazy_property
     def real_sample(self) -> tuple[Tensor, Tensor, Tensor | None]:
-        """What the discriminator is to take for real: images, their labels, and the images that they were made from.
+        """What the discriminator should take for real, as arguments of `discriminate` and `input_gradient`.
 
-        `real` with its source label; of pairs `truth` with the target label, as made from `real`. These are the
-        arguments of `judge` and `input_gradient`.
+        `(real, source, None)`, or with paired data `(truth, target, real)`.
         """
         return (self.real, self.source, None) if self.truth is None else (self.truth, self.target, self.real)
 
-    @lazy
+    @lazy_property
     def fake(self) -> Tensor:
-        """`real` translated to `target`, [B, 3, S, S]."""
-        return self._made if self._learns == "generator" else self._made.detach()
+        """`real` translated to `target`, `(B, 3, S, S)` in [-1, 1]."""
+        return self._generated if self._updated == "generator" else self._generated.detach()
 
-    @lazy
-    def code(self) -> Tensor | None:
-        """The style code of `target`, for generators that have codes."""
-        return self._generator.code(self.target, self.noise)
+    @lazy_property
+    def style_code(self) -> Tensor | None:
+        """The style code of `target`, `(B, ...)`, or None if the generator has no style codes."""
+        return self._generator.style_code(self.target, self.noise)
 
-    @lazy
+    @lazy_property
     def reconstruction(self) -> Tensor:
-        """`fake` translated back to `source`."""
+        """`fake` translated back to `source`, `(B, 3, S, S)` in [-1, 1]."""
         return self.generate(self.fake, self.target, self.source)
 
-    @lazy
-    def verdict_on_real(self) -> Verdict:
-        """The discriminator on real pictures: on `real`; of pairs, on `truth` as made from `real`."""
-        if self._both is not None:
-            return self._both[0]
-        return self.judge(*self.real_sample)
+    @lazy_property
+    def real_output(self) -> DiscriminatorOutput:
+        """The discriminator's output for `real_sample`."""
+        if self._joint_output is not None:
+            return self._joint_output[0]
+        return self.discriminate(*self.real_sample)
 
-    @lazy
-    def verdict_on_fake(self) -> Verdict:
-        """The discriminator on `fake`."""
-        if self._both is not None:
-            return self._both[1]
-        return self.judge(self.fake, self.target, self.real)
+    @lazy_property
+    def fake_output(self) -> DiscriminatorOutput:
+        """The discriminator's output for `fake`."""
+        if self._joint_output is not None:
+            return self._joint_output[1]
+        return self.discriminate(self.fake, self.target, self.real)
 
-    def generate(self, image: Tensor, source: Tensor, target: Tensor, code: Tensor | None = None) -> Tensor:
-        """A pass of the generator that only the asking loss needs, such as an identity `(real, source, source)`."""
-        given = image, source, target, code
-        with self._lowered():
-            thrifty = self._thrifty and torch.is_grad_enabled()
-            made = checkpoint(self._generator, *given, use_reentrant=False) if thrifty else self._generator(*given)
-        out = as_pictures(made, image, self._generator)
-        return out if self._lower is None else out.float()
-
-    def judge(self, image: Tensor, label: Tensor, made_from: Tensor | None = None) -> Verdict:
-        """A pass of the discriminator that only the asking loss needs."""
-        with self._lowered():
-            verdict: Verdict = self._discriminator(image, label, made_from)
-        if not isinstance(verdict, Verdict):
-            raise PluginError(f"discriminator {self._discriminator.name!r} returned no Verdict(score, logits)")
-        if self._lower is None:
-            return verdict
-        return Verdict(verdict.score.float(), None if verdict.logits is None else verdict.logits.float())
-
-    def classification(self, verdict: Verdict, label: Tensor) -> Tensor:
-        """How badly the verdict's logits fit `label`: [B]."""
-        if verdict.logits is None:
-            raise RecipeError("the discriminator gives no logits, so domains cannot be classified")
-        return self.encoder.loss(verdict.logits.float(), label)
-
-    def input_gradient(
-        self, image: Tensor, label: Tensor, made_from: Tensor | None = None, *, total: bool = False
-    ) -> Tensor:
-        """The gradient of the discriminator's score by its input, for penalties: R1, WGAN-GP.
-
-        Always of float32, without autocast: in bfloat16 a penalty's gradients are 2 % off.
+    def generate(self, image: Tensor, source: Tensor, target: Tensor, style_code: Tensor | None = None) -> Tensor:
+        """Runs the generator, for losses that need another translation, such as an identity `(real, source, source)`.
 
         Args:
-            image: [B, 3, S, S] in [-1, 1]; no gradient goes through it.
-            label: [B, L], what a conditional discriminator takes the image for.
-            made_from: [B, 3, S, S], for discriminators of pairs.
-            total: Of the sum over an image's score map, not of its mean.
+            image: Images of shape `(B, 3, S, S)` in [-1, 1].
+            source: Labels of the images, `(B, L)`.
+            target: Labels to translate to, `(B, L)`.
+            style_code: Style codes of the targets.
 
         Returns:
-            [B, 3, S, S], itself differentiable by the discriminator's weights.
+            Images of the same shape and range, float32.
+
+        Raises:
+            mdtranslate.errors.PluginError: The generator returned something else.
         """
-        gradient: Tensor = self._discriminator.slope(image.detach(), label, made_from, total=total)
+        arguments = image, source, target, style_code
+        with self._autocast():
+            if self._activation_checkpointing and torch.is_grad_enabled():
+                output = checkpoint(self._generator, *arguments, use_reentrant=False)
+            else:
+                output = self._generator(*arguments)
+        fake = checked_images(output, image, self._generator)
+        return fake if self._autocast_dtype is None else fake.float()
+
+    def discriminate(self, image: Tensor, label: Tensor, source_image: Tensor | None = None) -> DiscriminatorOutput:
+        """Runs the discriminator, for losses that need another input than `real_output` and `fake_output` have.
+
+        Args:
+            image: Images of shape `(B, 3, S, S)` in [-1, 1].
+            label: Labels that the images should have, `(B, L)`.
+            source_image: Images that they were translated from, for discriminators of pairs.
+
+        Returns:
+            Scores and logits, float32.
+
+        Raises:
+            mdtranslate.errors.PluginError: The discriminator returned something else.
+        """
+        with self._autocast():
+            output: DiscriminatorOutput = self._discriminator(image, label, source_image)
+        if not isinstance(output, DiscriminatorOutput):
+            raise PluginError(
+                f"discriminator {self._discriminator.name!r} returned {type(output).__name__}; "
+                "expected DiscriminatorOutput(score, logits)"
+            )
+        if self._autocast_dtype is None:
+            return output
+        return DiscriminatorOutput(output.score.float(), None if output.logits is None else output.logits.float())
+
+    def classification_loss(self, output: DiscriminatorOutput, label: Tensor) -> Tensor:
+        """Computes the classification loss of a discriminator's logits, per sample.
+
+        Args:
+            output: Output of the discriminator, of which `logits` are used.
+            label: True labels, `(B, L)`; unknown attributes contribute 0.
+
+        Returns:
+            Losses of shape `(B,)`.
+
+        Raises:
+            mdtranslate.errors.RecipeError: The discriminator returns no logits.
+        """
+        if output.logits is None:
+            raise RecipeError("the discriminator returns no logits, so domains cannot be classified")
+        return self.label_encoder.loss(output.logits.float(), label)
+
+    def input_gradient(
+        self, image: Tensor, label: Tensor, source_image: Tensor | None = None, *, reduction: Reduction = "mean"
+    ) -> Tensor:
+        """Computes the gradient of the discriminator's score with respect to its input, for R1 and gradient penalties.
+
+        Always in float32 without autocast: in bfloat16 the parameter gradients of a penalty are 2 % off.
+
+        Args:
+            image: Images of shape `(B, 3, S, S)` in [-1, 1]; no gradient flows back through them.
+            label: Labels for a conditional discriminator, `(B, L)`.
+            source_image: Source images for discriminators of pairs.
+            reduction: Whether the gradient is of the mean or of the sum over each image's score map.
+
+        Returns:
+            Gradients of shape `(B, 3, S, S)`, differentiable with respect to the discriminator's weights.
+        """
+        gradient: Tensor = self._discriminator.input_gradient(image.detach(), label, source_image, reduction=reduction)
         return gradient
 
-    def score_gradient(self, image: Tensor, *, total: bool = False) -> Tensor:
-        """`input_gradient` of images that have the target label and were made from `real`."""
-        return self.input_gradient(image, self.target, self.real, total=total)
-
-    def then_generator(self) -> Translation:
-        """The same batch for the generator's update, with the `fake` of this one."""
-        networks = self._generator, self._discriminator, self.encoder
-        made = (self._made, self.code) if self._carry_graph else None
+    def for_generator_update(self) -> Translation:
+        """Returns the same batch for the generator's update, with this `fake` if its graph was kept."""
         return Translation(
-            self.batch, *networks, learns="generator", made=made, lower=self._lower, thrifty=self._thrifty
+            self.batch,
+            self._generator,
+            self._discriminator,
+            self.label_encoder,
+            updated="generator",
+            precomputed=(self._generated, self.style_code) if self._keep_graph else None,
+            autocast_dtype=self._autocast_dtype,
+            activation_checkpointing=self._activation_checkpointing,
         )
 
-    def _lowered(self) -> AbstractContextManager[object]:
-        # One for each pass: autocast keeps its copies of weights until it ends, also those made without a graph.
-        return nullcontext() if self._lower is None else torch.autocast(self.real.device.type, self._lower)
+    def _autocast(self) -> AbstractContextManager[object]:
+        # A new context for each pass: autocast caches weight copies until it ends, also those made without a graph.
+        if self._autocast_dtype is None:
+            return nullcontext()
+        return torch.autocast(self.real.device.type, self._autocast_dtype)
 
-    @lazy
-    def _both(self) -> tuple[Verdict, Verdict] | None:
-        """The verdicts on real and on made pictures by one pass, where both are wanted and neither sees the other."""
-        if self._learns == "generator" or not self._discriminator.alone:
+    @lazy_property
+    def _joint_output(self) -> tuple[DiscriminatorOutput, DiscriminatorOutput] | None:
+        """Outputs for real and fake images from one forward pass, if the discriminator allows it."""
+        if self._updated == "generator" or not self._discriminator.is_batch_independent:
             return None
-        real, label, made_from = self.real_sample
-        made_from = None if made_from is None else torch.cat([made_from, made_from])
-        score, logits = self.judge(torch.cat([real, self.fake]), torch.cat([label, self.target]), made_from)
+        real, label, source_image = self.real_sample
+        source_image = None if source_image is None else torch.cat([source_image, source_image])
+        score, logits = self.discriminate(torch.cat([real, self.fake]), torch.cat([label, self.target]), source_image)
         halves = zip(score.chunk(2), (None, None) if logits is None else logits.chunk(2), strict=True)
-        first, second = (Verdict(*half) for half in halves)
-        return first, second
+        real_output, fake_output = (DiscriminatorOutput(*half) for half in halves)
+        return real_output, fake_output
 
-    @lazy
-    def _made(self) -> Tensor:
-        with torch.set_grad_enabled(self._carry_graph or self._learns == "generator"):
-            return self.generate(self.real, self.source, self.target, self.code)
+    @lazy_property
+    def _generated(self) -> Tensor:
+        with torch.set_grad_enabled(self._keep_graph or self._updated == "generator"):
+            return self.generate(self.real, self.source, self.target, self.style_code)

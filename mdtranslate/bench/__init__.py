@@ -1,1 +1,1 @@
-"""Suites: methods compared on the same data, by the same evaluator, at the same budget."""
+"""Benchmarks: methods compared on the same data, with the same evaluation, at the same training budget."""

@@ -1,10 +1,10 @@
-"""Trains and evaluates the cells of a suite, each as commands of its own in a folder of its own.
+"""Training and evaluation of the cells of a suite, each by commands of its own in a folder of its own.
 
 ::
 
-    OUT/cells/BUDGET/METHOD/seed-N/run/     the run, its evaluation in it
-                                  log.txt   what its commands said
-                                  cell.json how many steps its budget is, and of what it was made
+    OUT/cells/BUDGET/METHOD/seed-N/run/       the run, with its evaluation
+                                   log.txt    output of the commands
+                                   cell.json  number of steps, and a hash of what the run was trained with
 """
 
 from __future__ import annotations
@@ -25,207 +25,263 @@ from statistics import median
 from threading import Lock
 from typing import Any, BinaryIO, Final
 
-from mdtranslate.bench.results import lacking
-from mdtranslate.bench.suite import Budget, Cell, Meant, Suite, measures, steps
+from mdtranslate.bench.results import missing_columns
+from mdtranslate.bench.suite import Cell, ResolvedMethod, Suite, evaluation_overrides, training_steps
 from mdtranslate.config.registry import registry
-from mdtranslate.config.resume_policy import trained_with
+from mdtranslate.config.resume_policy import training_settings
 from mdtranslate.errors import MdtranslateError
-from mdtranslate.utils.files import disk, read_json, read_lines, write_json
+from mdtranslate.utils.files import read_json, read_lines, storage_errors, write_json
 from mdtranslate.utils.process import available_cores
 
-TRIAL: Final = 40
-"""Steps that tell how fast a method is, after as many that only warm it up."""
+TRIAL_STEPS: Final = 40
+"""Steps that measure the speed of a method; as many warm it up before."""
 
 LOG: Final = "log.txt"
 
-LATER: Final = ("metrics.", "evaluation.")
-"""Settings that can change without another training."""
+EVALUATION_KEYS: Final = ("metrics.", "evaluation.")
+"""Prefixes of settings that may change without a new training."""
 
 Say = Callable[[str], None]
+"""Prints a line for the user."""
 
 
-class Failed(Exception):
-    """A command of a cell failed; its message is that of the command. It becomes a gap, never an exit code of ours."""
+class CellError(Exception):
+    """A command of a cell failed; the message is that of the command.
+
+    It becomes a gap in the results. It is not an `MdtranslateError`, because it never sets the exit code.
+    """
 
 
-class _Children:
-    """The commands that run at this moment. `stop` ends them, and lets none begin after that."""
+class _ChildProcesses:
+    """The commands that are running.
+
+    Attributes:
+        stopped: Whether `stop` was called.
+        reported: Messages about missing columns that were printed, so that each is printed once.
+    """
 
     def __init__(self) -> None:
-        self.lock, self.running, self.stopped = Lock(), set[subprocess.Popen[bytes]](), False
-        self.said = set[str]()
-        """What one cell has said for all."""
+        self.stopped = False
+        self.reported = set[str]()
+        self._lock = Lock()
+        self._running = set[subprocess.Popen[bytes]]()
 
-    def call(self, words: Sequence[str], environment: Mapping[str, str], out: BinaryIO) -> int:
-        """The exit code of a command that writes to `out`."""
-        with self.lock:
+    def run(self, arguments: Sequence[str], environment: Mapping[str, str], output: BinaryIO) -> int:
+        """Runs a command and returns its exit code.
+
+        Raises:
+            CellError: `stop` was called before.
+        """
+        with self._lock:
             if self.stopped:
-                raise Failed("stopped")
-            # In a session of its own Ctrl-C does not reach it, but for the one signal that `stop` sends: a second
-            # one would end a run before it is saved.
-            child = subprocess.Popen(
-                words, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
+                raise CellError("stopped")
+            # In a session of its own, the command does not receive Ctrl-C from the terminal, only the one signal that
+            # `stop` sends. A second signal would end a run before it is saved.
+            process = subprocess.Popen(
+                arguments,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
             )
-            self.running.add(child)
+            self._running.add(process)
         try:
-            return child.wait()
+            return process.wait()
         finally:
-            with self.lock:
-                self.running.discard(child)
+            with self._lock:
+                self._running.discard(process)
 
     def stop(self) -> None:
-        """Each command saves what it has."""
-        with self.lock:
+        """Terminates all commands, which save their state first, and starts no more."""
+        with self._lock:
             self.stopped = True
-            for child in self.running:
-                child.terminate()
+            for process in self._running:
+                process.terminate()
 
 
 def run_cells(
-    suite: Suite, methods: Mapping[str, Meant], todo: Sequence[Cell], device: str, jobs: int, say: Say
+    suite: Suite, methods: Mapping[str, ResolvedMethod], cells: Sequence[Cell], device: str, jobs: int, say: Say
 ) -> dict[Cell, str]:
-    """Brings every cell to its end, `jobs` at a time. Gives those that failed, and why; the others go on."""
-    threads = max(1, available_cores() // jobs)
-    failed: dict[Cell, str] = {}
-    children = _Children()
+    """Trains and evaluates all cells that are not finished.
 
-    def bring(number: int, cell: Cell) -> None:
-        name = f"[{number}/{len(todo)}] {cell.budget} {cell.method} seed {cell.seed}"
+    Args:
+        suite: The suite.
+        methods: Its methods, by name.
+        cells: The cells.
+        device: Device, as for `--device`.
+        jobs: Number of cells that run at the same time.
+        say: Prints a line for the user.
+
+    Returns:
+        The cells that failed, and why. A failed cell does not stop the others.
+    """
+    threads = max(1, available_cores() // jobs)
+    failures: dict[Cell, str] = {}
+    processes = _ChildProcesses()
+
+    def run_cell(number: int, cell: Cell) -> None:
+        name = f"[{number}/{len(cells)}] {cell.budget} {cell.method} seed {cell.seed}"
+        runner = _CellRunner(
+            cell, suite, methods[cell.method], device, threads, processes, lambda line: say(f"{name}: {line}")
+        )
         try:
-            done = _Worker(
-                cell, suite, methods[cell.method], device, threads, children, lambda line: say(f"{name}: {line}")
-            ).bring()
-        except Exception as error:  # Whatever it is, it is one cell's: the others go on.
-            if children.stopped:
+            outcome = runner.run()
+        except Exception as error:  # Whatever goes wrong concerns one cell; the others go on.
+            if processes.stopped:
                 return
-            named = isinstance(error, MdtranslateError | Failed)
-            failed[cell] = str(error) if named else f"{type(error).__name__}: {' '.join(str(error).split())}"
-            if not named:  # A bug, of ours or of a plugin: where, is for the cell's log.
+            is_expected = isinstance(error, MdtranslateError | CellError)
+            failures[cell] = str(error) if is_expected else f"{type(error).__name__}: {' '.join(str(error).split())}"
+            if not is_expected:  # A bug here or in a plugin: keep the traceback in the cell's log.
                 with (cell.folder / LOG).open("a", encoding="utf-8") as log:
                     traceback.print_exception(error, file=log)
-            say(f"{name}: failed: {failed[cell]}")
+            say(f"{name}: failed: {failures[cell]}")
         else:
-            say(f"{name}: {done}")
+            say(f"{name}: {outcome}")
 
     with ThreadPoolExecutor(jobs) as pool:
-        begun = [pool.submit(bring, number, cell) for number, cell in enumerate(todo, start=1)]
+        futures = [pool.submit(run_cell, number, cell) for number, cell in enumerate(cells, start=1)]
         try:
-            for each in begun:
-                each.result()
+            for future in futures:
+                future.result()
         except BaseException as error:
-            for each in begun:
-                each.cancel()
-            children.stop()
+            for future in futures:
+                future.cancel()
+            processes.stop()
             if not isinstance(error, Exception):  # Ctrl-C, or a signal.
-                with suppress(OSError):  # Nobody may hear it any more.
-                    say("stopping: runs save what they have, and the same words go on with it")
+                with suppress(OSError):  # Standard error may be closed.
+                    say("stopping: runs are saving; the same command resumes them")
             raise
-    return failed
+    return failures
 
 
-class _Worker:
-    """One cell and the commands that it takes."""
+class _CellRunner:
+    """Trains and evaluates one cell."""
 
     def __init__(
-        self, cell: Cell, suite: Suite, meant: Meant, device: str, threads: int, children: _Children, say: Say
+        self,
+        cell: Cell,
+        suite: Suite,
+        method: ResolvedMethod,
+        device: str,
+        threads: int,
+        processes: _ChildProcesses,
+        say: Say,
     ) -> None:
-        self.say = say
-        self.cell, self.suite, self.meant, self.device = cell, suite, meant, device
-        self.budget: Budget = suite.budgets[cell.budget]
-        self.run, self.children = cell.folder / "run", children
+        self.cell, self.suite, self.method, self.device = cell, suite, method, device
+        self.budget = suite.budgets[cell.budget]
+        self.run_folder = cell.folder / "run"
+        self.processes, self.say = processes, say
         self.environment = {"OMP_NUM_THREADS": str(threads), **os.environ}
 
-    def bring(self) -> str:
-        """Trains and evaluates what is not yet; says what was done. Raises `Failed`."""
-        with disk(self.cell.folder):
+    def run(self) -> str:
+        """Trains and evaluates the cell, as far as that is not done yet.
+
+        Returns:
+            What was done, for the user.
+
+        Raises:
+            CellError: A command failed, or the cell's folder is damaged.
+        """
+        cell_file = self.cell.folder / "cell.json"
+        with storage_errors(self.cell.folder):
             self.cell.folder.mkdir(parents=True, exist_ok=True)
-        made_of = self._made_of()
-        facts = read_json(self.cell.folder / "cell.json")
-        if self.run.exists() and not facts:
-            raise Failed(
-                f"{self.cell.folder}/cell.json: is missing or damaged, and tells of what the run was made; remove that "
-                "folder to train the cell anew"
+        settings_hash = self._settings_hash()
+        metadata = read_json(cell_file)
+        if self.run_folder.exists() and not metadata:
+            raise CellError(
+                f"{cell_file}: missing or damaged, so what the run was trained with is unknown; remove "
+                f"{self.cell.folder} to train the cell again"
             )
-        if facts.get("made_of") != made_of:
-            # Another recipe or length: what lies there answers another question.
-            if self.run.exists():
-                self.say("its recipe or length is another than before: begun anew")
-            shutil.rmtree(self.run, ignore_errors=True)
-            facts = {"made_of": made_of, "networks": self.meant.networks}
-            facts["steps"] = self._steps()
-            write_json(self.cell.folder / "cell.json", facts)
-        trained = read_json(self.run / "status.json").get("state") == "done"
-        if not trained:
-            on = ", going on" if (self.run / "recipe.toml").exists() else ""
-            self.say(f"training, {facts['steps']:,} steps{on}")
-            self._train(facts["steps"])
-        report = read_json(self.run / "evaluation" / "report.json")
-        if facts.get("evaluated") != measures(self.suite) or not report:
-            self.say("evaluating")
-            self._call("evaluate", str(self.run), *measures(self.suite), "--device", self.device)
-            write_json(self.cell.folder / "cell.json", {**facts, "evaluated": measures(self.suite)})
-            for line in lacking(self.suite, self.cell):  # After the first cell, not at the end of all.
-                if line not in self.children.said:
-                    self.children.said.add(line)
-                    self.say(f"columns: {line}")
-            return "evaluated" if trained else "trained and evaluated"
-        return "done before"
+        if metadata.get("settings_hash") != settings_hash:
+            if self.run_folder.exists():
+                self.say("recipe or number of steps has changed: training starts again")
+            shutil.rmtree(self.run_folder, ignore_errors=True)
+            metadata = {"settings_hash": settings_hash, "networks": self.method.num_generators}
+            metadata["steps"] = self._steps()
+            write_json(cell_file, metadata)
+        was_trained = read_json(self.run_folder / "status.json").get("state") == "done"
+        if not was_trained:
+            resumed = ", resumed" if (self.run_folder / "recipe.toml").exists() else ""
+            self.say(f"training, {metadata['steps']:,} steps{resumed}")
+            self._train(metadata["steps"])
+        overrides = evaluation_overrides(self.suite)
+        report = read_json(self.run_folder / "evaluation" / "report.json")
+        if metadata.get("evaluated") == overrides and report:
+            return "already done"
+        self.say("evaluating")
+        self._call("evaluate", str(self.run_folder), *overrides, "--device", self.device)
+        write_json(cell_file, {**metadata, "evaluated": overrides})
+        for line in missing_columns(self.suite, self.cell):  # After the first cell rather than at the end of the suite.
+            if line not in self.processes.reported:
+                self.processes.reported.add(line)
+                self.say(f"columns: {line}")
+        return "evaluated" if was_trained else "trained and evaluated"
 
-    def _train(self, count: int) -> None:
-        if (self.run / "recipe.toml").exists():
-            self._call("run", str(self.run), "--device", self.device)
+    def _train(self, steps: int) -> None:
+        run = str(self.run_folder)
+        if (self.run_folder / "recipe.toml").exists():
+            self._call("run", run, "--device", self.device)
         else:
-            self._call("run", *self._settings(count), "--out", str(self.run), "--device", self.device)
+            self._call("run", *self._run_arguments(steps), "--out", run, "--device", self.device)
 
-    def _settings(self, count: int) -> list[str]:
+    def _run_arguments(self, steps: int) -> list[str]:
         method = self.suite.methods[self.cell.method]
-        own = [*self.suite.settings, *method.settings]
-        return [method.recipe, *own, f"train.seed={self.cell.seed}", f"train.steps={count}"]
+        overrides = [*self.suite.settings, *method.settings]
+        return [method.recipe, *overrides, f"train.seed={self.cell.seed}", f"train.steps={steps}"]
 
     def _steps(self) -> int:
+        """Returns the number of steps of the cell; for a budget of seconds, it trains a few steps to measure speed."""
         if self.budget.seconds is None:
-            return steps(self.meant.recipe, self.budget, self.meant.networks)
+            return training_steps(self.method.recipe, self.budget, self.method.num_generators)
         trial = self.cell.folder / "trial"
         shutil.rmtree(trial, ignore_errors=True)
-        rarely = [f"train.{name}={2 * TRIAL}" for name in ("sample_every", "save_every")]
-        quiet = [*rarely, "train.check_every=0", f"train.log_every={TRIAL // 4}"]
-        self._call("run", *self._settings(2 * TRIAL), *quiet, "--out", str(trial), "--device", self.device)
-        lines = read_lines(trial / "timing.jsonl")
-        each: float = median(line["seconds"] for line in lines if line["step"] > TRIAL) / (TRIAL // 4)
+        intervals = [f"train.{name}={2 * TRIAL_STEPS}" for name in ("sample_every", "save_every")]
+        intervals += ["train.validate_every=0", f"train.log_every={TRIAL_STEPS // 4}"]
+        arguments = [*self._run_arguments(2 * TRIAL_STEPS), *intervals]
+        self._call("run", *arguments, "--out", str(trial), "--device", self.device)
+        lines = [line for line in read_lines(trial / "timing.jsonl") if line["step"] > TRIAL_STEPS]
+        seconds_per_step: float = median(line["seconds"] for line in lines) / (TRIAL_STEPS // 4)
         shutil.rmtree(trial)
-        critic = self.meant.recipe.train.critic_steps
-        return max(critic, round(self.budget.seconds / each))
+        return max(self.method.recipe.train.critic_steps, round(self.budget.seconds / seconds_per_step))
 
-    def _made_of(self) -> str:
-        """A hash of everything that the weights depend on: not of how it is logged, nor of how it is measured."""
-        settings = trained_with(self.meant.recipe)
-        tree: dict[str, Any] = {key: value for key, value in settings.items() if not key.startswith(LATER)}
-        seconds = self.budget.seconds
-        tree |= {"seed": self.cell.seed, "seconds": seconds}
-        precision = self.meant.recipe.train.precision
-        tree |= {} if precision == "auto" else {"train.precision": precision}  # A run may change it on its way.
-        tree |= {"steps": None if seconds else steps(self.meant.recipe, self.budget, self.meant.networks)}
-        return hashlib.blake2b(json.dumps(tree, sort_keys=True).encode(), digest_size=8).hexdigest()
+    def _settings_hash(self) -> str:
+        """Hashes all settings that the trained weights depend on, so neither logging nor evaluation."""
+        recipe, seconds = self.method.recipe, self.budget.seconds
+        settings: dict[str, Any] = {
+            key: value for key, value in training_settings(recipe).items() if not key.startswith(EVALUATION_KEYS)
+        }
+        settings |= {"seed": self.cell.seed, "seconds": seconds}
+        if recipe.train.precision != "auto":  # `training_settings` leaves it out, because a run may change it.
+            settings["train.precision"] = recipe.train.precision
+        settings["steps"] = None if seconds else training_steps(recipe, self.budget, self.method.num_generators)
+        return hashlib.blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=8).hexdigest()
 
-    def _call(self, *words: str) -> None:
-        """Runs a command of ours. Raises `Failed` with what it said of its failure."""
-        files = [word for file in registry().files for word in ("--plugin", str(file))]
-        log = self.cell.folder / LOG
-        with disk(log), log.open("ab") as out:
-            start = out.tell()
-            code = self.children.call([sys.executable, "-m", "mdtranslate", *files, *words], self.environment, out)
-        if code:
-            raise Failed(_reason(words[0], code, log.read_bytes()[start:].decode("utf-8", "replace")))
+    def _call(self, *arguments: str) -> None:
+        """Runs an `mdtranslate` command, with its output in the cell's log.
+
+        Raises:
+            CellError: The command failed.
+        """
+        plugins = [word for file in registry().files for word in ("--plugin", str(file))]
+        command = [sys.executable, "-m", "mdtranslate", *plugins, *arguments]
+        log_file = self.cell.folder / LOG
+        with storage_errors(log_file), log_file.open("ab") as log:
+            start = log.tell()
+            exit_code = self.processes.run(command, self.environment, log)
+        if exit_code:
+            output = log_file.read_bytes()[start:].decode("utf-8", "replace")
+            raise CellError(_failure_reason(arguments[0], exit_code, output))
 
 
-def _reason(what: str, code: int, said: str) -> str:
-    """Why a command failed, in a line: its error, else the exception that it did not expect, else how it ended."""
-    lines = [line.strip() for line in said.splitlines()]
+def _failure_reason(command: str, exit_code: int, output: str) -> str:
+    """Returns why a command failed, in one line: its error message, the last exception, the signal or the exit code."""
+    lines = [line.strip() for line in output.splitlines()]
     if errors := [line for line in lines if line.startswith("error: ")]:
         return errors[-1].removeprefix("error: ")
-    if code < 0:
-        killed = "; mostly that is too little memory" if -code == signal.SIGKILL else ""
-        return f"{what} was ended by {signal.Signals(-code).name}{killed}"
+    if exit_code < 0:
+        hint = "; the usual cause is too little memory" if -exit_code == signal.SIGKILL else ""
+        return f"{command} was ended by {signal.Signals(-exit_code).name}{hint}"
     if exceptions := [line for line in lines if re.match(r"[\w.]+(Error|Exception|Interrupt)\b", line)]:
         return exceptions[-1]
-    return f"{what} ended with exit code {code}"
+    return f"{command} ended with exit code {exit_code}"

@@ -1,4 +1,4 @@
-"""A suite from its file to its page."""
+"""Comparison of the methods of a suite, from the suite's file to the page of results."""
 
 from __future__ import annotations
 
@@ -14,143 +14,175 @@ import torch
 from mdtranslate.api import Attribute
 from mdtranslate.bench import table
 from mdtranslate.bench.cells import Say, run_cells
-from mdtranslate.bench.image_strips import Shown, changes, sheet, translated
-from mdtranslate.bench.page import page
-from mdtranslate.bench.results import SPEED, Results, collect, curve
-from mdtranslate.bench.suite import Cell, Meant, Suite, cells, load, methods, steps
+from mdtranslate.bench.image_strips import EditStrips, draw_strips, parse_edits, translate_test_images
+from mdtranslate.bench.page import render_page
+from mdtranslate.bench.results import SPEED, Results, accuracy_curve, collect_results
+from mdtranslate.bench.suite import Cell, ResolvedMethod, Suite, list_cells, load_suite, resolve_methods, training_steps
 from mdtranslate.errors import MdtranslateError, RecipeError
 from mdtranslate.evaluation.cost import speed
 from mdtranslate.inference.translator import Translator
-from mdtranslate.utils.files import disk, held, read_json, write_json, write_text
-from mdtranslate.utils.image_io import encode_png
+from mdtranslate.utils.files import exclusive_lock, read_json, storage_errors, write_json, write_text
+from mdtranslate.utils.image_io import write_png
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a suite would do."""
+    """The cells of a suite, for `mdtranslate bench --dry-run`.
+
+    Attributes:
+        cells: Each cell with its number of generators and of steps; the latter is None for a budget of seconds.
+        invalid: By name, methods that cannot be run, and why.
+    """
 
     cells: tuple[tuple[Cell, int, int | None], ...]
-    """Each cell, with the generators that it trains, and with its steps; None where the clock says how many."""
-    wrong: Mapping[str, str]
-    """Methods that cannot be meant, and why."""
+    invalid: Mapping[str, str]
 
     def lines(self) -> Iterator[str]:
-        """For people."""
-        yield from (f"{name}: {reason}" for name, reason in self.wrong.items())
-        for cell, networks, count in self.cells:
-            length = "steps by the clock" if count is None else f"{count:,} steps"
-            of = "1 generator" if networks == 1 else f"{networks} generators"
-            yield f"{cell.budget} {cell.method} seed {cell.seed}: {of}, {length}"
+        """Yields the plan as text."""
+        yield from (f"{name}: {reason}" for name, reason in self.invalid.items())
+        for cell, num_generators, steps in self.cells:
+            length = "steps by time" if steps is None else f"{steps:,} steps"
+            generators = "1 generator" if num_generators == 1 else f"{num_generators} generators"
+            yield f"{cell.budget} {cell.method} seed {cell.seed}: {generators}, {length}"
 
     def json(self) -> dict[str, Any]:
-        """For programs."""
+        """Returns the plan for `--json`."""
         cells = [
-            {"budget": cell.budget, "method": cell.method, "seed": cell.seed, "generators": networks, "steps": count}
-            for cell, networks, count in self.cells
+            {"budget": cell.budget, "method": cell.method, "seed": cell.seed, "generators": generators, "steps": steps}
+            for cell, generators, steps in self.cells
         ]
-        return {"cells": cells, "wrong": dict(self.wrong)}
+        return {"cells": cells, "invalid": dict(self.invalid)}
 
 
-def plan(file: Path) -> Plan:
-    """The cells of a suite and their lengths. Raises `RecipeError` for a file that cannot be meant."""
-    suite = load(file)
-    found, wrong = methods(suite, file)
-    check(suite, file, found, wrong)
+def plan_suite(file: Path) -> Plan:
+    """Lists the cells of a suite and their numbers of steps.
+
+    Raises:
+        RecipeError: The suite's file is invalid.
+    """
+    suite = load_suite(file)
+    methods, invalid = resolve_methods(suite, file)
+    check_comparable(suite, file, methods, invalid)
     planned = []
-    for cell in cells(suite, Path()):
-        if cell.method in found:
-            budget, meant = suite.budgets[cell.budget], found[cell.method]
-            count = None if budget.seconds else steps(meant.recipe, budget, meant.networks)
-            planned.append((cell, meant.networks, count))
-    return Plan(tuple(planned), wrong)
+    for cell in list_cells(suite, Path()):
+        if cell.method in methods:
+            budget, method = suite.budgets[cell.budget], methods[cell.method]
+            steps = None if budget.seconds else training_steps(method.recipe, budget, method.num_generators)
+            planned.append((cell, method.num_generators, steps))
+    return Plan(tuple(planned), invalid)
 
 
 def compare(file: Path, out: Path, device: str, jobs: int, say: Say) -> Results:
-    """Brings all cells of a suite to their end and writes its results to `out`.
+    """Trains and evaluates all cells of a suite that are not finished, and writes the results.
 
-    A method that cannot be meant, and a cell that fails, are gaps in the results. Raises `RecipeError` for a file that
-    cannot be meant, `InUseError` where another process works on `out`.
+    Invalid methods and failed cells are gaps in the results.
+
+    Args:
+        file: The suite's file.
+        out: Folder of the results.
+        device: Device, as for `--device`.
+        jobs: Number of cells that run at the same time.
+        say: Prints a line for the user.
+
+    Raises:
+        RecipeError: The suite's file is invalid.
+        InUseError: Another process works on `out`.
+        StorageError: `out` cannot be written.
     """
-    suite = load(file)
-    found, wrong = methods(suite, file)
-    check(suite, file, found, wrong)
-    for name, reason in wrong.items():
+    suite = load_suite(file)
+    methods, invalid = resolve_methods(suite, file)
+    check_comparable(suite, file, methods, invalid)
+    for name, reason in invalid.items():
         say(f"{name}: {reason}")
-    every = cells(suite, out)
-    with disk(out):
+    all_cells = list_cells(suite, out)
+    with storage_errors(out):
         out.mkdir(parents=True, exist_ok=True)
-    with held(out):
-        todo = [cell for cell in every if cell.method in found]
-        failed = run_cells(suite, found, todo, device, jobs, say)
-        done = [cell for cell in todo if cell not in failed]
-        for cell in done:
-            time_translator(cell, torch.device(device))
-        results = replace(collect(suite, every, failed, wrong), command=shlex.join(["mdtranslate", *sys.argv[1:]]))
-        write(results, out)  # Before the pictures: whatever becomes of those, the figures are there.
-        first = [cell for cell in done if cell.seed == suite.seeds[0]]
+    with exclusive_lock(out):
+        valid_cells = [cell for cell in all_cells if cell.method in methods]
+        failures = run_cells(suite, methods, valid_cells, device, jobs, say)
+        finished = [cell for cell in valid_cells if cell not in failures]
+        for cell in finished:
+            measure_speed(cell, torch.device(device))
+        command = shlex.join(["mdtranslate", *sys.argv[1:]])
+        results = replace(collect_results(suite, all_cells, failures, invalid), command=command)
+        write_results(results, out)  # Before the images, so that the figures are kept if those fail.
+        first_seed = [cell for cell in finished if cell.seed == suite.seeds[0]]
         curves = {
-            budget: {cell.method: curve(cell) for cell in first if cell.budget == budget} for budget in suite.budgets
+            budget: {cell.method: accuracy_curve(cell) for cell in first_seed if cell.budget == budget}
+            for budget in suite.budgets
         }
-        shown, credit = dict[str, Sequence[Shown]](), None
+        strips, credit = dict[str, Sequence[EditStrips]](), None
         for budget in suite.budgets:
-            runs = {cell.method: cell.folder / "run" for cell in first if cell.budget == budget}
-            if runs:
-                try:
-                    own = found[next(iter(runs))]
-                    shown[budget], credit = translated(
-                        own.sources[0], own.recipe.data, runs, suite.edits, suite.pictures, torch.device(device)
-                    )
-                except MdtranslateError as error:
-                    results = replace(results, gaps=(*results.gaps, f"{budget}: no pictures: {error}"))
+            runs = {cell.method: cell.folder / "run" for cell in first_seed if cell.budget == budget}
+            if not runs:
+                continue
+            method = methods[next(iter(runs))]
+            try:
+                strips[budget], credit = translate_test_images(
+                    method.datasets[0], method.recipe.data, runs, suite.edits, suite.images, torch.device(device)
+                )
+            except MdtranslateError as error:
+                results = replace(results, gaps=(*results.gaps, f"{budget}: no images: {error}"))
         titles = {name: method.title or name for name, method in suite.methods.items()}
-        for budget, each in shown.items():
-            encode_png(sheet(each, titles, credit), out / f"pictures-{budget}.png")
-        write(results, out)
-        write_text(out / "index.html", page(results, curves, shown, credit))
+        for budget, budget_strips in strips.items():
+            write_png(draw_strips(budget_strips, titles, credit), out / f"images-{budget}.png")
+        write_results(results, out)
+        write_text(out / "index.html", render_page(results, curves, strips, credit))
     return results
 
 
-def check(suite: Suite, file: Path, found: Mapping[str, Meant], wrong: Mapping[str, str]) -> None:
-    """Raises `RecipeError` where nothing can be compared, or what would fail after hours.
+def check_comparable(
+    suite: Suite, file: Path, methods: Mapping[str, ResolvedMethod], invalid: Mapping[str, str]
+) -> None:
+    """Checks before hours of training that the methods of a suite can be compared.
 
-    That is where no method can be meant, methods label other things than each other, or an edit to show is none of
-    theirs.
+    Args:
+        suite: The suite.
+        file: The suite's file, for messages.
+        methods: The valid methods, by name.
+        invalid: The invalid methods, by name, and why.
+
+    Raises:
+        RecipeError: No method is valid, methods label different attributes, or an edit of the page is impossible.
     """
-    if not found:
-        alike = len({*wrong.values()}) == 1 < len(wrong)
+    if not methods:
+        all_alike = len({*invalid.values()}) == 1 < len(invalid)
         reasons = [
-            f"{file}: {'every method' if alike else name}: {reason.removeprefix(f'{file.name}: ')}"
-            for name, reason in wrong.items()
+            f"{file}: {'every method' if all_alike else name}: {reason.removeprefix(f'{file.name}: ')}"
+            for name, reason in invalid.items()
         ]
         reasons = list(dict.fromkeys(reasons))
         raise RecipeError("\n".join([*reasons, f"{file}: no method can be run"]))
-    labelled = {name: {source.name: source.attributes for source in meant.sources} for name, meant in found.items()}
-    (first, own), *others = labelled.items()
-    for name, theirs in others:
-        if theirs != own:
+    labelled = {
+        name: {dataset.name: dataset.attributes for dataset in method.datasets} for name, method in methods.items()
+    }
+    (first_name, first), *others = labelled.items()
+    for name, attributes in others:
+        if attributes != first:
             raise RecipeError(
-                f"{file}: methods.{name} labels {_words(theirs)}, methods.{first} {_words(own)}; to be compared they "
-                "label the same (settings)"
+                f"{file}: methods.{name} labels {_format_attributes(attributes)}, methods.{first_name} "
+                f"{_format_attributes(first)}; to be comparable, methods must label the same attributes (settings)"
             )
-    changes(found[first].sources[0], suite.edits)
+    parse_edits(methods[first_name].datasets[0], suite.edits)
 
 
-def _words(labelled: Mapping[str, Sequence[Attribute]]) -> str:
+def _format_attributes(labelled: Mapping[str, Sequence[Attribute]]) -> str:
     return "; ".join(
-        f"{', '.join(each.name for each in attributes)} of {name}" for name, attributes in labelled.items()
+        f"{', '.join(attribute.name for attribute in attributes)} of {name}" for name, attributes in labelled.items()
     )
 
 
-def time_translator(cell: Cell, device: torch.device) -> None:
-    """Measures how fast a cell's translator is, once: evaluations of cells run beside others."""
-    facts = read_json(cell.folder / "cell.json")
-    if SPEED not in facts:
-        facts[SPEED] = round(speed(Translator.load(cell.folder / "run", device)), 1)
-        write_json(cell.folder / "cell.json", facts)
+def measure_speed(cell: Cell, device: torch.device) -> None:
+    """Measures the speed of a cell's translator once, since other cells ran during its evaluation."""
+    file = cell.folder / "cell.json"
+    metadata = read_json(file)
+    if SPEED not in metadata:
+        metadata[SPEED] = round(speed(Translator.load(cell.folder / "run", device)), 1)
+        write_json(file, metadata)
 
 
-def write(results: Results, out: Path) -> None:
-    """The tables, and the results for programs."""
+def write_results(results: Results, out: Path) -> None:
+    """Writes `results.json`, `table.md` and `table.csv`."""
     write_json(out / "results.json", results.json())
-    write_text(out / "table.md", table.markdown(results))
-    write_text(out / "table.csv", table.comma_separated(results))
+    write_text(out / "table.md", table.format_markdown(results))
+    write_text(out / "table.csv", table.format_csv(results))

@@ -1,4 +1,4 @@
-"""One HTML page of a suite's results, which needs no network: tables, plots, pictures, and how to repeat it."""
+"""One self-contained HTML page of a suite's results: tables, plots, images, and how to reproduce them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mdtranslate.bench import plots, table
-from mdtranslate.bench.image_strips import Shown
+from mdtranslate.bench.image_strips import EditStrips
 from mdtranslate.bench.results import Results, Row
 
 STYLE = """
@@ -49,116 +49,137 @@ pre { font-size: 12px; background: #f5f6f7; padding: 12px; overflow-x: auto; }
 """
 
 
-def page(
+def render_page(
     results: Results,
     curves: Mapping[str, Mapping[str, Sequence[tuple[int, float]]]],
-    shown: Mapping[str, Sequence[Shown]],
+    strips: Mapping[str, Sequence[EditStrips]],
     credit: str | None,
 ) -> str:
-    """The page. `curves` and `shown`: by budget."""
+    """Returns the page as HTML, which loads nothing from elsewhere.
+
+    Args:
+        results: The results.
+        curves: By budget and method, steps and edit accuracies of the validations during training.
+        strips: By budget, the images of each edit.
+        credit: Credit line of the dataset.
+    """
     suite, order = results.suite, list(results.suite.methods)
     titles = {name: method.title or name for name, method in suite.methods.items()}
     body = [f"<h1>{escape(suite.title)}</h1>"]
-    body += [f"<p>{escape(part)}</p>" for part in suite.about.strip().split("\n\n") if part]
+    body += [f"<p>{escape(paragraph)}</p>" for paragraph in suite.description.strip().split("\n\n") if paragraph]
     if results.gaps:
         body.append('<ul class="gap">' + "".join(f"<li>{escape(line)}</li>" for line in results.gaps) + "</ul>")
     for name, budget in suite.budgets.items():
         body.append(f"<h2>{escape(budget.title)}</h2>")
-        body.append(f"<p>{escape(_answer(results, name))}</p>")
+        body.append(f"<p>{escape(_summary(results, name))}</p>")
         body.append(_table(results, name))
-        body.append('<div class="plots">')
-        seen = {row.method: row.figures for row in results.of(name)}
-        both = {m: (f["accuracy"], f["preservation"]) for m, f in seen.items() if {"accuracy", "preservation"} <= {*f}}
-        if both:
-            drawn = plots.points(both, ("accuracy of the edit", "others preserved"), order)
-            body.append(f"<figure>{drawn}<figcaption>Right and above is better.</figcaption></figure>")
-        if own := {method: each for method, each in curves.get(name, {}).items() if len(each) > 1}:
-            drawn = plots.lines(own, ("steps", "edits right while training"), order)
-            body.append(f"<figure>{drawn}<figcaption>Looks while it trained, first seed.</figcaption></figure>")
-        body.append("</div>")
-        body.append(plots.key(order, titles))
-        body += [_shots(each, titles) for each in shown.get(name, ())]
-    if credit and shown:
+        body.append(f'<div class="plots">{_plots(results, name, curves.get(name, {}))}</div>')
+        body.append(plots.legend(order, titles))
+        body += [_strips(edit_strips, titles) for edit_strips in strips.get(name, ())]
+    if credit and strips:
         body.append(f'<p class="soft">{escape(credit)}</p>')
     body.append("<h2>How it was measured</h2>")
     body.append(
-        f"<p>{escape(table.seeds(results))} Edits of every test picture, seen by one judge: a classifier trained on "
-        "real pictures alone, shared by all methods. Bold is the best of a column; costs are not compared. Minutes are "
-        "of training beside whatever else ran; pictures per second were measured one method after the other.</p>"
+        f"<p>{escape(table.describe_seeds(results))} All methods are evaluated on edits of every test image, with the "
+        "same attribute classifier, which is trained on real images only. Bold is the best value of a column; costs "
+        "are not ranked. Minutes of training depend on what else the machine did; images per second were measured one "
+        "method after the other.</p>"
     )
     if results.real:
-        body.append(f"<p>{escape(table.seen(results))}</p>")
+        body.append(f"<p>{escape(table.describe_classifier(results))}</p>")
     body.append(f"<pre>{escape(results.command)}</pre>")
-    body.append("<details><summary>Everything needed to repeat each row</summary>")
+    body.append("<details><summary>What is needed to reproduce each row</summary>")
     body.append(f"<pre>{escape(json.dumps(results.json()['rows'], indent=1))}</pre></details>")
     head = f"<title>{escape(suite.title)}</title><style>{STYLE}</style>"
     meta = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
     return f'<!doctype html><html lang="en"><head>{meta}{head}</head><body>{"".join(body)}</body></html>\n'
 
 
-def _answer(results: Results, budget: str) -> str:
-    """Which method, at what cost: in a sentence or two."""
-    rows = [row for row in results.of(budget) if row.figures]
+def _summary(results: Results, budget: str) -> str:
+    """Returns which method is most accurate, which is smallest and which preserves most, in a few sentences."""
+    rows = [row for row in results.rows_of(budget) if row.figures]
     if not rows:
         return "No method has a result yet."
-    small = min(rows, key=lambda row: fmean(row.figures["parameters"]))
-    column = next((each for each in results.suite.columns if each.rpartition("/")[2] == "accuracy"), "accuracy")
-    seen = [row for row in rows if row.figures.get(column)]
-    if not seen:
-        return f"The smallest is {small.title}, with {_cost(small)}."
-    best = max(seen, key=lambda row: row.mean(column) or 0)
-    edits = "the edits" if column == "accuracy" else f"the edits of {column.rpartition('/')[0]}"
-    said = [f"{best.title} is right most often, in {_share(best, column)} of {edits}, with {_cost(best)}."]
-    if small is not best:
-        said.append(f"The smallest is {small.title}, with {_cost(small)}: {_share(small, column)}.")
-    kept = [row for row in rows if row.figures.get("preservation")]
-    keeper = max(kept, key=lambda row: row.mean("preservation") or 0) if kept else best
+    smallest = min(rows, key=lambda row: fmean(row.figures["parameters"]))
+    accuracies = [column for column in results.suite.columns if column.rpartition("/")[2] == "accuracy"]
+    column = accuracies[0] if accuracies else "accuracy"
+    with_accuracy = [row for row in rows if row.figures.get(column)]
+    if not with_accuracy:
+        return f"The smallest is {smallest.title}, with {_cost(smallest)}."
+    best = max(with_accuracy, key=lambda row: row.mean(column) or 0)
+    attribute = column.rpartition("/")[0]
+    edits = f"edits of {attribute}" if attribute else "edits"
+    sentences = [f"{best.title} is the most accurate, in {_percentage(best, column)} of {edits}, with {_cost(best)}."]
+    if smallest is not best:
+        accuracy = _percentage(smallest, column)
+        sentences.append(f"The smallest is {smallest.title}, with {_cost(smallest)} and an accuracy of {accuracy}.")
+    with_preservation = [row for row in rows if row.figures.get("preservation")]
+    keeper = max(with_preservation, key=lambda row: row.mean("preservation") or 0) if with_preservation else best
     if keeper is not best:
-        shares = f"{_share(keeper, 'preservation')} ({best.title} {_share(best, 'preservation')})"
-        right = f"{_share(keeper, column)} of its edits are right"
-        said.append(f"{keeper.title} leaves the rest alone best, {shares}; {right}.")
-    return " ".join(said)
+        sentences.append(
+            f"{keeper.title} preserves other attributes best, in {_percentage(keeper, 'preservation')} of edits "
+            f"({best.title}: {_percentage(best, 'preservation')}), with an accuracy of {_percentage(keeper, column)}."
+        )
+    return " ".join(sentences)
 
 
-def _share(row: Row, column: str) -> str:
+def _percentage(row: Row, column: str) -> str:
     mean = row.mean(column)
     return "unknown" if mean is None else f"{mean:.1%}"
 
 
 def _cost(row: Row) -> str:
-    networks, weights = (fmean(row.figures[name]) for name in ("networks", "parameters"))
-    of = "one generator" if networks == 1 else f"{networks:.0f} generators"
-    return f"{of} and {table.form('parameters', weights)} weights trained"
+    networks, parameters = (fmean(row.figures[name]) for name in ("networks", "parameters"))
+    generators = "one generator" if networks == 1 else f"{networks:.0f} generators"
+    return f"{generators} and {table.format_figure('parameters', parameters)} trained parameters"
 
 
 def _table(results: Results, budget: str) -> str:
-    heads = "".join(f"<th>{escape(each)}</th>" for each in ("method", *results.columns))
+    heads = "".join(f"<th>{escape(column)}</th>" for column in ("method", *results.columns))
     lines = []
-    for row in results.of(budget):
+    for row in results.rows_of(budget):
         cells = [
-            f'<td class="best">{escape(text)}</td>' if best else f"<td>{escape(text)}</td>"
-            for text, best in table.cells(results, row)
+            f'<td class="best">{escape(text)}</td>' if is_best else f"<td>{escape(text)}</td>"
+            for text, is_best in table.format_row(results, row)
         ]
         lines.append(f"<tr><td>{escape(row.title)}</td>{''.join(cells)}</tr>")
     if results.reference:
-        real = "".join(f"<td>{escape(table.reference(results, each))}</td>" for each in results.columns)
-        lines.append(f"<tr><td>{table.REAL}</td>{real}</tr>")
+        texts = [table.format_reference(results, column) for column in results.columns]
+        cells = [f"<td>{escape(text)}</td>" for text in texts]
+        lines.append(f"<tr><td>{table.REAL_IMAGES}</td>{''.join(cells)}</tr>")
     return f'<div class="scroll"><table><thead><tr>{heads}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
 
 
-def _shots(shown: Shown, titles: Mapping[str, str]) -> str:
-    rows = [("test pictures", shown.before), *((titles[name], each) for name, each in shown.by_method.items())]
-    if shown.truth is not None:
-        rows.append(("true pictures", shown.truth))
-    lines = "".join(f"<tr><td>{escape(title)}</td><td>{_picture(each, title)}</td></tr>" for title, each in rows)
-    return f'<h3>{escape(shown.edit)}</h3><div class="scroll"><table class="shots">{lines}</table></div>'
+def _plots(results: Results, budget: str, curves: Mapping[str, Sequence[tuple[int, float]]]) -> str:
+    """Returns accuracy against preservation, and accuracy during training, as far as they were measured."""
+    order, figures = list(results.suite.methods), []
+    trade_offs = {
+        row.method: (row.figures["accuracy"], row.figures["preservation"])
+        for row in results.rows_of(budget)
+        if {"accuracy", "preservation"} <= {*row.figures}
+    }
+    if trade_offs:
+        plot = plots.scatter_plot(trade_offs, ("edit accuracy", "preservation of other attributes"), order)
+        figures.append(f"<figure>{plot}<figcaption>Higher is better on both axes.</figcaption></figure>")
+    if curves := {method: curve for method, curve in curves.items() if len(curve) > 1}:
+        plot = plots.line_plot(curves, ("steps", "edit accuracy in training"), order)
+        figures.append(f"<figure>{plot}<figcaption>Validation during training, first seed.</figcaption></figure>")
+    return "".join(figures)
 
 
-def _picture(pictures: NDArray[np.uint8], title: str) -> str:
-    """Pictures in a row, as one PNG in the page; small ones are shown larger."""
-    strip, file = Image.fromarray(np.concatenate(list(pictures), axis=1)), BytesIO()
-    strip.save(file, "PNG", optimize=True)
+def _strips(strips: EditStrips, titles: Mapping[str, str]) -> str:
+    rows = [("test images", strips.source), *((titles[name], images) for name, images in strips.by_method.items())]
+    if strips.truth is not None:
+        rows.append(("ground truth", strips.truth))
+    lines = "".join(f"<tr><td>{escape(title)}</td><td>{_strip(images, title)}</td></tr>" for title, images in rows)
+    return f'<h3>{escape(strips.edit)}</h3><div class="scroll"><table class="shots">{lines}</table></div>'
+
+
+def _strip(images: NDArray[np.uint8], title: str) -> str:
+    """Returns images side by side as one embedded PNG; small ones are displayed larger."""
+    file = BytesIO()
+    Image.fromarray(np.concatenate(list(images), axis=1)).save(file, "PNG", optimize=True)
     data = base64.b64encode(file.getvalue()).decode()
-    side = max(96, min(160, pictures.shape[1]))
-    width, high = side * len(pictures), side
-    return f'<img alt="{escape(title)}" width="{width}" height="{high}" src="data:image/png;base64,{data}">'
+    side = max(96, min(160, images.shape[1]))
+    width, height = side * len(images), side
+    return f'<img alt="{escape(title)}" width="{width}" height="{height}" src="data:image/png;base64,{data}">'

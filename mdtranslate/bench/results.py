@@ -1,4 +1,4 @@
-"""What the cells of a suite gave: a row per method and budget, with mean and spread over seeds."""
+"""Results of a suite: a row per method and budget, with the values of all seeds."""
 
 from __future__ import annotations
 
@@ -14,81 +14,93 @@ from mdtranslate.bench.suite import Cell, Suite
 from mdtranslate.errors import nearest
 from mdtranslate.utils.files import read_json, read_lines
 
-COSTS: Final = ("networks", "parameters", "size", "steps", "minutes", "memory", "pictures/s")
-"""Columns that every table has: generators trained apart, weights trained in all, bytes of the translator, steps,
-minutes of training, most bytes of memory in training, speed afterwards."""
+COSTS: Final = ("networks", "parameters", "size", "steps", "minutes", "memory", "images/s")
+"""Columns of every table: number of generators trained separately, parameters trained in all, bytes of the translator,
+steps, minutes of training, peak memory of training in bytes, and speed of the translator."""
 
-SPEED: Final = "pictures_per_second"
-"""Of a cell, measured when no other was running."""
+SPEED: Final = "images_per_second"
+"""Key of cell.json: speed of the cell's translator, measured while no other cell was running."""
 
-NEUTRAL: Final = (*COSTS, "change", "changed")
-"""Columns of which none is the best: costs, and how much an edit moves."""
+UNRANKED: Final = (*COSTS, "change", "changed")
+"""Columns without a best value: costs, and how much an edit changes an image."""
 
-LOWER: Final = ("l1", "fid", "kid", "classification error", "distance")
-"""What figures begin with of which less is better, after the edit and "identity" that may stand before."""
+LOWER_IS_BETTER: Final = ("l1", "fid", "kid", "classification error", "distance")
+"""Prefixes of the names of figures, after the edit or attribute and the word `identity` that may precede them."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One method at one budget."""
+    """One method at one budget.
+
+    Attributes:
+        budget: Name of the budget.
+        method: Name of the method.
+        title: Title of the method.
+        figures: By column, the value of each seed; columns that no report has are missing.
+        gap: Why figures are missing, or None.
+        provenance: What is needed to reproduce the row; empty without figures.
+    """
 
     budget: str
     method: str
     title: str
     figures: Mapping[str, Sequence[float]]
-    """By column: the value of each seed; a column that no report has is missing."""
     gap: str | None
-    """Why there are none, or fewer than seeds."""
-    source: Mapping[str, Any]
-    """What is needed to repeat it."""
+    provenance: Mapping[str, Any]
 
     def mean(self, column: str) -> float | None:
-        """Over seeds."""
+        """Returns the mean of a column over seeds, or None if it is missing."""
         values = self.figures.get(column)
         return fmean(values) if values else None
 
 
 @dataclass(frozen=True)
 class Results:
-    """Everything that a suite gave."""
+    """All results of a suite.
+
+    Attributes:
+        suite: The suite.
+        rows: A row per budget and method.
+        real: By attribute, the accuracy of the attribute classifier on real test images.
+        reference: By column, the value of real images, which no method can be expected to surpass.
+        gaps: What is missing and why, one line each.
+        command: The command that made the results.
+    """
 
     suite: Suite
     rows: tuple[Row, ...]
     real: Mapping[str, float]
-    """The judge's accuracy on the real test pictures, by attribute."""
     reference: Mapping[str, float]
-    """By column, what real pictures would have there: no method can be expected to do better."""
     gaps: tuple[str, ...]
-    """What is missing and why, a line each."""
     command: str = ""
-    """What was typed."""
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Of the tables: the suite's, and what it cost."""
+        """Columns of the tables: those of the suite, then the costs."""
         return (*self.suite.columns, *COSTS)
 
-    def of(self, budget: str) -> list[Row]:
-        """The rows of one table."""
+    def rows_of(self, budget: str) -> list[Row]:
+        """Returns the rows of one budget."""
         return [row for row in self.rows if row.budget == budget]
 
     def best(self, budget: str, column: str) -> float | None:
-        """The best mean of a column; None where none is the best."""
-        if column in NEUTRAL or column.rpartition("/")[2] in NEUTRAL:
+        """Returns the best mean of a column, or None if the column is not ranked or empty."""
+        name = column.rpartition("/")[2]
+        if column in UNRANKED or name in UNRANKED:
             return None
-        means = [mean for row in self.of(budget) if (mean := row.mean(column)) is not None]
-        name = column.rpartition("/")[2].removeprefix("identity ")
-        return (min if name.startswith(LOWER) else max)(means) if means else None
+        means = [mean for row in self.rows_of(budget) if (mean := row.mean(column)) is not None]
+        better = min if name.removeprefix("identity ").startswith(LOWER_IS_BETTER) else max
+        return better(means) if means else None
 
     def json(self) -> dict[str, Any]:
-        """For programs, and to make tables of again."""
+        """Returns the content of `results.json`, which `read_results` reads."""
         rows = [
             {
                 "budget": row.budget,
                 "method": row.method,
                 "figures": {name: list(values) for name, values in row.figures.items()},
                 "gap": row.gap,
-                **row.source,
+                **row.provenance,
             }
             for row in self.rows
         ]
@@ -102,126 +114,152 @@ class Results:
         }
 
 
-def read(path: Path) -> Results:
-    """The results in a file that `Results.json` wrote."""
+def read_results(path: Path) -> Results:
+    """Reads a `results.json` file."""
     tree = read_json(path)
     suite = Suite.model_validate(tree["suite"])
     rows = []
     for row in tree["rows"]:
-        source = {name: value for name, value in row.items() if name not in ("budget", "method", "figures", "gap")}
+        provenance = {name: value for name, value in row.items() if name not in ("budget", "method", "figures", "gap")}
         title = suite.methods[row["method"]].title or row["method"]
-        rows.append(Row(row["budget"], row["method"], title, row["figures"], row["gap"], source))
+        rows.append(Row(row["budget"], row["method"], title, row["figures"], row["gap"], provenance))
     return Results(suite, tuple(rows), tree["real"], tree["reference"], tuple(tree["gaps"]), tree["command"])
 
 
-def collect(suite: Suite, cells: Sequence[Cell], failed: Mapping[Cell, str], wrong: Mapping[str, str]) -> Results:
-    """Reads the reports of the cells. `failed`: why a cell has none; `wrong`: why a method has none."""
+def collect_results(
+    suite: Suite, cells: Sequence[Cell], failures: Mapping[Cell, str], invalid: Mapping[str, str]
+) -> Results:
+    """Collects the evaluation reports of all cells.
+
+    Args:
+        suite: The suite.
+        cells: All its cells.
+        failures: The cells that failed, and why.
+        invalid: By name, methods that cannot be run, and why.
+    """
     rows, gaps = [], list[str]()
-    judged: dict[str, Mapping[str, Any]] = {}
+    datasets: dict[str, Mapping[str, Any]] = {}
     for budget in suite.budgets:
         for method in suite.methods:
-            own = [cell for cell in cells if (cell.budget, cell.method) == (budget, method)]
-            reports = {cell: read_json(cell.folder / "run" / "evaluation" / "report.json") for cell in own}
-            there = {cell: report for cell, report in reports.items() if report and cell not in failed}
-            reasons = [wrong[method]] if method in wrong else list(dict.fromkeys(failed[c] for c in own if c in failed))
+            row_cells = [cell for cell in cells if (cell.budget, cell.method) == (budget, method)]
+            all_reports = {cell: _read_report(cell) for cell in row_cells}
+            reports = {cell: report for cell, report in all_reports.items() if report and cell not in failures}
             title = suite.methods[method].title or method
             figures: dict[str, list[float]] = {}
-            for cell, report in there.items():
-                for column, value in _figures(suite, cell, report):
+            for cell, report in reports.items():
+                datasets |= report["datasets"]
+                for column, value in _cell_figures(suite, cell, report):
                     figures.setdefault(column, []).append(value)
-            gaps += [f"{budget}, {title}: {line}" for cell in list(there)[:1] for line in lacking(suite, cell)]
-            gap = "; ".join(reasons) or None
+            for cell in list(reports)[:1]:
+                gaps += [f"{budget}, {title}: {line}" for line in missing_columns(suite, cell)]
+            reasons = dict.fromkeys(failures[cell] for cell in row_cells if cell in failures)
+            gap = invalid[method] if method in invalid else "; ".join(reasons) or None
             if gap:
                 gaps.append(f"{budget}, {title}: {gap}")
-            rows.append(Row(budget, method, title, figures, gap, _source(there)))
-            for report in there.values():
-                judged |= report["datasets"]
-    if len({json.dumps([row.source[key] for key in ("judge", "data_hash")]) for row in rows if row.source}) > 1:
-        gaps.append("not all methods were seen by the same judge on the same pictures: their figures do not compare")
-    real, reference = _real(suite, judged)
+            rows.append(Row(budget, method, title, figures, gap, _provenance(reports)))
+    evaluations = [[row.provenance["classifier"], row.provenance["data_hash"]] for row in rows if row.provenance]
+    if len({json.dumps(evaluation) for evaluation in evaluations}) > 1:
+        gaps.append(
+            "methods were evaluated with different attribute classifiers or test images: figures are not comparable"
+        )
+    real, reference = _classifier_accuracy(suite, datasets)
     return Results(suite, tuple(rows), real, reference, tuple(gaps))
 
 
-def _real(suite: Suite, judged: Mapping[str, Mapping[str, Any]]) -> tuple[dict[str, float], dict[str, float]]:
-    """What the judge sees right in real pictures: by attribute, and by column of the tables."""
-    by_dataset = {name: each["judge"]["accuracy_on_real_pictures"] for name, each in judged.items()}
+def _classifier_accuracy(
+    suite: Suite, datasets: Mapping[str, Mapping[str, Any]]
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Returns the classifier's accuracy on real images, by attribute and by column of the tables."""
+    accuracies = {name: dataset["classifier"]["accuracy_on_real_images"] for name, dataset in datasets.items()}
     real = {
-        f"{name}: {attribute}" if len(by_dataset) > 1 else attribute: value
-        for name, own in by_dataset.items()
-        for attribute, value in own.items()
+        f"{name}: {attribute}" if len(accuracies) > 1 else attribute: value
+        for name, accuracy in accuracies.items()
+        for attribute, value in accuracy.items()
     }
-    edited = [own[each] for name, own in by_dataset.items() for each in judged[name]["edited"] if each in own]
+    edited = [
+        accuracy[attribute]
+        for name, accuracy in accuracies.items()
+        for attribute in datasets[name]["edited"]
+        if attribute in accuracy
+    ]
     reference = {f"{attribute}/accuracy": value for attribute, value in real.items()}
     if edited:
         reference |= {"accuracy": fmean(edited), "classification error": 1 - fmean(edited)}
     return real, {column: value for column, value in reference.items() if column in suite.columns}
 
 
-def _figures(suite: Suite, cell: Cell, report: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    """The columns of one cell: over several datasets, the mean of theirs."""
-    found: dict[str, list[float]] = {}
+def _cell_figures(suite: Suite, cell: Cell, report: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    """Yields the columns of one cell; with several datasets, means over datasets."""
+    values_of: dict[str, list[float]] = {}
     for dataset in report["datasets"].values():
-        figures = {name: value for each in dataset["figures"].values() for name, value in each.items()}
+        figures = {name: value for by_name in dataset["figures"].values() for name, value in by_name.items()}
         for column in suite.columns:
+            names = [f"{attribute}/{column}" for attribute in dataset["edited"]]
             if column in figures:
-                found.setdefault(column, []).append(figures[column])
-            elif parts := [figures[f"{each}/{column}"] for each in dataset["edited"] if f"{each}/{column}" in figures]:
-                found.setdefault(column, []).append(fmean(parts))
-    yield from ((column, fmean(values)) for column, values in found.items())
-    facts, cost = read_json(cell.folder / "cell.json"), report["cost"]
-    yield "networks", float(facts["networks"])
-    yield "steps", float(facts["steps"])
+                values_of.setdefault(column, []).append(figures[column])
+            elif values := [figures[name] for name in names if name in figures]:
+                values_of.setdefault(column, []).append(fmean(values))
+    for column, values in values_of.items():
+        yield column, fmean(values)
+    metadata, cost = read_json(cell.folder / "cell.json"), report["cost"]
+    yield "networks", float(metadata["networks"])
+    yield "steps", float(metadata["steps"])
     yield "parameters", float(sum(cost["parameters"].values()))
     yield "size", float(cost["translator_bytes"])
     if cost["training_seconds"] is not None:
         yield "minutes", cost["training_seconds"] / 60
     if cost["peak_bytes"] is not None:
         yield "memory", float(cost["peak_bytes"])
-    yield "pictures/s", facts.get(SPEED, cost["pictures_per_second"])
+    yield "images/s", metadata.get(SPEED, cost["images_per_second"])
 
 
-def _source(there: Mapping[Cell, Mapping[str, Any]]) -> dict[str, Any]:
-    """What is needed to repeat a row, of its first cell; seeds of all."""
-    if not there:
+def _provenance(reports: Mapping[Cell, Mapping[str, Any]]) -> dict[str, Any]:
+    """Returns what is needed to reproduce a row: the seeds of all cells, everything else of the first one."""
+    if not reports:
         return {}
-    cell, report = next(iter(there.items()))
+    cell, report = next(iter(reports.items()))
     run = cell.folder / "run"
     environment = json.loads((run / "environment.json").read_text("utf-8"))[-1]
     dataset = next(iter(report["datasets"].values()))
-    text = "".join(line for line in (run / "recipe.toml").open(encoding="utf-8") if not line.startswith("seed ="))
+    recipe = "".join(line for line in (run / "recipe.toml").open(encoding="utf-8") if not line.startswith("seed ="))
     return {
-        "seeds": [each.seed for each in there],
-        "recipe_hash": hashlib.blake2b(text.encode(), digest_size=8).hexdigest(),
-        "data_hash": {name: each["digest"] for name, each in report["datasets"].items()},
+        "seeds": [cell.seed for cell in reports],
+        "recipe_hash": hashlib.blake2b(recipe.encode(), digest_size=8).hexdigest(),
+        "data_hash": {name: dataset["digest"] for name, dataset in report["datasets"].items()},
         "split": report["split"],
         "counts": {
-            name: {"pictures": each["pictures"], "edits": sum(each["edits"].values())}
-            for name, each in report["datasets"].items()
+            name: {"images": dataset["images"], "edits": sum(dataset["edits"].values())}
+            for name, dataset in report["datasets"].items()
         },
-        "judge": dataset["judge"].get("key"),
-        "facts": dataset.get("facts", {}),
+        "classifier": dataset["classifier"].get("key"),
+        "metadata": dataset.get("metadata", {}),
         "hardware": environment["hardware"],
         "versions": {"mdtranslate": environment["mdtranslate"], **environment["packages"]},
         "git": environment["git"],
-        "made": report["made"],
+        "created": report["created"],
     }
 
 
-def lacking(suite: Suite, cell: Cell) -> Iterator[str]:
-    """The columns of the tables that the report of a cell has not, and the nearest that it has."""
-    report = read_json(cell.folder / "run" / "evaluation" / "report.json")
-    there, names = dict(_figures(suite, cell, report)), {*COSTS}
+def missing_columns(suite: Suite, cell: Cell) -> Iterator[str]:
+    """Yields a message for each column of the suite that the cell's report lacks, with a similar name if any."""
+    report = _read_report(cell)
+    columns, names = dict(_cell_figures(suite, cell, report)), {*COSTS}
     for dataset in report["datasets"].values():
-        own = {name for figures in dataset["figures"].values() for name in figures}
-        names |= own | {name.partition("/")[2] for name in own if name.partition("/")[0] in dataset["edited"]}
+        figures = {name for by_name in dataset["figures"].values() for name in by_name}
+        edited = {name.partition("/")[2] for name in figures if name.partition("/")[0] in dataset["edited"]}
+        names |= figures | edited
     for column in suite.columns:
-        if column not in there:
-            near = nearest(column, names)
-            hint = f"; {near}" if near.startswith("did") else ""
-            yield f"no {column}: no metric of the suite gives it on these pictures{hint}"
+        if column not in columns:
+            similar = nearest(column, names)
+            hint = f"; {similar}" if similar.startswith("did") else ""
+            yield f"no {column}: no metric of the suite reports it for these images{hint}"
 
 
-def curve(cell: Cell) -> list[tuple[int, float]]:
-    """Steps, and the share of edits that looks while training saw right."""
-    lines = read_lines(cell.folder / "run" / "log.jsonl")
-    return [(line["step"], line["check/edit_accuracy"]) for line in lines if "check/edit_accuracy" in line]
+def _read_report(cell: Cell) -> dict[str, Any]:
+    return read_json(cell.folder / "run" / "evaluation" / "report.json")
+
+
+def accuracy_curve(cell: Cell) -> list[tuple[int, float]]:
+    """Returns steps and edit accuracies of the validations during training."""
+    key = "validation/edit_accuracy"
+    return [(line["step"], line[key]) for line in read_lines(cell.folder / "run" / "log.jsonl") if key in line]

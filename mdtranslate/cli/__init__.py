@@ -1,1 +1,1 @@
-"""One module per command, imported when the command is used."""
+"""The command line: one module per command, imported when the command is used."""

@@ -1,4 +1,4 @@
-"""`mdtranslate completion`: what makes a shell complete the words of a command."""
+"""`mdtranslate completion`: prints shell completion scripts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def command(ctx: click.Context, shell: str) -> None:
-    """Print the script that makes SHELL complete commands, options, recipes and files.
+    """Print the script that lets SHELL complete commands, options, recipes and files.
 
     \b
     bash, in ~/.bashrc:  eval "$(mdtranslate completion bash)"
@@ -18,7 +18,7 @@ def command(ctx: click.Context, shell: str) -> None:
     """
     from click.shell_completion import get_completion_class
 
-    writer = get_completion_class(shell)
-    assert writer is not None
-    program = ctx.find_root()
-    click.echo(writer(program.command, {}, "mdtranslate", "_MDTRANSLATE_COMPLETE").source())
+    completion_class = get_completion_class(shell)
+    assert completion_class is not None
+    completion = completion_class(ctx.find_root().command, {}, "mdtranslate", "_MDTRANSLATE_COMPLETE")
+    click.echo(completion.source())

@@ -1,4 +1,4 @@
-"""What a shell completes beside commands, options and files."""
+"""Shell completion of recipe names."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import click
 from click.shell_completion import CompletionItem
 
 
-def recipes(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """The recipes that begin so; where none does, files and folders: a `.toml` file, or a run."""
+def complete_recipes(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Completes registered recipes; if none matches, files and folders, for `.toml` files and runs."""
     from mdtranslate.config.registry import registry
 
     names = [name for name in registry().names("recipe") if name.startswith(incomplete)]

@@ -1,4 +1,4 @@
-"""Reading, translating and writing of many pictures, laid over each other."""
+"""Reads and writes image files in threads while other images are translated."""
 
 from __future__ import annotations
 
@@ -13,65 +13,84 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mdtranslate.errors import DataError
-from mdtranslate.utils.image_io import encode_png
+from mdtranslate.utils.image_io import write_png
 from mdtranslate.utils.process import available_cores
 
-AHEAD: Final = 8
-"""Pictures that are read before their turn, for each thread: few, so that memory does not depend on how many come."""
+IMAGES_PER_THREAD: Final = 8
+"""Images that are read ahead for each thread; memory use does not depend on the number of files."""
 
 Pixels = NDArray[np.uint8]
 T = TypeVar("T")
 
 
-class Stages:
-    """While some pictures are translated, the next ones are read and those before them written, by threads.
+class FilePipeline:
+    """Reads the next files and writes earlier results in threads, in the order of the files.
 
-    Decoders, encoders and devices let other threads run. Results are written and told of in the order in which they
-    come.
+    Decoders, encoders and devices release the GIL, so threads are enough.
     """
 
-    def __init__(self, written: Callable[[Path], None]) -> None:
-        """`written` is told of each file once it is there."""
-        self.told, self.room = written, AHEAD * max(1, available_cores())
-        self.pool = ThreadPoolExecutor(max(1, available_cores()))
-        self.writing = deque[tuple[Path, Future[None]]]()
+    def __init__(self, on_written: Callable[[Path], None]) -> None:
+        """Starts the threads.
 
-    def __enter__(self) -> Stages:
+        Args:
+            on_written: Is called with each file after it was written.
+        """
+        num_threads = max(1, available_cores())
+        self.on_written, self.capacity = on_written, IMAGES_PER_THREAD * num_threads
+        self.pool = ThreadPoolExecutor(num_threads)
+        self.pending = deque[tuple[Path, Future[None]]]()
+
+    def __enter__(self) -> FilePipeline:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(
+        self, exc_type: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         try:
             if error is None:
-                self._tell(0)
+                self._wait(max_pending=0)
         finally:
             self.pool.shutdown(wait=True, cancel_futures=True)
 
-    def read(self, files: Mapping[str, Path], look: Callable[[Path], T]) -> Iterator[tuple[str, T | DataError]]:
-        """What `look` makes of each file, by its name; the error, for one that cannot be read."""
-        coming = deque[tuple[str, Future[T]]]()
-        rest = iter(files.items())
+    def read(self, files: Mapping[str, Path], load: Callable[[Path], T]) -> Iterator[tuple[str, T | DataError]]:
+        """Loads files ahead of their use.
+
+        Args:
+            files: Files by name.
+            load: Loads a file; runs in a thread.
+
+        Yields:
+            Name, and the result of `load` or the `DataError` that it raised.
+        """
+        loading = deque[tuple[str, Future[T]]]()
+        remaining = iter(files.items())
         while True:
-            while len(coming) < self.room and (item := next(rest, None)):
-                coming.append((item[0], self.pool.submit(look, item[1])))
-            if not coming:
+            while len(loading) < self.capacity and (item := next(remaining, None)):
+                loading.append((item[0], self.pool.submit(load, item[1])))
+            if not loading:
                 return
-            name, future = coming.popleft()
+            name, future = loading.popleft()
             try:
                 yield name, future.result()
             except DataError as error:
                 yield name, error
 
     def write(self, path: Path, draw: Callable[[], Pixels]) -> None:
-        """Puts what `draw` makes, [H, W, 3], in the queue to be written.
+        """Writes a PNG in a thread.
 
-        Raises `StorageError` where an earlier one could not be.
+        Args:
+            path: The file.
+            draw: Returns the pixels, uint8 `(H, W, 3)`; runs in the thread.
+
+        Raises:
+            StorageError: An earlier file could not be written.
         """
-        self.writing.append((path, self.pool.submit(lambda: encode_png(draw(), path, result=True))))
-        self._tell(self.room)
+        self.pending.append((path, self.pool.submit(lambda: write_png(draw(), path, mark_as_translation=True))))
+        self._wait(max_pending=self.capacity)
 
-    def _tell(self, most: int) -> None:
-        """Waits until at most `most` are left to write, and tells of what is done."""
-        while self.writing and (len(self.writing) > most or self.writing[0][1].done()):
-            path, future = self.writing.popleft()
+    def _wait(self, max_pending: int) -> None:
+        """Waits until at most `max_pending` files are left to write, and reports the written ones."""
+        while self.pending and (len(self.pending) > max_pending or self.pending[0][1].done()):
+            path, future = self.pending.popleft()
             future.result()
-            self.told(path)
+            self.on_written(path)

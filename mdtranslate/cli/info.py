@@ -1,4 +1,4 @@
-"""`mdtranslate info`: what a bug report should say of the machine."""
+"""`mdtranslate info`: describes the installation for bug reports."""
 
 from __future__ import annotations
 
@@ -17,23 +17,31 @@ from mdtranslate._version import __version__
 from mdtranslate.api.hookspecs import API_VERSION
 from mdtranslate.cli.json_output import print_json
 
-TOOLS: Final = ("test", "docs")
-"""Extras of those who work on mdtranslate itself, which nothing that it does for others depends on."""
-SETTINGS: Final = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "CUDA_VISIBLE_DEVICES", "HF_HUB_OFFLINE", "NO_COLOR")
+DEVELOPMENT_EXTRAS: Final = ("test", "docs")
+ENVIRONMENT_VARIABLES: Final = (
+    "OMP_NUM_THREADS",
+    "OMP_WAIT_POLICY",
+    "CUDA_VISIBLE_DEVICES",
+    "HF_HUB_OFFLINE",
+    "NO_COLOR",
+)
 
 
 @click.command("info")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(as_json: bool) -> None:
-    """Print versions, devices, the cache and plugins, for a bug report. No name of yours is in it: home is ~."""
-    needed, optional = _requirements()
-    found = _short(
+    """Print versions, devices, cache and plugins for bug reports.
+
+    The path of your home folder is replaced by ~.
+    """
+    required, optional = _requirements()
+    info = _hide_home(
         {
             "mdtranslate": __version__,
             "python": platform.python_version(),
             "platform": platform.platform(),
-            "packages": {name: _version(name) for name in [*needed, *optional]},
-            "settings": {name: os.environ[name] for name in SETTINGS if name in os.environ},
+            "packages": {name: _version(name) for name in [*required, *optional]},
+            "settings": {name: os.environ[name] for name in ENVIRONMENT_VARIABLES if name in os.environ},
             "devices": _devices(),
             "cache": _cache(),
             "plugin_api": API_VERSION,
@@ -42,45 +50,45 @@ def command(as_json: bool) -> None:
         }
     )
     if as_json:
-        print_json(found)
+        print_json(info)
         return
     for name in ("mdtranslate", "python", "platform", "plugin_api"):
-        click.echo(f"{name.replace('_', ' '):<12} {found[name]}")
-    there = {name: each for name, each in found["packages"].items() if each is not None}
-    missing = [name for name in needed if name not in there]
-    click.echo(f"{'packages':<12} {', '.join(f'{name} {each}' for name, each in there.items())}")
+        click.echo(f"{name.replace('_', ' '):<12} {info[name]}")
+    installed = {name: number for name, number in info["packages"].items() if number is not None}
+    missing = [name for name in required if name not in installed]
+    click.echo(f"{'packages':<12} {', '.join(f'{name} {number}' for name, number in installed.items())}")
     if missing:
         click.secho(f"{'missing':<12} {', '.join(missing)}", fg="red")
-    if found["settings"]:
-        click.echo(f"{'settings':<12} {' '.join(f'{name}={each}' for name, each in found['settings'].items())}")
-    for each in found["devices"]:
-        gigabytes = f", {each['memory_bytes'] / 1e9:.1f} GB" if "memory_bytes" in each else ""
-        cores = f", {each['cores']} cores, {each['threads']} threads" if "cores" in each else ""
-        click.echo(f"{'device':<12} {each['name']}{cores}{gigabytes}")
-    cache = found["cache"]
+    if info["settings"]:
+        click.echo(f"{'settings':<12} {' '.join(f'{name}={value}' for name, value in info['settings'].items())}")
+    for device in info["devices"]:
+        gigabytes = f", {device['memory_bytes'] / 1e9:.1f} GB" if "memory_bytes" in device else ""
+        cores = f", {device['cores']} cores, {device['threads']} threads" if "cores" in device else ""
+        click.echo(f"{'device':<12} {device['name']}{cores}{gigabytes}")
+    cache = info["cache"]
     click.echo(f"{'cache':<12} {cache['folder']}, {cache['bytes'] / 1e6:.1f} MB")
-    click.echo(f"{'hooks':<12} {', '.join(found['hooks'])}")
-    for plugin in found["plugins"]:
+    click.echo(f"{'hooks':<12} {', '.join(info['hooks'])}")
+    for plugin in info["plugins"]:
         click.echo(f"{'plugin':<12} {plugin['name']} ({plugin['distribution']}), registers {plugin['provides']}")
         for error in plugin["errors"]:
             click.secho(f"{'':<12} broken: {error}", fg="red")
 
 
 def _requirements() -> tuple[list[str], list[str]]:
-    """What it needs, and what its extras need, as its own metadata say."""
-    needed, optional = list[str](), list[str]()
-    for each in requires("mdtranslate") or ():
-        name = re.split(r"[^\w.-]", each, maxsplit=1)[0]
-        extra = re.search(r"extra == ['\"](\w+)", each)
+    """Required packages, and those of extras for users, from the metadata of mdtranslate."""
+    required, optional = list[str](), list[str]()
+    for requirement in requires("mdtranslate") or ():
+        name = re.split(r"[^\w.-]", requirement, maxsplit=1)[0]
+        extra = re.search(r"extra == ['\"](\w+)", requirement)
         if extra is None:
-            needed.append(name)
-        elif extra[1] not in TOOLS and name not in optional:
+            required.append(name)
+        elif extra[1] not in DEVELOPMENT_EXTRAS and name not in optional:
             optional.append(name)
-    return needed, optional
+    return required, optional
 
 
 def _version(name: str) -> str | None:
-    """Of a distribution; None where it is not installed."""
+    """The version of a distribution, or None if it is not installed."""
     try:
         return version(name)
     except PackageNotFoundError:
@@ -88,23 +96,23 @@ def _version(name: str) -> str | None:
 
 
 def _devices() -> list[dict[str, Any]]:
-    """The processor and the GPUs. Where torch cannot even be imported, which is what the report is of, its error."""
+    """CPU and GPUs; if torch cannot be imported, the error: it may be what the bug report is about."""
     try:
         import torch
 
         from mdtranslate.utils.device import hardware
         from mdtranslate.utils.process import available_cores
 
-        known = hardware(torch.device("cpu"))
-        name = f"cpu: {known['processor']}"
-        found: list[dict[str, Any]] = [{"name": name, "cores": available_cores(), "threads": known["threads"]}]
-        for number in range(torch.cuda.device_count()):
-            facts = torch.cuda.get_device_properties(number)
-            name = f"cuda:{number}: {facts.name}, CUDA {torch.version.cuda}"
-            found.append({"name": name, "memory_bytes": facts.total_memory})
+        cpu = hardware(torch.device("cpu"))
+        name = f"cpu: {cpu['processor']}"
+        devices: list[dict[str, Any]] = [{"name": name, "cores": available_cores(), "threads": cpu["threads"]}]
+        for index in range(torch.cuda.device_count()):
+            properties = torch.cuda.get_device_properties(index)
+            name = f"cuda:{index}: {properties.name}, CUDA {torch.version.cuda}"
+            devices.append({"name": name, "memory_bytes": properties.total_memory})
         if torch.backends.mps.is_available():
-            found.append({"name": "mps"})
-        return found
+            devices.append({"name": "mps"})
+        return devices
     except Exception as error:
         from mdtranslate.errors import first_line
 
@@ -115,17 +123,17 @@ def _cache() -> dict[str, Any]:
     from mdtranslate.data.cache.store import cache_root
 
     folder, size = cache_root().parent, 0
-    for each in folder.rglob("*"):
-        with suppress(FileNotFoundError):  # Another process removes it just now.
-            size += each.stat().st_size if each.is_file() else 0
+    for path in folder.rglob("*"):
+        with suppress(FileNotFoundError):  # Removed by another process.
+            size += path.stat().st_size if path.is_file() else 0
     return {"folder": str(folder), "bytes": size}
 
 
 def _hooks() -> list[str]:
-    """The interface that plugins are written against."""
-    from mdtranslate.config.plugin_validation import KINDS, RECIPES
+    """The names of all hooks, which tell whether the plugin API is complete."""
+    from mdtranslate.config.plugin_validation import KINDS, RECIPE_HOOK
 
-    return [*KINDS.values(), RECIPES]
+    return [*KINDS.values(), RECIPE_HOOK]
 
 
 def _plugins() -> list[dict[str, Any]]:
@@ -133,20 +141,20 @@ def _plugins() -> list[dict[str, Any]]:
 
     return [
         {
-            "name": each.name,
-            "distribution": each.distribution,
-            "provides": len(each.provides),
-            "errors": list(each.errors),
+            "name": plugin.name,
+            "distribution": plugin.distribution,
+            "provides": len(plugin.provides),
+            "errors": list(plugin.errors),
         }
-        for each in registry().plugins
+        for plugin in registry().plugins
     ]
 
 
-def _short(value: Any) -> Any:
-    """The tree without the name of whose home it is."""
+def _hide_home(value: Any) -> Any:
+    """Replaces the path of the home folder, which contains the user's name, by ~ in all texts."""
     if isinstance(value, Mapping):
-        return {key: _short(each) for key, each in value.items()}
+        return {key: _hide_home(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_short(each) for each in value]
+        return [_hide_home(item) for item in value]
     home = Path.home()
     return value.replace(str(home), "~") if isinstance(value, str) and len(home.parts) > 1 else value

@@ -1,4 +1,4 @@
-"""What commands print for programs: one JSON document on standard output, and nothing else there."""
+"""JSON output of commands: one document on standard output, and nothing else there."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ import click
 
 
 def print_json(value: Any) -> None:
-    """Prints `value`: what is listed as an array, what is measured or described as an object.
+    """Prints a value as ASCII JSON; NaN and infinities, which JSON lacks, become null.
 
-    ASCII, whatever the names of files are; a figure that is not finite, which JSON has not, is null.
+    Args:
+        value: Nested mappings, lists and tuples.
     """
-    click.echo(json.dumps(_finite(value), indent=2, allow_nan=False))
+    click.echo(json.dumps(_replace_non_finite(value), indent=2, allow_nan=False))
 
 
-def _finite(value: Any) -> Any:
+def _replace_non_finite(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {key: _finite(each) for key, each in value.items()}
+        return {key: _replace_non_finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(each) for each in value]
+        return [_replace_non_finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,4 +1,4 @@
-"""The command line: names the commands, and turns every failure into one line and its exit code."""
+"""The `mdtranslate` command: lists the subcommands, and turns errors into one line and an exit code."""
 
 from __future__ import annotations
 
@@ -16,35 +16,36 @@ from typing import Any
 import click
 
 from mdtranslate._version import __version__
-from mdtranslate.errors import MdtranslateError, said
-from mdtranslate.utils.process import endings
+from mdtranslate.errors import MdtranslateError, describe_error
+from mdtranslate.utils.process import termination_signals
 
-# When a process that trains along is gone, torch prints a page of its own; what matters is in the line that we give.
+# When a peer process dies, torch would print a page of log messages; our error message has what matters.
 os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
-# What torch's compiler says of a machine without a GPU reads like an error, and is none.
+# torch's compiler logs what looks like an error on machines without a GPU.
 logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
 
 COMMANDS = {
-    "run": "Train a recipe, or go on with a run.",
-    "doctor": "Look at the data of a recipe before training.",
-    "translate": "Translate pictures with a trained run.",
-    "serve": "Show a trained run on a page of this machine.",
-    "evaluate": "Measure a trained run on its test pictures.",
-    "bench": "Compare methods as a suite's file says.",
-    "import": "Make a translator of a published checkpoint.",
-    "export": "Write a trained generator as a file for other programs.",
+    "run": "Train a recipe, or resume a run.",
+    "doctor": "Check the datasets of a recipe before training.",
+    "translate": "Translate images with a trained run.",
+    "serve": "Serve a demo of a trained run in the browser.",
+    "evaluate": "Evaluate a trained run on its test images.",
+    "bench": "Train and evaluate several methods, and compare them.",
+    "import": "Convert a published checkpoint of another project.",
+    "export": "Export a generator to ONNX or torch.export.",
     "push": "Share a trained model.",
-    "pull": "Take a model that somebody shared.",
-    "new": "Write a package with a component of your own.",
-    "plugins": "List plugins, or print one component's settings.",
-    "data": "List, verify or clear the cache of packed pictures.",
-    "info": "Print versions, devices and plugins, for a bug report.",
-    "completion": "Print what makes a shell complete commands and recipes.",
+    "pull": "Download a shared model.",
+    "new": "Create a plugin package with a new component.",
+    "plugins": "List plugins, or describe or check a component.",
+    "data": "List, verify or clear the image cache.",
+    "info": "Print versions, devices and plugins for bug reports.",
+    "completion": "Print a shell completion script.",
 }
+"""The commands with their summaries."""
 
 
-class _Commands(click.Group):
-    """Imports a command when it is used: `--help` needs no torch."""
+class _LazyGroup(click.Group):
+    """Imports a command's module when the command is used, so that `--help` does not import torch."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -52,7 +53,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        module = "importing" if name == "import" else name  # A keyword names no module.
+        module = "importing" if name == "import" else name  # A module cannot have the name of a keyword.
         command: click.Command = import_module(f"mdtranslate.cli.{module}").command
         return command
 
@@ -61,106 +62,110 @@ class _Commands(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--plugin",
     "plugins",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="A plugin that is a plain .py file; may be given several times.",
+    help="Load a plugin from a .py file; repeatable.",
 )
-@click.option("--debug", is_flag=True, help="Show the traceback of a failure.")
+@click.option("--debug", is_flag=True, help="Print tracebacks of errors.")
 @click.version_option(__version__, message="mdtranslate %(version)s")
 @click.pass_context
 def cli(ctx: click.Context, plugins: tuple[Path, ...], debug: bool) -> None:
     """Multi-domain image-to-image translation.
 
-    Begin with `mdtranslate run stargan`: it draws its own pictures and trains in minutes on a processor.
+    To start, run `mdtranslate run stargan`: it trains on generated images within minutes on a CPU.
     """
     if plugins:
-        from mdtranslate.config.registry import use_files
+        from mdtranslate.config.registry import set_plugin_files
 
-        use_files(plugins)
+        set_plugin_files(plugins)
 
 
 def main(arguments: list[str] | None = None) -> Any:
-    """Runs the command line and exits."""
+    """Runs the command line and exits with the exit code of `mdtranslate.errors`.
+
+    Args:
+        arguments: Command-line arguments; those of the process if left out.
+    """
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):  # Whatever its encoding: names of files and values are any text.
+        if isinstance(stream, TextIOWrapper):  # File names may have characters that the encoding lacks.
             stream.reconfigure(errors="backslashreplace")
-    for each in endings():
-        signal.signal(each, _terminated)
+    for signal_number in termination_signals():
+        signal.signal(signal_number, _raise_terminated)
     try:
         try:
-            cli.main(arguments, prog_name="mdtranslate", standalone_mode=False, color=_colour())
-        except SystemExit as error:  # Click's own, for a pipe that was closed; or a plugin's.
-            sys.exit(_unexpected(error) if _blamed(error) else error.code)
+            cli.main(arguments, prog_name="mdtranslate", standalone_mode=False, color=_color())
+        except SystemExit as error:  # From click, for a closed pipe, or from a plugin.
+            sys.exit(_report_unexpected(error) if _plugin_at_fault(error) else error.code)
         sys.exit(0)
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         if isinstance(error, click.exceptions.NoArgsIsHelpError):
-            error.show()  # Nothing was asked for: click shows the help.
+            error.show()  # Prints the help.
         else:
             message = " ".join(error.format_message().split()).rstrip(".")
-            _show(error, f"{message}; see {context.command_path} --help" if context is not None else message)
+            _print_error(error, f"{message}; see {context.command_path} --help" if context is not None else message)
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         click.echo("stopped", err=True)
         sys.exit(130)
-    except _Terminated as ended:
+    except _Terminated as termination:
         click.echo("stopped", err=True)
-        sys.exit(128 + ended.number)
+        sys.exit(128 + termination.signal_number)
     except MdtranslateError as error:
-        _show(error, str(error))
+        _print_error(error, str(error))
         sys.exit(error.exit_code)
     except Exception as error:
-        sys.exit(_unexpected(error))
+        sys.exit(_report_unexpected(error))
 
 
 class _Terminated(BaseException):
-    """A signal to end, where nothing is trained: what is half-written is removed on the way out, as for Ctrl-C."""
+    """A termination signal outside training: raised so that half-written files are removed, as after Ctrl-C."""
 
-    def __init__(self, number: int) -> None:
-        self.number = number
-
-
-def _terminated(number: int, frame: FrameType | None) -> None:
-    raise _Terminated(number)
+    def __init__(self, signal_number: int) -> None:
+        self.signal_number = signal_number
 
 
-def _blamed(error: BaseException) -> Any:
-    """The stranger's plugin in whose code an error was raised, or None."""
+def _raise_terminated(signal_number: int, frame: FrameType | None) -> None:
+    raise _Terminated(signal_number)
+
+
+def _plugin_at_fault(error: BaseException) -> Any:
+    """Returns the third-party plugin whose code raised an error, or None."""
     registry = sys.modules.get("mdtranslate.config.registry")
-    plugin = registry.registry().blame(error) if registry else None
-    return None if plugin is None or plugin.ours else plugin
+    plugin = registry.registry().plugin_at_fault(error) if registry else None
+    return None if plugin is None or plugin.is_builtin else plugin
 
 
-def _unexpected(error: BaseException) -> int:
-    """A failure that nobody named: the machine's, a plugin's if the code that raised it is a plugin's, or ours."""
-    what = said(error)
-    if plugin := _blamed(error):
-        _show(error, f"{plugin} failed: {what} (--debug shows where)")
+def _report_unexpected(error: BaseException) -> int:
+    """Reports an error other than MdtranslateError: of a plugin, the machine or mdtranslate. Returns the exit code."""
+    description = describe_error(error)
+    if plugin := _plugin_at_fault(error):
+        _print_error(error, f"{plugin} failed: {description} (--debug prints the traceback)")
         return 69
     if isinstance(error, OSError) and error.filename is not None:
-        _show(error, f"{click.format_filename(error.filename)}: {error.strerror}")
+        _print_error(error, f"{click.format_filename(error.filename)}: {error.strerror}")
         return 74
-    if isinstance(error, MemoryError) or "out of memory" in what or "can't allocate memory" in what:
-        _show(error, "out of memory; a smaller data.batch_size, data.image_size or, for translate, picture needs less")
+    if isinstance(error, MemoryError) or "out of memory" in description or "can't allocate memory" in description:
+        _print_error(error, "out of memory; use a smaller data.batch_size, data.image_size or image to translate")
         return 1
     traceback.print_exception(error)
-    plea = "please report the lines above, with what `mdtranslate info` prints"
-    click.echo(f"mdtranslate failed in a way that it should not: {plea}", err=True)
+    request = "please report the lines above together with the output of `mdtranslate info`"
+    click.echo(f"unexpected error, probably a bug in mdtranslate: {request}", err=True)
     return 1
 
 
-def _colour() -> bool | None:
-    """False where NO_COLOR is set (https://no-color.org); None: as click finds, in colour on terminals alone."""
+def _color() -> bool | None:
+    """False if NO_COLOR is set (https://no-color.org), else None: click uses color on terminals only."""
     return False if os.environ.get("NO_COLOR") else None
 
 
-def _show(error: BaseException, message: str) -> None:
+def _print_error(error: BaseException, message: str) -> None:
     if "--debug" in sys.argv:
         traceback.print_exception(error)
     for line in message.splitlines():
-        click.secho("error: ", fg="red", nl=False, err=True, color=_colour())
+        click.secho("error: ", fg="red", nl=False, err=True, color=_color())
         click.echo(line, err=True)

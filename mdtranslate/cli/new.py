@@ -1,4 +1,4 @@
-"""`mdtranslate new`: a package of one's own, with a component that works and tests that pass."""
+"""`mdtranslate new`: creates a plugin package with a working component and tests."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ import click
 
 from mdtranslate._version import __version__
 
-NAME: Final = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+NAME_PATTERN: Final = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 KINDS: Final = {
     "dataset": ("dataset", "register_datasets", "mdtranslate run stargan 'datasets={$name={root=\"PATH\"}}'"),
     "loss": ("loss", "register_losses", "mdtranslate run stargan losses.$name.weight=0.5"),
     "backbone": ("generator", "register_backbones", "mdtranslate run stargan generator=$name"),
-    "encoder": ("encoder", "register_label_encoders", "mdtranslate run stargan encoder=$name"),
+    "encoder": ("encoder", "register_label_encoders", "mdtranslate run stargan label_encoder=$name"),
     "metric": ("metric", "register_metrics", "mdtranslate evaluate RUN 'metrics.$name={}'"),
 }
-"""For each kind: its module, its hook, and how it is used."""
+"""For each kind: name of the module, hook, and a command that uses the component."""
 
-PLACES: Final = {
+TEMPLATES: Final = {
     "package/pyproject.toml.txt": "pyproject.toml",
     "package/README.md": "README.md",
     "package/LICENSE": "LICENSE",
@@ -40,42 +40,42 @@ PLACES: Final = {
     "$kind/component.py.txt": "$package/$module.py",
     "$kind/test.py.txt": "tests/test_$package.py",
 }
-"""Where each template goes."""
+"""The file in the package for each template; names are templates, too."""
 
 
 @click.command("new")
 @click.argument("kind", type=click.Choice(list(KINDS)))
 @click.argument("name")
-@click.option("--out", type=click.Path(path_type=Path), help="The folder to make; mdtranslate-NAME if left out.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder to create; default: mdtranslate-NAME.")
 def command(kind: str, name: str, out: Path | None) -> None:
-    """Write a package with a new component: KIND dataset, loss, backbone, encoder or metric, called NAME.
+    """Create a plugin package with a new component of the given kind, called NAME.
 
-    mdtranslate new dataset pets writes mdtranslate-pets/, whose own tests pass: change it from there. Nothing is
-    written over.
+    For instance, `mdtranslate new dataset pets` creates mdtranslate-pets with a working dataset and its tests, to be
+    modified. Existing files are never overwritten.
     """
     from mdtranslate.api.hookspecs import API_VERSION
     from mdtranslate.config.registry import registry
     from mdtranslate.errors import RecipeError
-    from mdtranslate.utils.files import disk
+    from mdtranslate.utils.files import storage_errors
 
     name = name.removeprefix("mdtranslate-")
-    if not NAME.fullmatch(name):
-        near = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-        hint = f", such as {near!r}" if NAME.fullmatch(near) else ""
-        raise RecipeError(f"{name!r} is no name: lower-case letters, digits and hyphens are right{hint}")
+    if not NAME_PATTERN.fullmatch(name):
+        suggestion = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+        hint = f", such as {suggestion!r}" if NAME_PATTERN.fullmatch(suggestion) else ""
+        raise RecipeError(f"NAME: {name!r} is invalid; use lower-case letters, digits and hyphens{hint}")
     if name in registry().names(kind):
-        raise RecipeError(f"{kind} {name!r} is taken by {registry().owner(kind, name)}; choose another name")
+        raise RecipeError(f"NAME: {kind} {name!r} is taken by {registry().owner(kind, name)}; choose another name")
     package = f"mdtranslate_{name.replace('-', '_')}"
-    # Installing it would write over a package of the same name, and two plugins of one name cannot be told apart.
-    if taken := [plugin for plugin in registry().plugins if plugin.name == name]:
-        raise RecipeError(f"the name {name!r} is taken by {taken[0]}; choose another name")
+    # Plugins of the same name conflict, and installing the package would overwrite one of the same name.
+    if conflicts := [plugin for plugin in registry().plugins if plugin.name == name]:
+        raise RecipeError(f"NAME: {name!r} is the name of {conflicts[0]}; choose another name")
     if find_spec(package):
-        raise RecipeError(f"a package {package} is installed already; choose another name than {name!r}")
+        raise RecipeError(f"NAME: {name!r}: a package {package} is installed already; choose another name")
     out = out or Path(f"mdtranslate-{name}")
     if out.exists() or out.is_symlink():
-        raise RecipeError(f"{out}: is there already, and nothing is written over; --out names another folder")
-    module, hook, use = KINDS[kind]
-    words = {
+        raise RecipeError(f"{out}: exists already and is never overwritten; use --out FOLDER for another folder")
+    module, hook, usage = KINDS[kind]
+    values = {
         "kind": kind,
         "name": name,
         "module": module,
@@ -83,47 +83,48 @@ def command(kind: str, name: str, out: Path | None) -> None:
         "package": package,
         "distribution": f"mdtranslate-{name}",
         "title": f"The {module} {name}",
-        "use": Template(use).substitute(name=name),
+        "use": Template(usage).substitute(name=name),
         "check": " root=PATH" if kind == "dataset" else "",
         "version": __version__,
         "api": str(API_VERSION),
         "year": str(datetime.now(UTC).year),
     }
-    words["cls"] = _class(words)
-    with disk(out):
+    values["cls"] = _class_name(values)
+    with storage_errors(out):
         out.parent.mkdir(parents=True, exist_ok=True)
-        half = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+        temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
         try:
-            for template, place in PLACES.items():
-                path = half / _filled(place, words)
+            for template, file in TEMPLATES.items():
+                path = temporary / _substitute(file, values)
                 path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(_template(template, words), encoding="utf-8")
-            half.chmod(0o755)
-            half.rename(out)
+                path.write_text(_fill_template(template, values), encoding="utf-8")
+            temporary.chmod(0o755)
+            temporary.rename(out)
         except BaseException:
-            shutil.rmtree(half, ignore_errors=True)
+            shutil.rmtree(temporary, ignore_errors=True)
             raise
-    click.echo(f"{out}: the package {words['distribution']}", err=True)
+    click.echo(f"{out}: created the package {values['distribution']}", err=True)
     click.echo(f"next: cd {out} && pip install -e '.[test]' && pytest", err=True)
 
 
-def _template(template: str, words: dict[str, str]) -> str:
-    """The text of a template, filled in; its own name has words, too."""
-    return _filled(files("mdtranslate").joinpath("templates", _filled(template, words)).read_text("utf-8"), words)
+def _fill_template(template: str, values: dict[str, str]) -> str:
+    """Reads a template, whose file name is a template too, and substitutes the values."""
+    file = files("mdtranslate").joinpath("templates", _substitute(template, values))
+    return _substitute(file.read_text("utf-8"), values)
 
 
-def _filled(text: str, words: dict[str, str]) -> str:
-    return Template(text).substitute(words)
+def _substitute(text: str, values: dict[str, str]) -> str:
+    return Template(text).substitute(values)
 
 
-def _class(words: dict[str, str]) -> str:
-    """The name of the class; none that Python or the contract has, or that the package's own files use for another."""
+def _class_name(values: dict[str, str]) -> str:
+    """Chooses a class name that is not used by Python, by mdtranslate or in the templates."""
     import mdtranslate
 
-    cls = "".join(part.capitalize() for part in words["name"].split("-"))
+    cls = "".join(part.capitalize() for part in values["name"].split("-"))
     used = {*keyword.kwlist, *dir(builtins), *mdtranslate.__all__}
     for template in ("$kind/component.py.txt", "$kind/test.py.txt"):
-        source = io.StringIO(_template(template, {**words, "cls": "_"}))
-        used |= {each.string for each in tokenize.generate_tokens(source.readline) if each.type == tokenize.NAME}
-    # And pytest would take a class of that name, imported by the test, for tests.
+        source = io.StringIO(_fill_template(template, {**values, "cls": "_"}))
+        used |= {token.string for token in tokenize.generate_tokens(source.readline) if token.type == tokenize.NAME}
+    # pytest would collect a class that starts with Test.
     return f"My{cls}" if cls in used or cls.startswith("Test") else cls

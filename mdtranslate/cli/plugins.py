@@ -1,4 +1,4 @@
-"""`mdtranslate plugins`: what is installed, and what each component can be told."""
+"""`mdtranslate plugins`: lists plugins, and describes the settings of components."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 
 from mdtranslate.cli.json_output import print_json
 
-BOUNDS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<", "multiple_of": "multiple of"}
+BOUND_SYMBOLS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<", "multiple_of": "multiple of"}
 
 
 @click.command("plugins")
@@ -22,15 +22,16 @@ BOUNDS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<", "multiple_of": "multiple
     type=click.IntRange(8),
     default=32,
     show_default=True,
-    help="Pixels of the pictures that check shows networks; banks and deep networks want more, or settings.",
+    help="For check: height and width of the images for networks; deep ones may need more.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(kind: str | None, name: str | None, settings: tuple[str, ...], size: int, as_json: bool) -> None:
-    """List plugins and their components, or print the settings of one: `mdtranslate plugins loss wgan-gp`.
+    """List plugins with their components, or print the settings of a component: `mdtranslate plugins loss wgan-gp`.
 
-    KIND is dataset, encoder, backbone, loss, metric, importer, features or recipe; or check:
+    KIND is dataset, encoder, backbone, loss, metric, importer, features or recipe.
 
-    mdtranslate plugins check NAME [KEY=VALUE]... checks a component, or all of a plugin, against the contract.
+    mdtranslate plugins check NAME [KEY=VALUE]... runs the contract checks on a component, or on all components of a
+    plugin. KEY=VALUE sets a component's settings.
     """
     from mdtranslate.config.plugin_validation import KINDS
     from mdtranslate.config.registry import registry
@@ -41,20 +42,19 @@ def command(kind: str | None, name: str | None, settings: tuple[str, ...], size:
         from mdtranslate.cli.plugins_check import check
 
         if name is None:
-            raise RecipeError("plugins check: name a component or a plugin; `mdtranslate plugins` lists them")
+            raise RecipeError("plugins check: NAME is missing; `mdtranslate plugins` lists components and plugins")
         check(name, settings, size, as_json)
         return
     if settings:
-        raise RecipeError(f"{settings[0]!r} is one word too many: settings are for `mdtranslate plugins check NAME`")
-    if kind in ("generator", "discriminator"):  # What recipes call the two kinds of backbones.
+        raise RecipeError(f"unexpected argument {settings[0]!r}: only `mdtranslate plugins check NAME` takes settings")
+    if kind in ("generator", "discriminator"):  # The tables in recipes for the two kinds of backbones.
         kind = "backbone"
     if kind is not None and kind not in kinds:
-        raise RecipeError(f"there is no kind of component called {kind!r}: {nearest(kind, kinds)}")
+        raise RecipeError(f"KIND: {kind!r} is not a kind of component; {nearest(kind, kinds)}")
     if kind is None or name is None:
-        shown = kinds if kind is None else [kind]
-        _list(shown, as_json)
+        _list(kinds if kind is None else [kind], as_json)
     elif kind == "recipe" and as_json:
-        from mdtranslate.config.recipes import read_toml  # It imports torch, and listing does not.
+        from mdtranslate.config.toml_tree import read_toml
 
         print_json(read_toml(registry().recipe(name)))
     elif kind == "recipe":
@@ -83,7 +83,7 @@ def _list(kinds: list[str], as_json: bool) -> None:
         click.secho(plugin.name, bold=True, nl=False)
         click.echo(f"  ({plugin.distribution})")
         for kind in kinds:
-            if names := [name for each, name in plugin.provides if each == kind]:
+            if names := [name for plugin_kind, name in plugin.provides if plugin_kind == kind]:
                 click.echo(f"  {kind:<9} {', '.join(names)}")
         for error in plugin.errors:
             click.secho(f"  broken    {error}", fg="red")
@@ -93,37 +93,44 @@ def _describe(kind: str, name: str, as_json: bool) -> None:
     from mdtranslate.config.registry import registry
 
     component, owner = registry().component(kind, name), registry().owner(kind, name)
-    settings = list(settings_of(component.Config))
+    settings = list(describe_settings(component.Config))
     if as_json:
         print_json({"kind": kind, "name": name, "plugin": owner.name, "settings": settings})
         return
     click.secho(f"{kind} {name}", bold=True, nl=False)
     click.echo(f"  of {owner}")
-    click.echo(f"\n{_text(component)}\n")
+    click.echo(f"\n{_description(component)}\n")
     if not settings:
         click.echo("It has no settings.")
-    for each in settings:
-        default = "required" if each["required"] else f"default {json.dumps(each['default'])}"
-        bounds = f", {each['bounds']}" if each["bounds"] else ""
-        click.secho(f"  {each['key']}", bold=True, nl=False)
-        click.echo(f"  {each['type']}, {default}{bounds}\n      {each['description']}")
+    for setting in settings:
+        default = "required" if setting["required"] else f"default {json.dumps(setting['default'])}"
+        bounds = f", {setting['bounds']}" if setting["bounds"] else ""
+        click.secho(f"  {setting['key']}", bold=True, nl=False)
+        click.echo(f"  {setting['type']}, {default}{bounds}\n      {setting['description']}")
 
 
-def settings_of(config: Any) -> Iterator[dict[str, Any]]:
-    """The fields of a component's pydantic model, in words."""
+def describe_settings(config: Any) -> Iterator[dict[str, Any]]:
+    """Describes the fields of a pydantic model.
+
+    Args:
+        config: The model's class.
+
+    Yields:
+        Key, type, default, bounds and description of each field, and whether it is required.
+    """
     from pydantic_core import to_jsonable_python
 
     for key, field in config.model_fields.items():
         bounds = " and ".join(
-            f"{sign} {getattr(each, attribute)}"
-            for each in field.metadata
-            for attribute, sign in BOUNDS.items()
-            if getattr(each, attribute, None) is not None
+            f"{symbol} {getattr(constraint, attribute)}"
+            for constraint in field.metadata
+            for attribute, symbol in BOUND_SYMBOLS.items()
+            if getattr(constraint, attribute, None) is not None
         )
         default = None if field.is_required() else field.get_default(call_default_factory=True)
         yield {
             "key": key,
-            "type": _type(field.annotation),
+            "type": _format_type(field.annotation),
             "required": field.is_required(),
             "default": to_jsonable_python(default, fallback=str),
             "bounds": bounds,
@@ -131,25 +138,25 @@ def settings_of(config: Any) -> Iterator[dict[str, Any]]:
         }
 
 
-def _type(annotation: Any) -> str:
-    """A setting's type in words, without what only pydantic wants to know."""
+def _format_type(annotation: Any) -> str:
+    """Formats a type annotation without pydantic's metadata."""
     from types import NoneType, UnionType
     from typing import Annotated, Literal, Union, get_args, get_origin
 
-    origin, inner = get_origin(annotation), get_args(annotation)
+    origin, args = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        return _type(inner[0])
+        return _format_type(args[0])
     if origin is Literal:
-        return " | ".join(map(repr, inner))
+        return " | ".join(map(repr, args))
     if origin in (Union, UnionType):
-        return " | ".join(map(_type, inner))
+        return " | ".join(map(_format_type, args))
     if origin is not None:
-        return f"{origin.__name__}[{', '.join('...' if each is ... else _type(each) for each in inner)}]"
+        return f"{origin.__name__}[{', '.join('...' if arg is ... else _format_type(arg) for arg in args)}]"
     return "none" if annotation is NoneType else getattr(annotation, "__name__", str(annotation))
 
 
-def _text(component: type) -> str:
+def _description(component: type) -> str:
     import inspect
 
-    # Not `getdoc`, which says of a class without a docstring what its base is for.
+    # Not `getdoc`, which returns the docstring of the base class if there is none.
     return inspect.cleandoc(component.__doc__ or "It has no description.")

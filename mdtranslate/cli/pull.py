@@ -1,4 +1,4 @@
-"""`mdtranslate pull`: takes a model that somebody shared."""
+"""`mdtranslate pull`: downloads a shared model."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import click
 
 @click.command("pull")
 @click.argument("source")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder of the model; the name of SOURCE if left out.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for the model; default: the name of SOURCE.")
 def command(source: str, out: Path | None) -> None:
-    """Take the model that `mdtranslate push` shared at SOURCE: a folder, or hf://OWNER/NAME, @REVISION if need be.
+    """Copy or download the model at SOURCE: a folder, or hf://OWNER/NAME, optionally with @REVISION.
 
-    Every file is held against its hash; anything that is no part of a shared model is refused, and nothing of it is
-    ever run. Every command that takes a RUN takes the folder; to train on, a new run starts from it (train.init).
+    Each file is checked against its hash. Files that do not belong to a shared model are refused, and no code in it is
+    run. All commands that take a RUN accept the folder. To train further, start a new run with train.init=FOLDER.
     """
-    from mdtranslate.config.command_line import typed
+    from mdtranslate.config.command_line import format_command
     from mdtranslate.inference.translator import Translator
     from mdtranslate.sharing.pull import pull
 
     folder = pull(source, out)
     translator = Translator.load(folder)
-    click.echo(f"{folder}: {translator.image_size} pixels; what can be set: {translator.words}")
-    click.echo(f"next: {typed('translate', folder, translator.usage)}")
+    click.echo(f"{folder}: {translator.image_size} pixels; possible edits: {translator.edit_parser}")
+    click.echo(f"next: {format_command('translate', folder, translator.usage)}")

@@ -1,4 +1,4 @@
-"""`mdtranslate serve`: a page on this machine that shows what a trained run does."""
+"""`mdtranslate serve`: a demo of a trained run in the browser."""
 
 from __future__ import annotations
 
@@ -8,21 +8,23 @@ from pathlib import Path
 
 import click
 
+from mdtranslate.cli.options import device_option
+
 ADDRESS = "127.0.0.1"
 
 
 @click.command("serve")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="Port of the page; 0: any free one."
+    "--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="Port of the page; 0: any free port."
 )
-@click.option("--no-browser", is_flag=True, help="Print the page's address only.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps.")
+@click.option("--no-browser", is_flag=True, help="Print the address without opening a browser.")
+@device_option
 def command(run: Path, port: int, no_browser: bool, device: str) -> None:
-    """Show what the trained RUN does, on a page that only this machine can open.
+    """Serve a demo of the trained RUN on a page that only this machine can open.
 
-    A picture of one's own, or a test picture of the run, beside its translation; every edit; and how good the model is.
-    No picture leaves the machine, and none is written to its disk. Ctrl-C ends it.
+    It shows an image of yours or a test image beside its translation, all edits, and the results of the evaluation.
+    Images stay in memory on this machine. Stop it with Ctrl-C.
     """
     from importlib.util import find_spec
 
@@ -30,19 +32,18 @@ def command(run: Path, port: int, no_browser: bool, device: str) -> None:
 
     if missing := [name for name in ("fastapi", "uvicorn") if find_spec(name) is None]:
         raise PluginError(f"serve needs {' and '.join(missing)}: pip install 'mdtranslate[serve]'")
-    with listening(port) as listener:
+    with open_socket(port) as listener:
         import uvicorn
 
         from mdtranslate.inference.translator import Translator
-        from mdtranslate.serve.app import make_app
+        from mdtranslate.serve.app import create_app
         from mdtranslate.serve.demo import Demo
         from mdtranslate.utils.device import pick_device
 
         demo = Demo(Translator.load(run, pick_device(device)), run)
-        # It says nothing of its own: not of requests, nor of those that Ctrl-C cuts off.
         config = uvicorn.Config(
-            make_app(demo),
-            log_level="critical",
+            create_app(demo),
+            log_level="critical",  # Also hides the requests that Ctrl-C interrupts.
             access_log=False,
             ws="none",
             lifespan="off",
@@ -50,34 +51,38 @@ def command(run: Path, port: int, no_browser: bool, device: str) -> None:
         )
         address = f"http://{ADDRESS}:{listener.getsockname()[1]}/"
         click.echo(address)
-        click.echo("Ctrl-C ends it", err=True)
+        click.echo("stop it with Ctrl-C", err=True)
         if not no_browser:
-            show(address)
+            open_browser(address)
         uvicorn.Server(config).run(sockets=[listener])
 
 
-def listening(port: int) -> socket.socket:
-    """A socket on this machine's own address, where a browser waits from now on until it is answered.
+def open_socket(port: int) -> socket.socket:
+    """Opens a listening socket on the loopback address; browsers can connect to it from now on.
 
-    Raises `RecipeError` for a port that cannot be had.
+    Args:
+        port: The port; 0 for any free one.
+
+    Raises:
+        RecipeError: The port is not available.
     """
     from mdtranslate.errors import RecipeError
 
     listener = socket.socket()
     try:
-        if os.name == "posix":  # A page that was closed a moment ago holds no port. Windows means another thing by it.
+        if os.name == "posix":  # Reuse the port of a server that just ended. On Windows the option differs.
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((ADDRESS, port))
-        listener.listen()  # Two that begin at once may both bind.
+        listener.listen()  # Fails if another process is bound too, which SO_REUSEADDR permits.
     except OSError as error:
         listener.close()
-        what = (error.strerror or str(error)).lower()
-        raise RecipeError(f"--port {port}: {what}; choose another, or --port 0 for any that is free") from None
+        reason = (error.strerror or str(error)).lower()
+        raise RecipeError(f"--port {port}: {reason}; choose another, or --port 0 for any free port") from None
     return listener
 
 
-def show(address: str) -> None:
-    """Opens the page in the browser of the desktop, where there is one; one that fills the terminal is not meant."""
+def open_browser(address: str) -> None:
+    """Opens a page in a graphical browser, if there is one; a browser in the terminal would hide the output."""
     import webbrowser
 
     try:

@@ -1,4 +1,4 @@
-"""A component that a recipe picked by name, with its settings."""
+"""A component that a recipe picks by name, with its validated settings."""
 
 from __future__ import annotations
 
@@ -10,17 +10,22 @@ from pydantic_core import InitErrorDetails, PydanticCustomError, core_schema
 
 from mdtranslate.api import Component, Settings
 from mdtranslate.config.plugin_validation import KINDS, kind_class
-from mdtranslate.config.registry import UnknownName, registry
+from mdtranslate.config.registry import UnknownNameError, registry
 from mdtranslate.errors import MdtranslateError, PluginError, RecipeError, nearest
 
 C = TypeVar("C", bound=Component)
 
 
 class Choice(Generic[C]):
-    """A component that a recipe picked, with its validated settings.
+    """A component class with validated settings.
 
-    As a pydantic field, `Choice[Generator]` takes a name or a table with a `name`, looks the component up, and
-    validates the rest of the table with the component's own `Config`. Choices nest.
+    As the type of a pydantic field, `Choice[Generator]` accepts a name, or a table with a `name`. It looks the
+    component up in the registry and validates the rest of the table with the component's own `Config`. Choices nest.
+
+    Attributes:
+        component: The class.
+        config: Its settings, an instance of `component.Config`.
+        kind: Its kind, a key of `KINDS`.
     """
 
     def __init__(self, component: type[C], config: Settings) -> None:
@@ -36,83 +41,89 @@ class Choice(Generic[C]):
 
     @property
     def name(self) -> str:
+        """The component's name in recipes."""
         return self.component.name
 
     def build(self, **context: Any) -> C:
-        """The component itself.
+        """Creates the component.
 
-        Raises `RecipeError` where the component refuses its settings with a `ValueError`, which is how it says that
-        they do not go together, and `PluginError` that names the plugin where it fails in any other way.
+        Args:
+            context: Keyword arguments of the component's `__init__` besides its settings.
+
+        Raises:
+            RecipeError: The component raised `ValueError`: its settings do not go together.
+            PluginError: The component failed in any other way; the message names the plugin.
         """
         try:
             return self.component(self.config, **context)  # type: ignore[call-arg]
-        except RecipeError as error:  # Of a component inside it, mostly.
+        except RecipeError as error:  # Mostly from a nested component.
             raise RecipeError(f"{self.kind} {self.name!r}: {error}") from error
         except MdtranslateError:
             raise
         except (Exception, SystemExit) as error:
-            what = f"{self.kind} {self.name!r} of {registry().owner(self.kind, self.name)}"
+            component = f"{self.kind} {self.name!r} of {registry().owner(self.kind, self.name)}"
             if type(error) is ValueError:
-                raise RecipeError(f"{what} refuses its settings: {' '.join(str(error).split())}") from error
-            raise PluginError(f"{what} failed: {registry().fault(error)}") from error
+                raise RecipeError(f"{component} refuses its settings: {' '.join(str(error).split())}") from error
+            raise PluginError(f"{component} failed: {registry().describe_error(error)}") from error
 
-    def owners(self) -> Iterator[str]:
-        """The plugins of the component and of those inside it, with their distributions and versions."""
+    def plugin_labels(self) -> Iterator[str]:
+        """Yields the plugins of the component and of nested ones, with their distributions and versions."""
         try:
-            yield registry().owner(self.kind, self.name).public
-        except UnknownName:
+            yield registry().owner(self.kind, self.name).public_label
+        except UnknownNameError:
             yield f"{self.kind} {self.name!r} of no plugin"
-        for each in _inside([value for _, value in self.config]):
-            yield from each.owners()
+        for choice in _nested_choices([value for _, value in self.config]):
+            yield from choice.plugin_labels()
 
     def dump(self) -> dict[str, Any]:
-        """The table that validates to this choice, every setting included."""
+        """Returns the table that validates to this choice, with every setting."""
         return {"name": self.name, **self.config.model_dump(mode="json")}
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
         (base,) = get_args(source)
         return core_schema.no_info_plain_validator_function(
-            lambda value: _choose(base, value),
+            lambda value: _validate(base, value),
             serialization=core_schema.plain_serializer_function_ser_schema(lambda choice: choice.dump()),
         )
 
 
-def _inside(value: Any) -> Iterator[Choice[Any]]:
-    """The choices that a setting holds, itself or in lists and tables."""
+def _nested_choices(value: Any) -> Iterator[Choice[Any]]:
+    """Yields the choices in a setting, also those in its lists and tables."""
     if isinstance(value, Choice):
         yield value
     elif isinstance(value, Mapping | list | tuple):
-        for each in value.values() if isinstance(value, Mapping) else value:
-            yield from _inside(each)
+        for item in value.values() if isinstance(value, Mapping) else value:
+            yield from _nested_choices(item)
 
 
-def _choose(base: type[C], value: Any) -> Choice[C]:
+def _validate(base: type[C], value: Any) -> Choice[C]:
     if isinstance(value, Choice):
         return value
-    role = base.__name__.lower()
+    role = {"LabelEncoder": "label encoder"}.get(base.__name__, base.__name__.lower())
     kind = next(kind for kind in KINDS if issubclass(base, kind_class(kind)))
     table = {"name": value} if isinstance(value, str) else value
     if not isinstance(table, Mapping):
-        raise PydanticCustomError("choice", f"a {role} is a name, or a table with a name")
+        raise PydanticCustomError("choice", f"expected the name of a {role}, or a table with a name")
     name = table.get("name")
     if not isinstance(name, str):
         hint = nearest("", registry().names(kind))
-        raise _misnamed(base, table, f"the name of a {role} is missing; {hint}" if name is None else f"no name; {hint}")
+        problem = f"the name of a {role} is missing" if name is None else "expected a name"
+        raise _name_error(base, table, f"{problem}; {hint}")
     try:
         component = registry().component(kind, name)
-    except UnknownName as error:
-        raise _misnamed(base, table, str(error)) from None
+    except UnknownNameError as error:
+        raise _name_error(base, table, str(error)) from None
     if not issubclass(component, base):
-        raise _misnamed(base, table, f"{name!r} is a {kind}, but no {role}")
-    rest = {key: each for key, each in table.items() if key != "name"}
-    # A nested ValidationError keeps its own locations below ours: pydantic joins them.
-    return Choice(component, component.Config.model_validate(rest))
+        raise _name_error(base, table, f"{name!r} is a {kind} but not a {role}")
+    settings = {key: setting for key, setting in table.items() if key != "name"}
+    # pydantic joins the locations of a nested ValidationError to the location of this field.
+    return Choice(component, component.Config.model_validate(settings))
 
 
-def _misnamed(base: type[Component], table: Mapping[str, Any], message: str) -> ValidationError:
+def _name_error(base: type[Component], table: Mapping[str, Any], message: str) -> ValidationError:
     custom = PydanticCustomError("choice", "{message}", {"message": message})
-    place = ("name",) if "name" in table else ()
+    location = ("name",) if "name" in table else ()
     return ValidationError.from_exception_data(
-        base.__name__, [InitErrorDetails(type=custom, loc=place, input=table.get("name", table))]
+        base.__name__, [InitErrorDetails(type=custom, loc=location, input=table.get("name", table))]
     )

@@ -1,4 +1,4 @@
-"""Commands as people type them, for what a message tells them to do next."""
+"""Formats the commands that messages suggest."""
 
 from __future__ import annotations
 
@@ -10,13 +10,18 @@ from pathlib import Path
 from mdtranslate.config.registry import registry
 
 
-def typed(command: str, *arguments: object) -> str:
-    """A command as a person types it next: found in the same way, and with the same plugin files, as this one.
+def format_command(command: str, *arguments: object) -> str:
+    """Formats an `mdtranslate` command to copy into a shell, with the program path and `--plugin` files of this one.
 
-    Of `arguments`, paths are quoted as a shell needs it, and texts stand as they are: they may be several words.
+    Args:
+        command: The subcommand, such as `run`.
+        arguments: Paths, which are quoted for the shell; anything else is inserted as it is and may be several words.
+
+    Returns:
+        The command line.
     """
     program = "mdtranslate" if shutil.which("mdtranslate") or not sys.argv[0].endswith("mdtranslate") else sys.argv[0]
-    files = (word for file in registry().files for word in ("--plugin", str(file)))
-    return shlex.join([program, *files, command]) + "".join(
-        f" {shlex.quote(str(each)) if isinstance(each, Path) else each}" for each in arguments
+    plugin_options = (word for file in registry().files for word in ("--plugin", str(file)))
+    return shlex.join([program, *plugin_options, command]) + "".join(
+        f" {shlex.quote(str(argument)) if isinstance(argument, Path) else argument}" for argument in arguments
     )

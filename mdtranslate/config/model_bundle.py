@@ -1,4 +1,4 @@
-"""The encoder and the two networks that a recipe picks."""
+"""Builds the label encoder, the networks and the losses of a recipe."""
 
 from __future__ import annotations
 
@@ -9,32 +9,37 @@ import torch
 
 from mdtranslate.api import Attribute, Discriminator, Generator, LabelEncoder, Loss
 from mdtranslate.config.choice import Choice
-from mdtranslate.config.schema import Recipe
+from mdtranslate.config.recipe import Recipe
 from mdtranslate.errors import RecipeError
-from mdtranslate.utils.device import isolated, layout
+from mdtranslate.utils.device import isolated_rng, memory_format
 
 
 @dataclass(frozen=True)
 class Model:
-    """An encoder, a generator and a discriminator that fit each other. To translate, there need be no discriminator."""
+    """A label encoder and the networks that were built for it.
 
-    encoder: LabelEncoder
+    Attributes:
+        label_encoder: Converts attribute values to labels.
+        generator: The generator.
+        discriminator: The discriminator; None if the model is only used for translation.
+    """
+
+    label_encoder: LabelEncoder
     generator: Generator
     discriminator: Discriminator | None
 
     @property
     def networks(self) -> dict[str, Generator | Discriminator]:
-        """Those that there are, by their role."""
-        found: dict[str, Generator | Discriminator | None] = {
-            "generator": self.generator,
-            "discriminator": self.discriminator,
-        }
-        return {role: network for role, network in found.items() if network is not None}
+        """The networks by role, `generator` and `discriminator`."""
+        networks: dict[str, Generator | Discriminator] = {"generator": self.generator}
+        if self.discriminator is not None:
+            networks["discriminator"] = self.discriminator
+        return networks
 
     @classmethod
     def build(
         cls,
-        encoder: Choice[LabelEncoder],
+        label_encoder: Choice[LabelEncoder],
         generator: Choice[Generator],
         discriminator: Choice[Discriminator] | None,
         *,
@@ -42,46 +47,79 @@ class Model:
         image_size: int,
         seed: int = 0,
     ) -> Model:
-        """Builds all that are chosen; weights are drawn from `seed`, each network's own stream.
+        """Builds the components with random weights; each network has a random stream of its own.
 
-        Raises `RecipeError` for settings or a size that do not go together.
+        Args:
+            label_encoder: The label encoder's class and settings.
+            generator: The generator's class and settings.
+            discriminator: The discriminator's class and settings; None for a model that only translates.
+            attributes: Attributes by dataset.
+            image_size: Height and width of training images in pixels.
+            seed: Seed of the random weights.
+
+        Raises:
+            RecipeError: Settings do not go together, or the generator does not support the image size.
         """
-        with isolated(seed):
-            built = encoder.build(attributes=attributes)
-            first = generator.build(encoder=built, image_size=image_size)
-        with isolated(seed + 1):
-            second = None if discriminator is None else discriminator.build(encoder=built, image_size=image_size)
-        if image_size % first.multiple:
-            raise RecipeError(
-                f"data.image_size={image_size}: must be a multiple of {first.multiple} for generator {first.name!r}"
+        with isolated_rng(seed):
+            encoder = label_encoder.build(attributes=attributes)
+            generator_network = generator.build(label_encoder=encoder, image_size=image_size)
+        with isolated_rng(seed + 1):
+            discriminator_network = (
+                None if discriminator is None else discriminator.build(label_encoder=encoder, image_size=image_size)
             )
-        return cls(built, first, second)
+        if image_size % (multiple := generator_network.size_multiple):
+            raise RecipeError(
+                f"data.image_size={image_size}: generator {generator_network.name!r} needs a multiple of {multiple}"
+            )
+        return cls(encoder, generator_network, discriminator_network)
 
     def to(self, device: torch.device) -> Model:
-        """Moves both networks, in the layout that the device prefers."""
+        """Moves the networks to a device, in the memory format that is fastest there."""
         for network in self.networks.values():
-            network.to(device, memory_format=layout(device))  # type: ignore[call-overload]
+            network.to(device, memory_format=memory_format(device))  # type: ignore[call-overload]
         return self
 
 
-def weights_of_labels(recipe: Recipe, model: Model) -> dict[str, frozenset[str]]:
-    """By role, the names of weights whose shape depends on the domains: with one attribute more it is another."""
-    attributes = dict(zip(model.encoder.datasets, model.encoder.attributes, strict=True))
+def label_dependent_weights(recipe: Recipe, model: Model) -> dict[str, frozenset[str]]:
+    """Finds weights whose shape depends on the attributes, by comparing with a model that has one more attribute.
+
+    Args:
+        recipe: The recipe of the model.
+        model: The model.
+
+    Returns:
+        State dict keys by role, `generator` and `discriminator`.
+    """
+    attributes = dict(zip(model.label_encoder.datasets, model.label_encoder.attributes, strict=True))
     first = next(iter(attributes))
     attributes[first] = (*attributes[first], Attribute("one_attribute_more"))
-    size = recipe.data.image_size
-    other = Model.build(recipe.encoder, recipe.generator, recipe.discriminator, attributes=attributes, image_size=size)
-    found = {}
+    larger_model = Model.build(
+        recipe.label_encoder,
+        recipe.generator,
+        recipe.discriminator,
+        attributes=attributes,
+        image_size=recipe.data.image_size,
+    )
+    keys = {}
     for role, network in model.networks.items():
-        shapes = {key: value.shape for key, value in other.networks[role].state_dict().items()}
-        found[role] = frozenset(key for key, value in network.state_dict().items() if shapes.get(key) != value.shape)
-    return found
+        shapes = {key: value.shape for key, value in larger_model.networks[role].state_dict().items()}
+        keys[role] = frozenset(key for key, value in network.state_dict().items() if shapes.get(key) != value.shape)
+    return keys
 
 
-def build_losses(recipe: Recipe, encoder: LabelEncoder, device: torch.device) -> dict[str, Loss]:
-    """The losses of a recipe by their names there; random weights in them are drawn from a stream of their own."""
-    with isolated(recipe.train.seed + 2):
+def build_losses(recipe: Recipe, label_encoder: LabelEncoder, device: torch.device) -> dict[str, Loss]:
+    """Builds the losses of a recipe; random weights in them have a random stream of their own.
+
+    Args:
+        recipe: The recipe.
+        label_encoder: Converts attribute values to labels.
+        device: Where the losses compute.
+
+    Returns:
+        The losses by their keys in the recipe.
+    """
+    with isolated_rng(recipe.train.seed + 2):
         return {
-            name: choice.build(encoder=encoder, image_size=recipe.data.image_size).to(device)
+            name: choice.build(label_encoder=label_encoder, image_size=recipe.data.image_size).to(device)
             for name, choice in recipe.losses.items()
         }

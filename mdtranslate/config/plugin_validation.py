@@ -1,4 +1,4 @@
-"""The kinds of components, and whether what a plugin gives can be one."""
+"""The kinds of components, and checks of what plugins register."""
 
 from __future__ import annotations
 
@@ -25,11 +25,13 @@ KINDS = {
     "importer": "register_importers",
     "features": "register_features",
 }
-RECIPES = "register_recipes"
+"""The hook of each kind of component."""
+
+RECIPE_HOOK = "register_recipes"
 
 
 def kind_class(kind: str) -> type[Component]:
-    """The interface that a kind's components implement."""
+    """Returns the base class of a kind's components."""
     from mdtranslate import api
 
     name = {"encoder": "LabelEncoder"}.get(kind, kind.capitalize())
@@ -37,84 +39,121 @@ def kind_class(kind: str) -> type[Component]:
     return cls
 
 
-def of_another_version(made_for: object) -> str | None:
-    """Why a plugin with that `mdtranslate_api` is refused; None where it is not, or says nothing."""
-    if made_for is None or (type(made_for) is int and OLDEST_API <= made_for <= API_VERSION):
+def version_problem(plugin_api: object) -> str | None:
+    """Checks the API version that a plugin is written for.
+
+    Args:
+        plugin_api: The plugin's `mdtranslate_api`; None if it has none.
+
+    Returns:
+        Why the plugin is refused, or None.
+    """
+    if plugin_api is None or (type(plugin_api) is int and OLDEST_API <= plugin_api <= API_VERSION):
         return None
-    update = "update mdtranslate" if type(made_for) is int and made_for > API_VERSION else "update the plugin"
-    ours = f"mdtranslate {__version__} has version {API_VERSION}"
-    return f"is made for version {made_for!r} of the contract, and {ours}: {update}"
+    remedy = "update mdtranslate" if type(plugin_api) is int and plugin_api > API_VERSION else "update the plugin"
+    supported = f"mdtranslate {__version__} supports version {API_VERSION}"
+    return f"is written for plugin API version {plugin_api!r}, but {supported}: {remedy}"
 
 
-def written_version(source: str) -> object:
-    """What a module's source sets `mdtranslate_api` to, without running it; None where it says nothing."""
+def declared_version(source: str) -> object:
+    """Reads the value of `mdtranslate_api` from a module's source, without running it; None if it is not set."""
     for node in ast.parse(source).body:
         if isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(node.value, ast.Constant):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            if any(isinstance(each, ast.Name) and each.id == "mdtranslate_api" for each in targets):
+            if any(isinstance(target, ast.Name) and target.id == "mdtranslate_api" for target in targets):
                 return node.value.value
     return None
 
 
-def unfit(target: Any, kind: str, name: Any) -> str | None:
-    """Why `target` cannot be registered; None where it can. A class that is only named is looked at when it is used."""
+def registration_problem(target: Any, kind: str, name: Any) -> str | None:
+    """Checks what a hook returned. A class that is given as text is only checked when it is first used.
+
+    Args:
+        target: A class, `"module:Class"`, or the path of a recipe.
+        kind: A key of `KINDS`, or `recipe`.
+        name: The name to register it by.
+
+    Returns:
+        Why it cannot be registered, or None.
+    """
     if not (isinstance(name, str) and name):
-        return "the name is no word"
+        return "the name is not a non-empty text"
     if kind == "recipe":
         if not isinstance(target, Path):
-            return f"{target!r} is no pathlib.Path"
+            return f"{target!r} is not a pathlib.Path"
         return None if target.is_file() else f"there is no file {target}"
     if isinstance(target, str):
-        return None if all(target.partition(":")) else f"{target!r} is not written as module:Class"
-    return misfit(target, kind, name)
+        return None if all(target.partition(":")) else f"{target!r} is not of the form module:Class"
+    return component_problem(target, kind, name)
 
 
-def misfit(target: Any, kind: str, name: str) -> str | None:
-    """Why `target` cannot be the component it was registered as; None where it can."""
+def component_problem(target: Any, kind: str, name: str) -> str | None:
+    """Checks that an object is a component of a kind.
+
+    Args:
+        target: The object.
+        kind: A key of `KINDS`.
+        name: The name that it is registered by.
+
+    Returns:
+        Why it is not, or None.
+    """
     base = kind_class(kind)
     if not (isinstance(target, type) and issubclass(target, base)):
-        return f"{target!r} is no subclass of mdtranslate.{base.__name__}"
+        return f"{target!r} is not a subclass of mdtranslate.{base.__name__}"
     if getattr(target, "name", None) is None:
-        return f'{target.__name__} has no name; write name = "..." in it'
+        return f'{target.__name__} has no name; set name = "..." in the class'
     if getattr(target, "name", None) != name:
-        return f"the class calls itself {getattr(target, 'name', None)!r}"
-    config = base.Config if "Config" in vars(base) else Settings
-    if not (isinstance(target.Config, type) and issubclass(target.Config, config)):
-        return f"its Config is no subclass of mdtranslate.{config.__qualname__}"
+        return f"the class has another name: {getattr(target, 'name', None)!r}"
+    base_config = base.Config if "Config" in vars(base) else Settings
+    if not (isinstance(target.Config, type) and issubclass(target.Config, base_config)):
+        return f"its Config is not a subclass of mdtranslate.{base_config.__qualname__}"
     if kind == "loss" and all(getattr(target, role) is getattr(base, role) for role in ("discriminator", "generator")):
         return "it overrides neither discriminator(self, t) nor generator(self, t), so no network learns from it"
-    return miscalled(target)
+    return _signature_problem(target)
 
 
-def miscalled(target: type[Component]) -> str | None:
-    """The method of a component that cannot be called as the core calls it; None where all can."""
-    interfaces = [each for each in target.__mro__ if each.__module__.startswith("mdtranslate.api")]
-    for name, method in [pair for each in interfaces for pair in vars(each).items()]:
-        own = inspect.getattr_static(target, name)
-        if name.startswith("_") or own is method or not (inspect.isfunction(method) and inspect.isfunction(own)):
+def _signature_problem(component: type[Component]) -> str | None:
+    """Finds an overridden method that cannot be called with the arguments of the interface's method."""
+    interfaces = [base for base in component.__mro__ if base.__module__.startswith("mdtranslate.api")]
+    for name, method in [pair for interface in interfaces for pair in vars(interface).items()]:
+        override = inspect.getattr_static(component, name)
+        if name.startswith("_") or override is method:
             continue
-        wanted, given = inspect.signature(method), inspect.signature(own)
-        every = [each.name for each in wanted.parameters.values() if each.kind is each.POSITIONAL_OR_KEYWORD]
-        named = {each.name: each for each in wanted.parameters.values() if each.kind is each.KEYWORD_ONLY}
+        if not (inspect.isfunction(method) and inspect.isfunction(override)):
+            continue
+        expected, actual = inspect.signature(method), inspect.signature(override)
+        params = expected.parameters.values()
+        positional = [param.name for param in params if param.kind is param.POSITIONAL_OR_KEYWORD]
+        keywords = {param.name: param for param in params if param.kind is param.KEYWORD_ONLY}
         try:
-            given.bind(*every, **named)
+            actual.bind(*positional, **keywords)
         except TypeError:
-            return f"its {name}({', '.join(given.parameters)}) is called as {name}({', '.join(wanted.parameters)})"
+            return f"its {name}({', '.join(actual.parameters)}) is called as {name}({', '.join(expected.parameters)})"
     return None
 
 
-def misspelt(module: object, callers: Mapping[str, pluggy.HookCaller]) -> list[str]:
-    """Functions that are meant as hooks and are none: pluggy would pass over them in silence.
+def hook_problems(module: object, callers: Mapping[str, pluggy.HookCaller]) -> list[str]:
+    """Finds functions that look like hooks but are none; pluggy ignores them silently.
 
-    `register_dataset` is one even without the marker: what is spelt so like a hook means to be one.
+    Names that are similar to a hook's, such as `register_dataset`, are reported even without the marker.
+
+    Args:
+        module: The plugin's module or object.
+        callers: The hook callers that pluggy found for it, by name.
+
+    Returns:
+        A line for each problem.
     """
-    hooks = {*KINDS.values(), RECIPES}
-    found = [f"{name} is no hook: {nearest(name, hooks)}" for name, caller in callers.items() if not caller.has_spec()]
+    hooks = {*KINDS.values(), RECIPE_HOOK}
+    problems = [
+        f"{name} is not a hook: {nearest(name, hooks)}" for name, caller in callers.items() if not caller.has_spec()
+    ]
     for name in dir(module):
         if not inspect.isroutine(getattr(module, name)) or name in callers:
             continue
         if name in hooks:
-            found.append(f"{name} lacks @mdtranslate.hookimpl, so it is not called")
+            problems.append(f"{name} lacks @mdtranslate.hookimpl, so it is not called")
         elif name.startswith("register_") and get_close_matches(name, hooks, 1, 0.8):
-            found.append(f"{name} is no hook: {nearest(name, hooks)}")
-    return found
+            problems.append(f"{name} is not a hook: {nearest(name, hooks)}")
+    return problems

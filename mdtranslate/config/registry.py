@@ -1,47 +1,60 @@
-"""Finds plugins, answers what a name stands for, and says whose fault a failure is.
+"""The registry of plugins: finds components and recipes by name, and names the plugin at fault for an error.
 
-A plugin that fails is kept with its error instead of taking the program down: pluggy's own loading of entry points
-stops at the first failure and does not say whose it was, so each one is loaded and asked separately here.
+A plugin that fails is kept with its error instead of ending the program: pluggy's own loading of entry points stops at
+the first failure without naming the plugin, so each plugin is loaded and called separately here.
 """
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from collections.abc import Callable, Iterator, Mapping
+import importlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
-from importlib.machinery import PathFinder
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pluggy
 
 from mdtranslate.api import Component, hookspecs
+from mdtranslate.config.plugin_loading import (
+    distribution_name,
+    file_module_name,
+    find_entry_points,
+    import_file,
+    named_targets,
+    plugin_version,
+    result_or_error,
+    version_in_source,
+)
 from mdtranslate.config.plugin_validation import (
     KINDS,
-    RECIPES,
-    misfit,
-    misspelt,
-    of_another_version,
-    unfit,
-    written_version,
+    RECIPE_HOOK,
+    component_problem,
+    hook_problems,
+    registration_problem,
+    version_problem,
 )
-from mdtranslate.errors import PluginError, RecipeError, nearest, said
+from mdtranslate.errors import PluginError, RecipeError, describe_error, nearest
 
-MEMORY = "in memory"
-"""What stands for the distribution of a plugin that is an object."""
+IN_MEMORY = "in memory"
+"""The `distribution` of a plugin that was registered as an object."""
 
 
-class UnknownName(RecipeError):
-    """No plugin registers a component or recipe of that name."""
+class UnknownNameError(RecipeError):
+    """No plugin registers a component or recipe of this name."""
 
 
 @dataclass
 class Plugin:
-    """An installed plugin: what it registered, and what went wrong."""
+    """A plugin, what it registered, and its errors.
+
+    Attributes:
+        name: Name of its entry point, or stem of its file.
+        distribution: Name and version of its distribution, or the path of its file.
+        modules: Packages or modules that its code is in.
+        provides: Pairs of kind and name that it registered.
+        errors: Problems, a line each.
+    """
 
     name: str
     distribution: str
@@ -53,13 +66,13 @@ class Plugin:
         return f"plugin {self.name} ({self.distribution})"
 
     @property
-    def public(self) -> str:
-        """As `str`, for others to read: of a plugin that is a plain file, where it lies is nobody else's business."""
+    def public_label(self) -> str:
+        """As `str`, but without the folder of a plugin that is a plain file, for files that are shared."""
         return f"plugin {self.name} ({Path(self.distribution).name})"
 
     @property
-    def ours(self) -> bool:
-        """Whether it comes with mdtranslate: no stranger takes one of its names, or the blame for it."""
+    def is_builtin(self) -> bool:
+        """Whether it is part of mdtranslate; other plugins cannot take its names."""
         return self.distribution.startswith("mdtranslate ")
 
 
@@ -70,46 +83,72 @@ class _Entry:
 
 
 class Registry:
-    """Every plugin of this process. `files` are plugins that are plain `.py` files."""
+    """All plugins of this process.
+
+    Attributes:
+        files: Plugins that are plain `.py` files.
+        plugins: All plugins, also those with errors.
+    """
 
     def __init__(self, files: tuple[Path, ...] = ()) -> None:
+        """Loads all installed plugins and the given files.
+
+        Raises:
+            PluginError: One of the files is broken. Broken installed plugins are only recorded.
+        """
         self.files = files
         self.plugins: list[Plugin] = []
         self._entries: dict[tuple[str, str], _Entry] = {}
         self._contested: set[tuple[str, str]] = set()
         self._manager = pluggy.PluginManager("mdtranslate")
         self._manager.add_hookspecs(hookspecs)
-        for point in _entry_points():
-            home = point.value.partition(":")[0].strip()
-            plugin = Plugin(point.name, _distribution(point), (home.partition(".")[0],))
-            self._adopt(plugin, point.load, home)
+        for point in find_entry_points():
+            module_name = point.value.partition(":")[0].strip()
+            plugin = Plugin(point.name, distribution_name(point), (module_name.partition(".")[0],))
+            self._load(plugin, point.load, module_name)
         for file in files:
-            plugin = Plugin(file.stem, str(file), (_module_name(file),))
-            self._adopt(plugin, lambda file=file: _load_file(file), _module_name(file))  # type: ignore[misc]
+            plugin = Plugin(file.stem, str(file), (file_module_name(file),))
+            self._load(plugin, lambda file=file: import_file(file), file_module_name(file))  # type: ignore[misc]
             if plugin.errors:
                 raise PluginError(f"{plugin}: {plugin.errors[0]}")
 
     def register(self, module: object, name: str) -> Plugin:
-        """Adds a plugin that is already an object in memory, as tests and notebooks have them."""
-        home = getattr(module, "__module__", None) or getattr(module, "__name__", name)
-        plugin = Plugin(name, MEMORY, (str(home),))
-        self._adopt(plugin, lambda: module)
+        """Registers a plugin that is an object in memory, for tests and notebooks.
+
+        Args:
+            module: A module or object with hook implementations.
+            name: Name of the plugin.
+
+        Returns:
+            The plugin; its `errors` are empty if all is well.
+        """
+        module_name = getattr(module, "__module__", None) or getattr(module, "__name__", name)
+        plugin = Plugin(name, IN_MEMORY, (str(module_name),))
+        self._load(plugin, lambda: module)
         return plugin
 
     def names(self, kind: str) -> list[str]:
-        """The names registered for a kind of `KINDS`, or for "recipe"."""
-        return sorted(name for each, name in self._entries if each == kind)
+        """Returns the sorted names of a kind of `KINDS`, or of `recipe`."""
+        return sorted(name for entry_kind, name in self._entries if entry_kind == kind)
 
     def component(self, kind: str, name: str) -> type[Component]:
-        """The class that `name` stands for; imports it on first use.
+        """Returns a component's class and imports its module on first use.
 
-        Raises `UnknownName` with the nearest right name, or `PluginError` where its plugin cannot give it.
+        Args:
+            kind: A key of `KINDS`.
+            name: The registered name.
+
+        Raises:
+            UnknownNameError: No plugin registers it; the message suggests the most similar name.
+            PluginError: Its plugin cannot load it.
         """
         entry = self._entry(kind, name)
         if isinstance(entry.target, str):
             module, _, attribute = entry.target.partition(":")
-            loaded = _try(lambda: getattr(importlib.import_module(module), attribute))
-            problem = loaded if isinstance(loaded, str) else _try(lambda: misfit(loaded, kind, name))
+            loaded = result_or_error(lambda: getattr(importlib.import_module(module), attribute))
+            problem = (
+                loaded if isinstance(loaded, str) else result_or_error(lambda: component_problem(loaded, kind, name))
+            )
             if problem:
                 raise PluginError(f"{kind} {name!r} of {entry.plugin} cannot be loaded: {problem}")
             entry = self._entries[kind, name] = _Entry(entry.plugin, loaded)
@@ -117,90 +156,110 @@ class Registry:
         return entry.target
 
     def recipe(self, name: str) -> Path:
-        """The file of a registered recipe. Raises `UnknownName`."""
+        """Returns the file of a registered recipe.
+
+        Raises:
+            UnknownNameError: No plugin registers it.
+        """
         target = self._entry("recipe", name).target
         assert isinstance(target, Path)
         return target
 
     def owner(self, kind: str, name: str) -> Plugin:
-        """The plugin that registered a component or recipe. Raises `UnknownName`."""
+        """Returns the plugin that registered a component or recipe.
+
+        Raises:
+            UnknownNameError: No plugin registers it.
+        """
         return self._entry(kind, name).plugin
 
-    def blame(self, error: BaseException) -> Plugin | None:
-        """The plugin in whose code `error` was raised: the innermost frame that belongs to one."""
-        frames = self._frames(error)
+    def plugin_at_fault(self, error: BaseException) -> Plugin | None:
+        """Returns the plugin of the innermost stack frame that is in any plugin's code, or None."""
+        frames = self._plugin_frames(error)
         return frames[-1][0] if frames else None
 
-    def fault(self, error: BaseException) -> str:
-        """An error of a plugin's code in one line, with the place in that code."""
-        frames = self._frames(error)
-        return f"{said(error)} ({frames[-1][1]})" if frames else said(error)
+    def describe_error(self, error: BaseException) -> str:
+        """Formats an error on one line, with file and line number of the innermost frame in a plugin's code."""
+        frames = self._plugin_frames(error)
+        return f"{describe_error(error)} ({frames[-1][1]})" if frames else describe_error(error)
 
-    def _frames(self, error: BaseException) -> list[tuple[Plugin, str]]:
-        """The plugins, and the places in their code, on the way to where an error was raised."""
-        found, trace = [], error.__traceback__
+    def _plugin_frames(self, error: BaseException) -> list[tuple[Plugin, str]]:
+        """The frames of a traceback that are in plugins' code, outermost first: plugin, and `file:line`."""
+        frames, trace = [], error.__traceback__
         while trace:
             module = trace.tb_frame.f_globals.get("__name__", "")
-            place = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
-            own = (each for each in self.plugins if any(f"{module}.".startswith(f"{home}.") for home in each.modules))
-            found += [(plugin, place) for plugin in [next(own, None)] if plugin]
+            location = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
+            for plugin in self.plugins:
+                if any(f"{module}.".startswith(f"{name}.") for name in plugin.modules):
+                    frames.append((plugin, location))
+                    break
             trace = trace.tb_next
-        return found
+        return frames
 
     @property
-    def broken(self) -> str:
-        """The end of a message about an unknown name: which plugins are broken, of which it may be."""
+    def broken_plugins_hint(self) -> str:
+        """The end of a message about an unknown name: the broken plugins, any of which may have registered it."""
         return "".join(f"; {plugin} is broken: {error}" for plugin in self.plugins for error in plugin.errors)
 
     def _entry(self, kind: str, name: str) -> _Entry:
         try:
             return self._entries[kind, name]
         except KeyError:
-            raise UnknownName(f"no {kind} is called {name!r}: {nearest(name, self.names(kind))}{self.broken}") from None
+            hint = f"{nearest(name, self.names(kind))}{self.broken_plugins_hint}"
+            raise UnknownNameError(f"no {kind} is called {name!r}: {hint}") from None
 
-    def _adopt(self, plugin: Plugin, load: Callable[[], object], home: str = "") -> None:
-        """`home`: the module of its entry point, or of its file, which says what version it is made for."""
+    def _load(self, plugin: Plugin, load: Callable[[], object], module_name: str = "") -> None:
+        """Loads a plugin and registers what its hooks return; problems go to `plugin.errors`.
+
+        Args:
+            plugin: The plugin.
+            load: Imports and returns its module or object.
+            module_name: Module that may set `mdtranslate_api`.
+        """
         self.plugins.append(plugin)
-        module = _try(load)
+        module = result_or_error(load)
         if isinstance(module, str):
-            # Mostly it wants a name that only the version has for which it is made.
-            plugin.errors.append(of_another_version(_written_version(home)) or module)
+            # If the plugin is for another API version, that is the more likely cause than what the import says.
+            plugin.errors.append(version_problem(version_in_source(module_name)) or module)
             return
-        if refusal := _try(lambda: of_another_version(_version(module, home))):
-            plugin.errors.append(refusal)
+        if problem := result_or_error(lambda: version_problem(plugin_version(module, module_name))):
+            plugin.errors.append(problem)
             return
-        registered = _try(lambda: self._manager.register(module, f"{plugin.name} from {plugin.distribution}"))
-        if registered != f"{plugin.name} from {plugin.distribution}":
-            plugin.errors.append(f"cannot be registered: {registered or 'its name is taken'}")
+        key = f"{plugin.name} from {plugin.distribution}"
+        registered = result_or_error(lambda: self._manager.register(module, key))
+        if registered != key:
+            plugin.errors.append(f"cannot be registered: {registered or 'a plugin of this name exists already'}")
             return
         callers = {caller.name: caller for caller in self._manager.get_hookcallers(module) or ()}
-        wrong = _try(lambda: misspelt(module, callers))
-        plugin.errors += [wrong] if isinstance(wrong, str) else wrong
-        for kind, hook in {**KINDS, "recipe": RECIPES}.items():
-            own = [each for each in callers[hook].get_hookimpls() if each.plugin is module] if hook in callers else []
-            for implementation in own:
-                given = _try(lambda call=implementation.function: list(_targets(call())))  # type: ignore[misc]
-                if isinstance(given, str):
-                    plugin.errors.append(f"{hook}: {given}")
+        problems = result_or_error(lambda: hook_problems(module, callers))
+        plugin.errors += [problems] if isinstance(problems, str) else problems
+        for kind, hook in {**KINDS, "recipe": RECIPE_HOOK}.items():
+            for implementation in callers[hook].get_hookimpls() if hook in callers else ():
+                if implementation.plugin is not module:
                     continue
-                for name, target in given:
+                call = implementation.function
+                targets = result_or_error(lambda call=call: list(named_targets(call())))  # type: ignore[misc]
+                if isinstance(targets, str):
+                    plugin.errors.append(f"{hook}: {targets}")
+                    continue
+                for name, target in targets:
                     self._add(plugin, kind, name, target)
 
     def _add(self, plugin: Plugin, kind: str, name: Any, target: Any) -> None:
-        problem = _try(lambda: unfit(target, kind, name))
+        problem = result_or_error(lambda: registration_problem(target, kind, name))
         if problem:
             plugin.errors.append(f"{kind} {name!r}: {problem}")
         elif (kind, name) in self._contested:
-            plugin.errors.append(f"{kind} {name!r} is of several plugins: uninstall all but one of them")
+            plugin.errors.append(f"{kind} {name!r} is registered by several plugins: uninstall all but one of them")
         elif (kind, name) in self._entries:
             owner = self._entries[kind, name].plugin
-            plugin.errors.append(f"{kind} {name!r} is taken by {owner}")
-            if not owner.ours and owner is not plugin and plugin.distribution != MEMORY:
-                # Neither has it: which one was meant would depend on the order of their names.
+            plugin.errors.append(f"{kind} {name!r} is already registered by {owner}")
+            if not owner.is_builtin and owner is not plugin and plugin.distribution != IN_MEMORY:
+                # Neither gets the name: otherwise the order of loading would decide.
                 self._contested.add((kind, name))
                 del self._entries[kind, name]
                 owner.provides.remove((kind, name))
-                owner.errors.append(f"{kind} {name!r} is of {plugin}, too: uninstall one of the two")
+                owner.errors.append(f"{kind} {name!r} is also registered by {plugin}: uninstall one of the two")
         else:
             self._entries[kind, name] = _Entry(plugin, target)
             plugin.provides.append((kind, name))
@@ -211,87 +270,15 @@ _files: tuple[Path, ...] = ()
 
 @lru_cache(maxsize=1)
 def registry() -> Registry:
-    """The registry of this process, made when it is first asked for."""
+    """Returns the registry of this process; it is created on first use."""
     return Registry(_files)
 
 
-def use_files(files: tuple[Path, ...]) -> None:
-    """Plain `.py` files to take as plugins besides the installed ones; before the registry is first used."""
+def set_plugin_files(files: tuple[Path, ...]) -> None:
+    """Sets the plain `.py` files that the registry loads besides installed plugins.
+
+    Call it before the registry is first used: a registry that exists already is discarded.
+    """
     global _files
     _files = tuple(dict.fromkeys(file.resolve() for file in files))
     registry.cache_clear()
-
-
-def _entry_points() -> list[EntryPoint]:
-    """Those of the group, once each, our own distribution first: a stranger's plugin cannot take our names."""
-    unique = {(point.name, point.value): point for point in entry_points(group="mdtranslate")}
-    return sorted(
-        unique.values(),
-        key=lambda point: (not _distribution(point).startswith("mdtranslate "), point.name, point.value),
-    )
-
-
-def _distribution(point: EntryPoint) -> str:
-    """Name and version, as far as its metadata tells."""
-    try:
-        known = f"{point.dist.name} {point.dist.version}" if point.dist else ""
-    except Exception:  # A distribution of which the metadata is damaged.
-        known = ""
-    return known if known and not known.startswith("None") else "unknown distribution"
-
-
-def _version(module: object, home: str) -> object:
-    """The `mdtranslate_api` of a plugin, which may be an object in its module `home`."""
-    own = getattr(module, "mdtranslate_api", None)
-    return getattr(sys.modules.get(home), "mdtranslate_api", None) if own is None else own
-
-
-def _written_version(home: str) -> object:
-    """The same of a module that cannot be imported, from its source; None where that cannot be had."""
-    # What is of a file is in sys.modules all the same, under a name that may have dots.
-    whole, *parts = [home] if home in sys.modules else home.split(".")
-    try:
-        spec = importlib.util.find_spec(whole)
-        for part in parts:  # Not by its whole name: that would import the package around it.
-            spec = spec and PathFinder.find_spec(part, list(spec.submodule_search_locations or ()))
-        return written_version(Path(spec.origin).read_text("utf-8")) if spec and spec.origin else None
-    except (ImportError, OSError, ValueError, SyntaxError):
-        return None  # It is not there, or no source. Why it cannot be imported is said already.
-
-
-def _try(call: Callable[[], Any]) -> Any:
-    """What `call` returns, or the error as one line. SystemExit too: a plugin must not end the program."""
-    try:
-        return call()
-    except (Exception, SystemExit) as error:
-        return said(error)
-
-
-def _targets(given: Any) -> Iterator[tuple[Any, Any]]:
-    """What a hook gave, with names."""
-    if isinstance(given, Mapping):
-        yield from given.items()
-        return
-    if isinstance(given, type):
-        raise TypeError(f"{given.__name__} is one class: return a list, [{given.__name__}]")
-    for each in [given] if isinstance(given, str) else given or ():
-        if isinstance(each, str):
-            raise TypeError(f'{each!r} lacks the name that it goes by: return {{"name": {each!r}}}')
-        named = getattr(each, "name", None) or getattr(each, "__name__", repr(each))
-        yield (each.stem, each) if isinstance(each, Path) else (named, each)
-
-
-def _module_name(file: Path) -> str:
-    return f"mdtranslate_plugin_file_{file.stem}"
-
-
-def _load_file(file: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(_module_name(file), file)
-    if not file.is_file():
-        raise FileNotFoundError(f"there is no such file: {file}")
-    if spec is None or spec.loader is None:
-        raise ImportError(f"{file} is no Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module

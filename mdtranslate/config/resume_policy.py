@@ -1,11 +1,11 @@
-"""What of a recipe may change when a run goes on, and why. Everything else stays what it was.
+"""Which settings may change when a run is resumed, and why. All others are fixed.
 
 | settings | why they may change |
 | --- | --- |
-| `SCHEDULE` | how long the run is, and what is logged, checked, sampled and saved: no step changes |
-| `COMPUTING` | how a step is computed: the same up to rounding |
-| `DATA`, and where a dataset lies | images and labels must have the content that the run was trained on |
-| `LEARNING` | how it learns from now on, such as after a non-finite value; `environment.json` records each change |
+| `SCHEDULE` | number of steps, and intervals of logging, validation, samples and checkpoints: no step changes |
+| `COMPUTING` | how a step is computed: results are equal up to rounding |
+| `DATA`, and locations of datasets | the content of images and labels is compared with that of earlier steps |
+| `LEARNING` | how training continues, for instance after a non-finite value; `environment.json` records each change |
 """
 
 from __future__ import annotations
@@ -15,54 +15,67 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mdtranslate.api.dataset import DECIDED_BY_CONTENT
-from mdtranslate.config.recipes import flat, plain, toml_value
-from mdtranslate.config.schema import Recipe
+from mdtranslate.config.recipe import Recipe
+from mdtranslate.config.recipe_loader import to_tree
+from mdtranslate.config.toml_tree import flatten, toml_value
 from mdtranslate.errors import DataError
 
 SCHEDULE = (
     "train.steps",
     "train.log_every",
-    "train.check_every",
+    "train.validate_every",
     "train.sample_every",
     "train.save_every",
-    "train.keep",
+    "train.keep_checkpoints",
     "train.tensorboard",
 )
 DATA = ("data.unreadable",)
 COMPUTING = (
     "train.precision",
     "train.compile",
-    "train.accumulate",
-    "train.checkpointing",
+    "train.gradient_accumulation",
+    "train.activation_checkpointing",
     "train.deterministic",
     "data.workers",
 )
 LEARNING = ("optimizers.*", "losses.NAME.weight", "train.on_nonfinite")
 ALLOWED = (
-    f"{', '.join((*SCHEDULE, *COMPUTING, *DATA, *LEARNING))} and where a dataset lies or what of it is read, such as "
+    f"{', '.join((*SCHEDULE, *COMPUTING, *DATA, *LEARNING))}, and the locations and value ranges of datasets, such as "
     "datasets.NAME.root and datasets.NAME.range"
 )
-"""For messages."""
+"""The settings that may change, for messages."""
 
 
-def trained_with(recipe: Recipe) -> dict[str, str]:
-    """All that weights depend on up to rounding: every setting but `SCHEDULE`, `COMPUTING` and `DATA`, as TOML."""
-    free = {*SCHEDULE, *COMPUTING, *DATA}
-    return {key: toml_value(value) for key, value in flat(plain(recipe)) if key not in free}
+def training_settings(recipe: Recipe) -> dict[str, str]:
+    """Returns the settings that trained weights depend on: all but `SCHEDULE`, `COMPUTING` and `DATA`.
+
+    Returns:
+        TOML values by dotted key.
+    """
+    excluded = {*SCHEDULE, *COMPUTING, *DATA}
+    return {key: toml_value(value) for key, value in flatten(to_tree(recipe)) if key not in excluded}
 
 
-def fixed(recipe: Recipe) -> dict[str, str]:
-    """The settings that must not change when a run goes on, as TOML writes them."""
+def fixed_settings(recipe: Recipe) -> dict[str, str]:
+    """Returns the settings that must not change when a run is resumed.
+
+    Returns:
+        TOML values by dotted key.
+    """
     return {
         key: value
-        for key, value in trained_with(recipe).items()
+        for key, value in training_settings(recipe).items()
         if not _is_learning(key) and not decided_by_content(recipe, key)
     }
 
 
 def learning_changes(before: Recipe, after: Recipe) -> dict[str, list[str | None]]:
-    """The `LEARNING` settings that differ: each with its value before and after, None where there is none."""
-    old, new = trained_with(before), trained_with(after)
+    """Compares the `LEARNING` settings of two recipes.
+
+    Returns:
+        For each setting that differs, its TOML values before and after; None if it is not set.
+    """
+    old, new = training_settings(before), training_settings(after)
     return {
         key: [old.get(key), new.get(key)]
         for key in sorted(old.keys() | new.keys())
@@ -71,20 +84,20 @@ def learning_changes(before: Recipe, after: Recipe) -> dict[str, list[str | None
 
 
 def decided_by_content(recipe: Recipe, key: str) -> bool:
-    """Whether a setting of a dataset may change as long as its images and labels stay the same.
+    """Whether a dataset setting may change as long as the content of images and labels stays the same.
 
-    Where it lies may, and what its `Config` marks by `json_schema_extra=DECIDED_BY_CONTENT`.
+    That holds for locations, and for fields with `json_schema_extra=DECIDED_BY_CONTENT` in the dataset's `Config`.
     """
     match key.split("."):
         case ["datasets", name, setting] if name in recipe.datasets:
             field = type(recipe.datasets[name].config).model_fields.get(setting)
-            marked = field is not None and field.json_schema_extra == DECIDED_BY_CONTENT
-            return marked or is_place(recipe, key)
+            has_marker = field is not None and field.json_schema_extra == DECIDED_BY_CONTENT
+            return has_marker or is_location(recipe, key)
     return False
 
 
-def is_place(recipe: Recipe, key: str) -> bool:
-    """Whether a key says where a dataset lies: a path, or the text that it must have instead of one."""
+def is_location(recipe: Recipe, key: str) -> bool:
+    """Whether a key is a dataset's location: a path, or a required text setting."""
     match key.split("."):
         case ["datasets", name, setting] if name in recipe.datasets:
             config = recipe.datasets[name].config
@@ -97,18 +110,19 @@ def is_place(recipe: Recipe, key: str) -> bool:
 
 
 @contextmanager
-def naming_places(recipe: Recipe) -> Iterator[None]:
-    """Adds to a `DataError` the keys that say where a dataset lies, for those whose place is not there."""
+def suggest_path_settings(recipe: Recipe) -> Iterator[None]:
+    """Adds to a `DataError` the dataset settings whose paths do not exist on this machine."""
     try:
         yield
     except DataError as error:
-        gone = [
+        missing = [
             f"datasets.{name}.{setting}=PATH"
             for name, choice in recipe.datasets.items()
             for setting, value in choice.config
             if isinstance(value, Path) and not value.exists()
         ]
-        raise DataError(f"{error}; {', '.join(gone)} says where it lies here" if gone else str(error)) from error
+        hint = f"; set {', '.join(missing)} to its location on this machine" if missing else ""
+        raise DataError(f"{error}{hint}") from error
 
 
 def _is_learning(key: str) -> bool:

@@ -1,4 +1,4 @@
-"""Models of somebody else are data: no path that their files name is opened unless the user says so."""
+"""Safety of models from other people: no path in their files is opened unless the user names it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from mdtranslate.config.choice import Choice
-from mdtranslate.config.recipes import parse
-from mdtranslate.config.resume_policy import is_place
-from mdtranslate.config.schema import Recipe
+from mdtranslate.config.recipe import Recipe
+from mdtranslate.config.recipe_overrides import parse_override
+from mdtranslate.config.resume_policy import is_location
 from mdtranslate.errors import CheckpointError, RecipeError
 
 MANIFEST: Final = "mdtranslate.json"
@@ -19,15 +19,26 @@ MANIFEST: Final = "mdtranslate.json"
 
 
 def is_shared(folder: Path) -> bool:
-    """Whether a folder is a model that was shared: `mdtranslate pull` brought it, or `push` made it."""
+    """Whether a folder is a shared model, from `mdtranslate pull` or `push`."""
     return (folder / MANIFEST).is_file()
 
 
-def without_paths(choice: Choice[Any] | None, folder: Path, role: str) -> Any:
-    """A component of the translator in `folder`, without the files that its settings name.
+def drop_paths(choice: Choice[Any] | None, folder: Path, role: str) -> Any:
+    """Resets settings of a saved component that name files, so that loading it opens none of them.
 
-    Files of first weights are left out of every model, since it holds all of its weights itself; of a shared one any
-    file is, for which the component's own default stands in. Raises `CheckpointError` where there is no default.
+    A saved model contains all weights, so optional paths of initial weights are dropped. For shared models every
+    path is replaced by the setting's default.
+
+    Args:
+        choice: The component; None is returned as it is.
+        folder: Folder of the translator.
+        role: The component's dotted key, for messages.
+
+    Returns:
+        The component without paths.
+
+    Raises:
+        CheckpointError: A setting of a shared model names a file and has no default.
     """
     if choice is None:
         return None
@@ -35,44 +46,57 @@ def without_paths(choice: Choice[Any] | None, folder: Path, role: str) -> Any:
     for name, value in choice.config:
         field = type(choice.config).model_fields[name]
         if isinstance(value, Choice):
-            changes[name] = without_paths(value, folder, f"{role}.{name}")
+            changes[name] = drop_paths(value, folder, f"{role}.{name}")
         elif isinstance(value, Path) and (shared or field.default is None) and not field.is_required():
             changes[name] = field.get_default(call_default_factory=True)
-        elif shared and (found := next(_paths(value, f"{role}.{name}"), None)):
-            raise CheckpointError(f"{folder}: {found[0]}: names the file {found[1]}, which no shared model can")
+        elif shared and (path := next(_paths(value, f"{role}.{name}"), None)):
+            raise CheckpointError(f"{folder}: {path[0]}: names the file {path[1]}; shared models must not name files")
     return Choice(choice.component, choice.config.model_copy(update=changes)) if changes else choice
 
 
-def refuse_places(folder: Path, recipe: Recipe, overrides: Sequence[str]) -> None:
-    """Raises `RecipeError` where the recipe of a shared model names places that the command line does not."""
+def require_path_overrides(folder: Path, recipe: Recipe, overrides: Sequence[str]) -> None:
+    """Requires that the command line sets every path and location in the recipe of a shared model.
+
+    Args:
+        folder: Folder of the run; nothing is checked unless it is a shared model.
+        recipe: Its recipe.
+        overrides: `key=value` texts from the command line.
+
+    Raises:
+        RecipeError: The recipe names a location that is not overridden.
+    """
     if not is_shared(folder):
         return
-    named = {
+    locations = {
         key: str(path)
-        for part in ("datasets", "metrics", "evaluation")
-        for key, path in _paths(getattr(recipe, part), part)
+        for table in ("datasets", "metrics", "evaluation")
+        for key, path in _paths(getattr(recipe, table), table)
     }
     for name, choice in recipe.datasets.items():
-        keys = {f"datasets.{name}.{setting}": value for setting, value in choice.config}
-        named |= {key: str(value) for key, value in keys.items() if is_place(recipe, key)}
-    told = [parse(text)[0] for text in overrides]
-    lacking = {key: value for key, value in named.items() if not any(f"{key}.".startswith(f"{each}.") for each in told)}
-    if lacking:
+        settings = {f"datasets.{name}.{setting}": value for setting, value in choice.config}
+        locations |= {key: str(value) for key, value in settings.items() if is_location(recipe, key)}
+    overridden = [parse_override(text)[0] for text in overrides]
+    missing = {
+        key: value
+        for key, value in locations.items()
+        if not any(f"{key}.".startswith(f"{prefix}.") for prefix in overridden)
+    }
+    if missing:
         raise RecipeError(
-            f"{folder}: is a model that was shared, and its recipe names places of another machine; say where they "
-            f"are on yours: {' '.join(f'{key}={value}' for key, value in lacking.items())}"
+            f"{folder}: is a shared model whose recipe names locations on another machine; set them to yours: "
+            f"{' '.join(f'{key}={value}' for key, value in missing.items())}"
         )
 
 
 def _paths(value: Any, key: str) -> Iterator[tuple[str, Path]]:
-    """Every path in a setting, with its dotted key."""
+    """Yields every path in a setting with its dotted key."""
     if isinstance(value, Path):
         yield key, value
     elif isinstance(value, Choice):
         yield from _paths(value.config, key)
     elif isinstance(value, BaseModel | Mapping):
-        for name, each in value.items() if isinstance(value, Mapping) else value:
-            yield from _paths(each, f"{key}.{name}")
+        for name, item in value.items() if isinstance(value, Mapping) else value:
+            yield from _paths(item, f"{key}.{name}")
     elif isinstance(value, list | tuple):
-        for number, each in enumerate(value):
-            yield from _paths(each, f"{key}[{number}]")
+        for index, item in enumerate(value):
+            yield from _paths(item, f"{key}[{index}]")

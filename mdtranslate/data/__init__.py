@@ -1,1 +1,1 @@
-"""From picture files to batches: decode, prepare, pack, draw."""
+"""From image files to batches: decoding, preprocessing, caching and sampling."""

@@ -1,4 +1,4 @@
-"""The pictures of several datasets as one array."""
+"""Images of several datasets as one array."""
 
 from __future__ import annotations
 
@@ -8,25 +8,37 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-class Pictures:
-    """Arrays of pictures, uint8 [N, S, S, 3] each, laid end to end without being copied: they may be memory maps."""
+class ConcatImages:
+    """Concatenates arrays of images without copying them, since they may be memory-mapped.
 
-    def __init__(self, parts: Sequence[NDArray[np.uint8]]) -> None:
-        self.parts = [np.asarray(each) for each in parts]  # Not as memmap, whose every index costs more.
-        self.starts = np.cumsum([0, *(len(each) for each in parts)])
+    Args:
+        arrays: Images per dataset, uint8 of shape `(N, S, S, 3)`.
+
+    Attributes:
+        arrays: The arrays.
+        starts: Index of the first image of each array, and the total number, `(len(arrays) + 1,)`.
+    """
+
+    def __init__(self, arrays: Sequence[NDArray[np.uint8]]) -> None:
+        self.arrays = [np.asarray(array) for array in arrays]  # Indexing an np.memmap is slower.
+        self.starts = np.cumsum([0, *(len(array) for array in arrays)])
 
     def __len__(self) -> int:
         return int(self.starts[-1])
 
     def __getitem__(self, index: NDArray[np.int64] | slice) -> NDArray[np.uint8]:
-        """The pictures at these places, in this order: a copy, [B, S, S, 3]."""
+        """Returns a copy of images, uint8 of shape `(B, S, S, 3)`.
+
+        Args:
+            index: Their indices, in any order, or a slice.
+        """
         if isinstance(index, slice):
             index = np.arange(len(self))[index]
-        if len(self.parts) == 1:
-            return self.parts[0][index]
-        out = np.empty((len(index), *self.parts[0].shape[1:]), np.uint8)
-        home = np.searchsorted(self.starts, index, side="right") - 1
-        for number in np.unique(home):
-            mine = home == number
-            out[mine] = self.parts[number][index[mine] - self.starts[number]]
-        return out
+        if len(self.arrays) == 1:
+            return self.arrays[0][index]
+        images = np.empty((len(index), *self.arrays[0].shape[1:]), np.uint8)
+        array_index = np.searchsorted(self.starts, index, side="right") - 1
+        for number in np.unique(array_index):
+            rows = array_index == number
+            images[rows] = self.arrays[number][index[rows] - self.starts[number]]
+        return images

@@ -1,4 +1,4 @@
-"""Files of a dataset that are not there: how many, and whether they are only called otherwise on the disk."""
+"""Describes missing files of a dataset: how many, and whether they exist under similar names."""
 
 from __future__ import annotations
 
@@ -10,94 +10,106 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from mdtranslate.utils.image_io import IMAGE_SUFFIXES
+from mdtranslate.utils.image_folder import IMAGE_SUFFIXES
 
-LOOKED_FOR: Final = 1_000
-"""Missing files of which another name is looked for."""
+MAX_SEARCHED: Final = 1_000
+"""Number of missing files for which similar names are searched."""
 
 
-def describe_missing(files: Iterable[str], before: str = "") -> str:
-    """How many of `files` are missing; and, where the disk has them by other names, how those differ.
+def describe_missing(files: Iterable[str], prefix: str = "") -> str:
+    """Describes missing files.
 
-    The text follows `before`; it is empty where none is missing.
+    Args:
+        files: Paths of all files of a dataset.
+        prefix: Start of the text.
+
+    Returns:
+        How many files are missing and, if they exist under other names, how those differ; empty if none is missing.
     """
     count, missing = 0, list[str]()
     for file in files:
         count += 1
-        if not os.path.exists(file):  # noqa: PTH110  Of a million.
+        if not os.path.exists(file):  # noqa: PTH110  Faster than pathlib for a million files.
             missing.append(file)
     if not missing:
         return ""
-    names, ways, example = cache(_names), Counter[str](), dict[str, str]()
-    looked_for = missing[:LOOKED_FOR]
-    for file in looked_for:
-        there, way = (file, "are links to nothing") if os.path.islink(file) else _elsewhere(file, names)  # noqa: PTH114
-        if there:
-            ways[way] += 1
-            example.setdefault(way, there)
-    said = f"{before}{len(missing):,} of {count:,} files are missing"
-    if (top := _missing_folder(Path(missing[0]))) is not None:
-        said += f"; there is no folder {top}"
-    for way, often in ways.most_common(1):
-        which = "all" if often == len(missing) else f"{often:,} of the first {len(looked_for):,}"
-        said += f"; {which} {way}, such as {example[way]}"
-    return said
+    names_in, counts, examples = cache(_names_in), Counter[str](), dict[str, str]()
+    searched = missing[:MAX_SEARCHED]
+    for file in searched:
+        is_link = os.path.islink(file)  # noqa: PTH114
+        similar, difference = (file, "are broken links") if is_link else _find_similar(file, names_in)
+        if similar:
+            counts[difference] += 1
+            examples.setdefault(difference, similar)
+    text = f"{prefix}{len(missing):,} of {count:,} files are missing"
+    if (missing_folder := _missing_folder(Path(missing[0]))) is not None:
+        text += f"; there is no folder {missing_folder}"
+    for difference, frequency in counts.most_common(1):
+        share = "all" if frequency == len(missing) else f"{frequency:,} of the first {len(searched):,}"
+        text += f"; {share} {difference}, such as {examples[difference]}"
+    return text
 
 
 def _missing_folder(file: Path) -> Path | None:
-    """The uppermost folder of a path that is not there."""
-    return next((each for each in [*file.parents][::-1] if str(each) and not each.exists()), None)
+    """Returns the topmost missing folder of a path."""
+    return next((folder for folder in [*file.parents][::-1] if str(folder) and not folder.exists()), None)
 
 
-def _elsewhere(file: str, names: Callable[[str], Mapping[str, str]]) -> tuple[str, str]:
-    """The file on the disk whose path differs only in separators, Unicode form, capitals or suffix; and how.
+def _find_similar(file: str, names_in: Callable[[str], Mapping[str, str]]) -> tuple[str, str]:
+    """Finds a file whose path differs only in separators, Unicode form, case or suffix.
 
-    Empty texts where there is none.
+    Args:
+        file: Path of a missing file.
+        names_in: `_names_in`, cached.
+
+    Returns:
+        The path of the similar file and how it differs; empty strings if there is none.
     """
-    path = _slashes(file)
-    found = Path(path.anchor)
+    path = _with_slashes(file)
+    similar = Path(path.anchor)
     *folders, last = path.parts[1:] if path.anchor else path.parts
-    for part in folders:
-        like = part if (found / part).exists() else names(str(found)).get(_plain(part))
-        if like is None:
+    for folder in folders:
+        name = folder if (similar / folder).exists() else names_in(str(similar)).get(_normalised(folder))
+        if name is None:
             return "", ""
-        found /= like
-    there = names(str(found))
-    same = last if (found / last).exists() else there.get(_plain(last))
-    other = there.get(f"{_plain(Path(last).stem)}.*")
-    if same is None and other is None:
+        similar /= name
+    names = names_in(str(similar))
+    same_suffix = last if (similar / last).exists() else names.get(_normalised(last))
+    other_suffix = names.get(f"{_normalised(Path(last).stem)}.*")
+    if same_suffix is None and other_suffix is None:
         return "", ""
-    found /= same or other or ""
-    return str(found), f"are there, but {_difference(file, found)}"
+    similar /= same_suffix or other_suffix or ""
+    return str(similar), f"exist, but {_difference(file, similar)}"
 
 
-def _difference(file: str, there: Path) -> str:
-    """How the path of a file on the disk differs from the one that a dataset gives."""
-    path, own = str(_slashes(file)), str(there)
-    ways = ["with / where the dataset writes backslashes"] if path != str(Path(file)) else []
-    if path != own:
-        if unicodedata.normalize("NFC", own) == unicodedata.normalize("NFC", path):
-            ways.append("in another Unicode form (NFC or NFD)")
-        elif own.casefold() == path.casefold():
-            ways.append("with other capitals")
+def _difference(file: str, similar: Path) -> str:
+    """Describes how the path of an existing file differs from the path in the dataset."""
+    path, similar_path = str(_with_slashes(file)), str(similar)
+    differences = ["with / where the dataset writes backslashes"] if path != str(Path(file)) else []
+    if path != similar_path:
+        if unicodedata.normalize("NFC", similar_path) == unicodedata.normalize("NFC", path):
+            differences.append("in another Unicode form (NFC or NFD)")
+        elif similar_path.casefold() == path.casefold():
+            differences.append("with other capitals")
         else:
-            ways.append(f"with the suffix {there.suffix}")
-    return " and ".join(ways)
+            differences.append(f"with the suffix {similar.suffix}")
+    return " and ".join(differences)
 
 
-def _slashes(file: str) -> Path:
+def _with_slashes(file: str) -> Path:
     return Path(file.replace("\\", "/"))
 
 
-def _names(folder: str) -> dict[str, str]:
-    """What a folder holds, by plain names; images also without their suffixes, as `stem.*`."""
+def _names_in(folder: str) -> dict[str, str]:
+    """Returns the names in a folder by their normalised form; image files also by `stem.*`."""
     try:
         names = sorted(os.listdir(folder))  # noqa: PTH208  Names, not paths.
     except OSError:
         return {}
     images = (name for name in names if Path(name).suffix.lower() in IMAGE_SUFFIXES)
-    return {f"{_plain(Path(name).stem)}.*": name for name in images} | {_plain(name): name for name in names}
+    by_stem = {f"{_normalised(Path(name).stem)}.*": name for name in images}
+    return by_stem | {_normalised(name): name for name in names}
 
 
-def _plain(name: str) -> str:
+def _normalised(name: str) -> str:
     return unicodedata.normalize("NFC", name).casefold()

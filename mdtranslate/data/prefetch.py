@@ -1,4 +1,4 @@
-"""Batches that are made while the step before them trains, so that a GPU does not wait."""
+"""Prepares batches while the previous step trains, so that a GPU does not wait."""
 
 from __future__ import annotations
 
@@ -9,49 +9,54 @@ from typing import Any, Final
 
 import torch
 
-from mdtranslate.api.translation import Batch
+from mdtranslate.api.batch import Batch
 from mdtranslate.data.batches import Batches
 
 DEPTH: Final = 2
-"""Batches that are made before their step: one that is ready, and one in the making."""
+"""Number of batches that are prepared in advance: one that is ready, and one in preparation."""
 
 
-class Ahead:
-    """The same batches, asked for in the order of steps: a thread makes the next ones, on a stream of its own.
+class Prefetcher:
+    """Prepares the next batches in a thread, on a CUDA stream of its own.
 
-    On a processor there is nothing to gain, for the thread would take from the step what it gives.
+    Use it as a context manager, and only with a GPU: on a CPU the thread would slow down the training step.
+
+    Args:
+        batches: The batches.
+        last: The number of steps; no batch is prepared from this step on.
     """
 
     def __init__(self, batches: Batches, last: int) -> None:
-        """`last`: the step before which it ends."""
         self.batches, self.last, self.device = batches, last, batches.device
-        self.pool = ThreadPoolExecutor(1, thread_name_prefix="ahead")
-        self.coming: dict[int, Future[tuple[Batch, Any]]] = {}
+        self.pool = ThreadPoolExecutor(1, thread_name_prefix="prefetch")
+        self.pending: dict[int, Future[tuple[Batch, Any]]] = {}
         self.stream: Any = torch.cuda.Stream(self.device) if self.device.type == "cuda" else None  # type: ignore[no-untyped-call]
 
-    def __enter__(self) -> Ahead:
+    def __enter__(self) -> Prefetcher:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(
+        self, error_type: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         self.pool.shutdown(wait=True, cancel_futures=True)
 
     def __call__(self, step: int) -> Batch:
-        """The batch of `step`, counted from 0."""
-        for each in range(step, min(step + DEPTH + 1, self.last)):
-            if each not in self.coming:
-                self.coming[each] = self.pool.submit(self._made, each)
-        batch, made = self.coming.pop(step).result()
+        """Returns the batch of a step, counted from 0. Ask for steps in ascending order."""
+        for upcoming in range(step, min(step + DEPTH + 1, self.last)):
+            if upcoming not in self.pending:
+                self.pending[upcoming] = self.pool.submit(self._prepare, upcoming)
+        batch, ready = self.pending.pop(step).result()
         if self.stream is not None:
-            here = torch.cuda.current_stream(self.device)
-            here.wait_event(made)  # Not for the stream, where the next batches are on their way already.
+            current_stream = torch.cuda.current_stream(self.device)
+            current_stream.wait_event(ready)  # Waiting for the stream would also wait for the batches after this one.
             for field in fields(batch):
                 value = getattr(batch, field.name)
                 if value is not None:
-                    value.record_stream(here)  # Else its memory would be given away while it is still read here.
+                    value.record_stream(current_stream)  # Otherwise its memory could be reused too early.
         return batch
 
-    def _made(self, step: int) -> tuple[Batch, Any]:
-        """A batch, and the event after which it is there."""
-        with torch.cuda.stream(self.stream):  # None: as it is.
+    def _prepare(self, step: int) -> tuple[Batch, Any]:
+        """Returns a batch, and the CUDA event after which it is ready."""
+        with torch.cuda.stream(self.stream):  # Without effect if it is None.
             batch = self.batches(step)
             return batch, None if self.stream is None else self.stream.record_event()

@@ -1,4 +1,4 @@
-"""Cuts and scales pictures to the square size that networks see."""
+"""Crops and resizes images to the square size that networks take."""
 
 from __future__ import annotations
 
@@ -15,18 +15,29 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Preparation:
-    """Cuts out the square `crop` and scales it to `size` pixels, with antialiasing.
+class CropAndResize:
+    """Crops a square from an image and resizes it, with antialiasing.
 
-    The pixels are those of torchvision's `CenterCrop` and `Resize` on a Pillow picture, which the published StarGAN
+    The result equals that of torchvision's `CenterCrop` and `Resize` on a Pillow image, which the published StarGAN
     uses.
+
+    Attributes:
+        crop: The square.
+        size: Side of the result in pixels.
     """
 
     crop: Crop
     size: int
 
     def __call__(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """[H, W, 3] uint8 to [size, size, 3] uint8, contiguous; never a view of `pixels`."""
+        """Crops and resizes an image.
+
+        Args:
+            pixels: The image, uint8 of shape `(H, W, 3)`.
+
+        Returns:
+            A contiguous copy, uint8 of shape `(size, size, 3)`.
+        """
         height, width = pixels.shape[:2]
         side = max(1, min(height, width, round(self.crop.side * min(height, width))))
         # Rounds half to even, as torchvision does.
@@ -35,6 +46,6 @@ class Preparation:
         square = pixels[top : top + side, left : left + side]
         if side == self.size:
             return square.copy()
-        # Cut first: with Pillow's `box` the filter would also see pixels outside of the square.
+        # Cropped first: with Pillow's `box` argument the filter would also use pixels outside the square.
         image = Image.fromarray(np.ascontiguousarray(square))
         return np.array(image.resize((self.size, self.size), Image.Resampling.BILINEAR))

@@ -1,1 +1,1 @@
-"""Looks at the data of a recipe before a day is spent on it."""
+"""Checks of a recipe's data before training."""

@@ -1,4 +1,4 @@
-"""What the doctor says: findings, the gravest first, each with what to do."""
+"""Findings of the doctor, and what it reads of a dataset."""
 
 from __future__ import annotations
 
@@ -7,50 +7,63 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from mdtranslate.api import Record, Split, Value
-from mdtranslate.data.cache.store import Packed
-from mdtranslate.data.source import Source
+from mdtranslate.data.cache.store import CachedImages
+from mdtranslate.data.recipe_datasets import RecipeDataset
 
 
 class Rank(IntEnum):
-    """How grave a finding is."""
+    """The severity of a finding, most severe first; as text `error`, `warning` or `info`.
 
-    IN_VAIN = 0
-    """Training would stop, or learn nothing."""
-    TROUBLE = 1
-    """Part of it would not work, or could not be measured."""
-    NOTE = 2
-    """Worth knowing."""
+    Attributes:
+        ERROR: Training would stop, or learn nothing.
+        WARNING: Part of it would not work, or could not be measured.
+        INFO: Worth knowing.
+    """
+
+    ERROR = 0
+    WARNING = 1
+    INFO = 2
 
     def __str__(self) -> str:
-        return self.name.lower().replace("_", " ")
+        return self.name.lower()
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One of them."""
+    """Something that the doctor noticed about the data.
+
+    Attributes:
+        kind: A stable identifier for programs, such as `unreadable`.
+        rank: How severe it is.
+        message: What was found, and in which dataset.
+        remedy: What to do about it.
+        files: The files it is about, if any.
+    """
 
     kind: str
-    """What programs know it by, such as `unreadable`."""
     rank: Rank
-    what: str
-    cure: str
+    message: str
+    remedy: str
     files: tuple[str, ...] = ()
-    """Those that it is about, where it is about files."""
 
 
 @dataclass(frozen=True, eq=False)
-class Patient:
-    """A dataset of the recipe, its pictures brought into the cache."""
+class InspectedDataset:
+    """A dataset of the recipe with its records, cached images and labels by split.
 
-    source: Source
+    Attributes:
+        dataset: The dataset.
+        records: The records whose image can be read.
+        images: The images, at the size that the run caches.
+        labels: The values of the attributes that the run labels, for each of `records`.
+    """
+
+    dataset: RecipeDataset
     records: Mapping[Split, Sequence[Record]]
-    """Those whose picture can be read."""
-    packed: Mapping[Split, Packed]
-    """At the size that the run caches."""
+    images: Mapping[Split, CachedImages]
     labels: Mapping[Split, Sequence[Mapping[str, Value]]]
-    """What the run knows of each of `records`."""
 
     @property
     def name(self) -> str:
         """The dataset's name in the recipe."""
-        return self.source.name
+        return self.dataset.name

@@ -1,4 +1,4 @@
-"""What pictures tell: sizes and modes, unreadable ones, the same one twice, labels that cannot be seen in them."""
+"""Findings about images: unreadable files, sizes and modes, duplicates."""
 
 from __future__ import annotations
 
@@ -8,211 +8,146 @@ from itertools import combinations
 from statistics import median
 from typing import Final
 
-import torch
-
 from mdtranslate.api import Record, Split
 from mdtranslate.config.schema import Data
-from mdtranslate.data.cache.writer import MOST_UNREADABLE
+from mdtranslate.data.cache.writer import MAX_UNREADABLE_SHARE
 from mdtranslate.data.file_notes import file_notes
 from mdtranslate.data.missing_files import describe_missing
-from mdtranslate.data.source import Progress
-from mdtranslate.doctor.findings import Finding, Patient, Rank
+from mdtranslate.doctor.findings import Finding, InspectedDataset, Rank
 from mdtranslate.errors import DataError
-from mdtranslate.evaluation.attribute_classifier import (
-    UNKNOWN,
-    Judged,
-    accuracy,
-    examples,
-    train_small,
-)
-from mdtranslate.utils.image_io import measure
+from mdtranslate.utils.image_io import read_image_size
 
-MEASURED: Final = 2_000
-SHOWN: Final = 3
-ENOUGH: Final = 50
-"""Pictures to train on, and pictures held out, without which a classifier tells nothing."""
-BETTER: Final = 0.15
-"""Share of the way from always the commonest value to always right that a classifier has to go."""
-BATCHES: Final = 400
+MAX_FILES: Final = 2_000  # Files whose headers are read.
+MAX_LISTED: Final = 3  # Unreadable files that a message names.
 
 
-def examine(patient: Patient, data: Data) -> Iterator[Finding]:
-    """Findings about the pictures of one dataset."""
-    yield from _unreadable(patient, data)
-    yield from _sizes(patient, data.cached_size)
-    train = patient.packed[Split.TRAIN].pixels
-    for note in file_notes(patient.source.dataset, patient.records[Split.TRAIN], train, patient.name, MEASURED):
-        yield Finding(note.kind, Rank.TROUBLE, f"{patient.name}: {note.what}", note.cure, note.files)
-    yield from _twice(patient)
+def inspect_images(inspected: InspectedDataset, data: Data) -> Iterator[Finding]:
+    """Yields findings about the images of one dataset.
+
+    Args:
+        inspected: The dataset.
+        data: The recipe's table `data`.
+    """
+    yield from _unreadable(inspected, data)
+    yield from _sizes(inspected, data.cached_size)
+    records, pixels = inspected.records[Split.TRAIN], inspected.images[Split.TRAIN].pixels
+    for note in file_notes(inspected.dataset.dataset, records, pixels, inspected.name, MAX_FILES):
+        yield Finding(note.kind, Rank.WARNING, f"{inspected.name}: {note.message}", note.remedy, note.files)
+    yield from _duplicates(inspected)
 
 
-def examine_shared(patients: Sequence[Patient]) -> Iterator[Finding]:
-    """Findings about pictures that several datasets have; equal after preparation, so only where they are cut alike."""
-    for one, other in combinations(patients, 2):
-        homes = {
-            digest.tobytes(): (split, place)
-            for split, packed in one.packed.items()
-            for place, digest in enumerate(packed.hashes)
+def inspect_shared_images(datasets: Sequence[InspectedDataset]) -> Iterator[Finding]:
+    """Yields findings about images that two datasets share.
+
+    Images are compared after cropping and scaling, so only datasets with the same crop can share any.
+    """
+    for first, second in combinations(datasets, 2):
+        positions = {
+            digest.tobytes(): (split, position)
+            for split, images in first.images.items()
+            for position, digest in enumerate(images.hashes)
         }
         pairs = [
-            (*homes[digest.tobytes()], split, place)
-            for split, packed in other.packed.items()
-            for place, digest in enumerate(packed.hashes)
-            if digest.tobytes() in homes
+            (*positions[digest.tobytes()], split, position)
+            for split, images in second.images.items()
+            for position, digest in enumerate(images.hashes)
+            if digest.tobytes() in positions
         ]
         if not pairs:
             continue
-        home, there, split, place = pairs[0]
-        torn = sum(mine is not theirs for mine, _, theirs, _ in pairs)
+        first_split, first_position, second_split, second_position = pairs[0]
+        across_splits = sum(split is not other_split for split, _, other_split, _ in pairs)
         yield Finding(
             "shared-images",
-            Rank.TROUBLE if torn else Rank.NOTE,
-            f"{one.name} and {other.name} have {len(pairs)} pictures in common, {torn} of them in different splits, "
-            f"such as {one.records[home][there].key} and {other.records[split][place].key}",
-            "what is measured on them flatters; keep each picture in one split" if torn else "nothing to do",
+            Rank.WARNING if across_splits else Rank.INFO,
+            f"{first.name} and {second.name} share {len(pairs)} images, {across_splits} of them in different splits, "
+            f"such as {first.records[first_split][first_position].key} and "
+            f"{second.records[second_split][second_position].key}",
+            "figures on them are too good; keep each image in one split" if across_splits else "nothing to do",
         )
 
 
-def examine_visibility(
-    patients: Sequence[Patient], data: Data, device: torch.device, progress: Progress
-) -> Iterator[Finding]:
-    """Whether a small classifier learns to see the labels: what it cannot see, a discriminator will hardly."""
-    sources = [each.source for each in patients]
-    splits = list(map(_telling, patients))
-    judged = Judged(sources)
-    network = train_small(sources, data, device, progress, BATCHES) if any(splits) else None
-    for patient, split in zip(patients, splits, strict=True):
-        if split is None or network is None:
-            what = f"{patient.name}: too few pictures to train on and to hold out to tell whether labels can be seen"
-            yield Finding(
-                "too-few-images", Rank.NOTE, what, f"{ENOUGH} in the train and in the val or test split would do"
-            )
+def _unreadable(inspected: InspectedDataset, data: Data) -> Iterator[Finding]:
+    for split, images in inspected.images.items():
+        if not (reasons := list(images.left_out.values())):
             continue
-        held_out = examples(judged, [(patient.source, patient.source.listed(split))], split, data.image_size, progress)
-        reached, seen = accuracy(network, held_out, judged.attributes, device), list[bool]()
-        shares = list[str]()
-        for attribute in patient.source.attributes:
-            name = judged.names[patient.source.number][attribute.name]
-            column = [each.name for each in judged.attributes].index(name)
-            codes = [code for code in held_out.codes[:, column].tolist() if code != UNKNOWN]
-            common = max(Counter(codes).values()) / len(codes) if codes else 1.0
-            if common == 1:
-                continue  # Said among the labels.
-            if len(codes) >= ENOUGH:
-                shares.append(f"{attribute.name} {reached[name]:.0%} ({common:.0%})")
-            seen.append(len(codes) < ENOUGH or reached[name] >= common + BETTER * (1 - common))
-            if seen[-1]:
-                continue
-            yield Finding(
-                "label-not-visible",
-                Rank.TROUBLE,
-                f"{patient.name}: {attribute.name} cannot be seen: a small classifier is right in {reached[name]:.0%} "
-                f"of the {split} split, and always the commonest value in {common:.0%}",
-                "look at the contact sheet: wrong labels, a crop that cuts it off, pictures that are too small"
-                + (", or left and right in it, for which data.flip=false is right" if data.flip else ""),
-            )
-        if shares:
-            yield Finding(
-                "label-visibility",
-                Rank.NOTE,
-                f"{patient.name}: a small classifier is right in {', '.join(shares)} of the {split} split; in "
-                "brackets, the share of the commonest value",
-                "what is seen so far is what an edit can be learned from",
-            )
-        if seen and not any(seen):
-            what = f"{patient.name}: none of its labels can be seen in the pictures"
-            yield Finding("labels-not-visible", Rank.IN_VAIN, what, "check how labels were joined to files")
-
-
-def _telling(patient: Patient) -> Split | None:
-    """The split that tells whether labels can be seen; None where there are too few pictures."""
-    if len(patient.records[Split.TRAIN]) < ENOUGH:
-        return None
-    return next((each for each in (Split.VAL, Split.TEST) if len(patient.records[each]) >= ENOUGH), None)
-
-
-def _unreadable(patient: Patient, data: Data) -> Iterator[Finding]:
-    for split, packed in patient.packed.items():
-        if not (reasons := list(packed.left_out.values())):
-            continue
-        share = len(reasons) / (len(reasons) + len(patient.records[split]))
-        listed = "; ".join(reasons[:SHOWN]) + (f"; and {len(reasons) - SHOWN} more" if len(reasons) > SHOWN else "")
-        own = patient.source.listed(split)
-        files = tuple(str(own[place].image or own[place].key) for place in packed.left_out)
-        listed += describe_missing([str(each.image) for each in own if each.image is not None], "; ")
-        rank, cure = Rank.NOTE, "they are left out"
+        share = len(reasons) / (len(reasons) + len(inspected.records[split]))
+        listed = "; ".join(reasons[:MAX_LISTED])
+        if len(reasons) > MAX_LISTED:
+            listed += f"; and {len(reasons) - MAX_LISTED} more"
+        records = inspected.dataset.records_or_empty(split)
+        files = tuple(str(records[position].image or records[position].key) for position in images.left_out)
+        listed += describe_missing([str(record.image) for record in records if record.image is not None], "; ")
+        # A run reads no test images, only its evaluation does.
+        severe = Rank.WARNING if split is Split.TEST else Rank.ERROR
+        rank, remedy = Rank.INFO, "they are left out"
         if data.unreadable == "stop":
-            # A run looks at no test picture; its evaluation does.
-            rank = Rank.TROUBLE if split is Split.TEST else Rank.IN_VAIN
-            cure = "data.unreadable=skip leaves them out"
-        if share > MOST_UNREADABLE:
-            rank = Rank.TROUBLE if split is Split.TEST else Rank.IN_VAIN
-            cure = f"mend or remove them: a run stops at more than {MOST_UNREADABLE:.0%}"
-        what = f"{patient.name}: {len(reasons)} pictures of {split} ({share:.1%}) cannot be read: {listed}"
-        yield Finding("unreadable", rank, what, cure, files)
+            rank, remedy = severe, "data.unreadable=skip leaves them out"
+        if share > MAX_UNREADABLE_SHARE:
+            rank, remedy = severe, f"repair or remove them: a run stops at more than {MAX_UNREADABLE_SHARE:.0%}"
+        message = f"{inspected.name}: {len(reasons)} images of {split} ({share:.1%}) cannot be read: {listed}"
+        yield Finding("unreadable", rank, message, remedy, files)
 
 
-def _sizes(patient: Patient, size: int) -> Iterator[Finding]:
-    records = patient.records[Split.TRAIN]
-    # What cannot be measured is read by the dataset itself, or is among the unreadable.
-    files = [each.image for each in records[:: max(1, len(records) // MEASURED)] if each.image is not None]
-    if not files:
-        return
+def _sizes(inspected: InspectedDataset, size: int) -> Iterator[Finding]:
+    records = inspected.records[Split.TRAIN]
+    files = [record.image for record in records[:: max(1, len(records) // MAX_FILES)] if record.image is not None]
     sides, modes = list[tuple[int, int]](), Counter[str]()
     for file in files:
         try:
-            width, height, mode = measure(file)
-        except DataError:
+            width, height, mode = read_image_size(file)
+        except DataError:  # The dataset reads it in its own way, or it is reported as unreadable.
             continue
         sides.append((width, height))
         modes[mode] += 1
     if not sides:
         return
-    crop = [patient.source.dataset.crop.side * min(each) for each in sides]
+    crops = [inspected.dataset.dataset.crop.side * min(side) for side in sides]
     shapes = Counter(sides)
-    common, often = shapes.most_common(1)[0]
+    (width, height), count = shapes.most_common(1)[0]
+    listed = ", ".join(f"{mode} {number / len(sides):.0%}" for mode, number in modes.most_common())
     yield Finding(
         "sizes",
-        Rank.NOTE,
-        f"{patient.name}: {len(shapes)} size{'s' * (len(shapes) > 1)}, mostly {common[0]} x {common[1]} "
-        f"({often / len(sides):.0%}); modes "
-        f"{', '.join(f'{mode} {count / len(sides):.0%}' for mode, count in modes.most_common())}",
-        f"the square that is cut out has {median(crop):.0f} pixels at the median; pictures are scaled to {size}",
+        Rank.INFO,
+        f"{inspected.name}: {len(shapes)} size{'s' * (len(shapes) > 1)}, mostly {width} x {height} "
+        f"({count / len(sides):.0%}); modes {listed}",
+        f"the square that is cut out has {median(crops):.0f} pixels at the median; images are scaled to {size}",
     )
-    if smaller := sum(each < size for each in crop) / len(crop):
+    if smaller := sum(crop < size for crop in crops) / len(crops):
+        are_most = smaller > 0.5
         yield Finding(
             "small-images",
-            Rank.TROUBLE if smaller > 0.5 else Rank.NOTE,
-            f"{patient.name}: {smaller:.0%} of the pictures are smaller than {size} pixels and are enlarged",
-            f"a data.image_size of {max(8, int(median(crop)) // 8 * 8)} or less" if smaller > 0.5 else "leave them out",
+            Rank.WARNING if are_most else Rank.INFO,
+            f"{inspected.name}: {smaller:.0%} of the images are smaller than {size} pixels and are enlarged",
+            f"set data.image_size to {max(8, int(median(crops)) // 8 * 8)} or less" if are_most else "leave them out",
         )
 
 
-def _twice(patient: Patient) -> Iterator[Finding]:
-    """Equal after preparation; what was compressed anew is not noticed."""
-    first: dict[bytes, tuple[Split, int]] = {}
-    across, torn = list[tuple[Record, Record]](), list[tuple[Record, Record]]()
-    for split, packed in patient.packed.items():
-        for place, digest in enumerate(packed.hashes):
-            home, there = first.setdefault(digest.tobytes(), (split, place))
-            if (home, there) == (split, place):
+def _duplicates(inspected: InspectedDataset) -> Iterator[Finding]:
+    """Yields findings about images that are equal after cropping and scaling; recompressed ones are not noticed."""
+    first_positions: dict[bytes, tuple[Split, int]] = {}
+    across_splits, contradicting = list[tuple[Record, Record]](), list[tuple[Record, Record]]()
+    for split, images in inspected.images.items():
+        for position, digest in enumerate(images.hashes):
+            first_split, first_position = first_positions.setdefault(digest.tobytes(), (split, position))
+            if (first_split, first_position) == (split, position):
                 continue
-            pair = patient.records[home][there], patient.records[split][place]
-            if home is not split:
-                across.append(pair)
-            if patient.labels[home][there] != patient.labels[split][place]:
-                torn.append(pair)
-    for pairs, kind, what, cure in (
+            pair = inspected.records[first_split][first_position], inspected.records[split][position]
+            if first_split is not split:
+                across_splits.append(pair)
+            if inspected.labels[first_split][first_position] != inspected.labels[split][position]:
+                contradicting.append(pair)
+    for pairs, kind, problem, remedy in (
         (
-            across,
+            across_splits,
             "image-in-two-splits",
-            "pictures are in two splits",
-            "what is measured on them flatters; keep each picture in one split",
+            "images are in two splits",
+            "figures on them are too good; keep each image in one split",
         ),
-        (torn, "contradicting-labels", "pictures are there twice with different labels", "keep one of each"),
+        (contradicting, "contradicting-labels", "images occur twice with different labels", "keep one of each"),
     ):
         if pairs:
-            one, other = pairs[0]
-            said = f"{patient.name}: {len(pairs)} {what}, such as {one.key} and {other.key}"
-            files = tuple(dict.fromkeys(str(each.image or each.key) for pair in pairs for each in pair))
-            yield Finding(kind, Rank.TROUBLE, said, cure, files)
+            first, second = pairs[0]
+            message = f"{inspected.name}: {len(pairs)} {problem}, such as {first.key} and {second.key}"
+            files = tuple(dict.fromkeys(str(record.image or record.key) for pair in pairs for record in pair))
+            yield Finding(kind, Rank.WARNING, message, remedy, files)

@@ -1,155 +1,121 @@
-"""What labels tell by themselves: values that never vary, that are rare, that are missing, that look alike."""
+"""Findings about labels: constant, rare or missing values, and how often sampled targets equal their sources."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import combinations, product
+from itertools import product
 from math import prod
 from typing import Final
 
 import numpy as np
 
-from mdtranslate.api import Attribute, Split, Value
-from mdtranslate.api.dataset import spell
+from mdtranslate.api import Split, Value, format_value
 from mdtranslate.data.batches import Batches
-from mdtranslate.doctor.findings import Finding, Patient, Rank
+from mdtranslate.doctor.findings import Finding, InspectedDataset, Rank
 
-FEW: Final = 20
-"""Pictures of a value, below which a model cannot learn it."""
-RARE: Final = 0.01
-MANY: Final = 5
-MOST_COMBINATIONS: Final = 4096
-DRAWN: Final = 200  # Batches of which the targets are counted.
-SAME_TARGETS: Final = 0.9
-ENOUGH: Final = 50  # Draws without which a share says nothing.
-
-ONE_HOLDS: Final = 0.8  # Share of the images in which one of several yes/no attributes holds that are one attribute.
+MIN_IMAGES: Final = 20  # Images with a value that learning it takes at least.
+MIN_SHARE: Final = 0.01  # A value with a smaller share is rare.
+MAX_RARE_VALUES: Final = 5  # If more values are rare, they are reported together.
+MAX_COMBINATIONS: Final = 4096
+SAMPLED_BATCHES: Final = 200  # Batches whose targets are counted.
+MAX_SAME_TARGETS: Final = 0.9
+MIN_SAMPLES: Final = 50  # Samples that a share of same targets needs at least.
+MIN_ONE_HOT: Final = 0.8  # Several yes/no attributes are one, if one of them holds in this share of images.
 
 Counts = dict[str, dict[Split, int]]
 
 
-def values(patient: Patient) -> Counts:
-    """Pictures by value of each labelled attribute (`hair=Blond_Hair`), and by split; unknown ones too."""
-    found: Counts = {}
-    labels = patient.labels
-    for attribute in patient.source.attributes:
-        for value in attribute.allowed:
-            found[f"{attribute.name}={spell(value)}"] = {
-                split: sum(attribute.name in each and each[attribute.name] == value for each in own)
-                for split, own in labels.items()
+def count_values(inspected: InspectedDataset) -> Counts:
+    """Counts images by value of each labelled attribute (`hair=Blond_Hair`, `hair unknown`) and by split."""
+    counts: Counts = {}
+    for attribute in inspected.dataset.attributes:
+        name = attribute.name
+        for value in attribute.allowed_values:
+            counts[f"{name}={format_value(value)}"] = {
+                split: sum(name in label and label[name] == value for label in labels)
+                for split, labels in inspected.labels.items()
             }
-        unknown = {split: sum(attribute.name not in each for each in own) for split, own in labels.items()}
+        unknown = {split: sum(name not in label for label in labels) for split, labels in inspected.labels.items()}
         if any(unknown.values()):
-            found[f"{attribute.name} unknown"] = unknown
-    return found
+            counts[f"{name} unknown"] = unknown
+    return counts
 
 
-def domains(patient: Patient) -> Counts:
-    """Pictures by combination of all labelled attributes, those that occur, the commonest in train first."""
-    counts = {split: Counter(map(_combination, own)) for split, own in patient.labels.items()}
-    names = sorted({name for own in counts.values() for name in own}, key=lambda name: -counts[Split.TRAIN][name])
-    return {name: {split: own[name] for split, own in counts.items()} for name in names}
+def count_domains(inspected: InspectedDataset) -> Counts:
+    """Counts images by combination of values and by split, the most frequent in the train split first."""
+    counts = {split: Counter(map(_describe, labels)) for split, labels in inspected.labels.items()}
+    domains = {domain for by_domain in counts.values() for domain in by_domain}
+    ranked = sorted(sorted(domains), key=lambda domain: -counts[Split.TRAIN][domain])
+    return {domain: {split: by_domain[domain] for split, by_domain in counts.items()} for domain in ranked}
 
 
-def examine(patient: Patient, targets: str) -> Iterator[Finding]:
-    """Findings about the labels of one dataset; `targets` is the recipe's `data.targets`."""
-    yield from _values(patient)
-    yield from _combinations(patient, targets)
-    yield from _exclusive(patient)
-    yield from _alike(f"{patient.name}: the attributes", [each.name for each in patient.source.dataset.attributes])
-    for attribute in patient.source.attributes:
-        yield from _alike(f"{patient.name}: the values of {attribute.name}", attribute.values)
+def inspect_labels(inspected: InspectedDataset, targets: str) -> Iterator[Finding]:
+    """Yields findings about the labels of one dataset.
+
+    Args:
+        inspected: The dataset.
+        targets: The recipe's setting `data.targets`.
+    """
+    yield from _values(inspected)
+    yield from _missing_combinations(inspected, targets)
+    yield from _one_hot_attributes(inspected)
 
 
-def _exclusive(patient: Patient) -> Iterator[Finding]:
-    """Yes/no attributes of which never two hold, and nearly always one: values of one attribute, in columns."""
-    names = [each.name for each in patient.source.attributes if not each.values]
-    labels = patient.labels[Split.TRAIN]
-    holds = np.array([[each.get(name) is True for name in names] for each in labels], np.int64).reshape(
-        len(labels), len(names)
-    )
-    known = np.array([[name in each for name in names] for each in labels], np.int64).reshape(len(labels), len(names))
-    together, counts, both_known = holds.T @ holds, holds.sum(0), known.T @ known
-    left = [place for place in np.argsort(-counts, kind="stable").tolist() if counts[place] >= FEW]
-    while left:
-        group = [left.pop(0)]
-        for place in list(left):
-            if not together[place, group].any() and (both_known[place, group] >= FEW).all():
-                group.append(place)
-                left.remove(place)
-        whole = known[:, group].all(1)
-        if len(group) > 1 and whole.sum() >= FEW and holds[whole][:, group].sum() >= ONE_HOLDS * whole.sum():
-            members = [names[place] for place in sorted(group)]
-            listed = ", ".join(f'"{name}"' for name in members)
-            has_setting = "exclusive" in type(patient.source.dataset.config).model_fields
-            yield Finding(
-                "one-hot-columns",
-                Rank.TROUBLE,
-                f"{patient.name}: never two of {', '.join(members)} hold, so a target with two of them shows nothing "
-                "that exists",
-                f"datasets.{patient.name}.exclusive={{NAME=[{listed}]}} makes them values of one attribute"
-                if has_setting
-                else "one attribute with these values",
-            )
+def inspect_targets(batches: Batches, names: Sequence[str]) -> Iterator[Finding]:
+    """Yields findings about how often a sampled target equals its source, from which no edit is learned.
 
-
-def examine_names(patients: Sequence[Patient]) -> Iterator[Finding]:
-    """Findings about what several datasets call the same, or nearly."""
-    for one, other in combinations(patients, 2):
-        for mine, theirs in product(one.source.attributes, other.source.attributes):
-            if mine.name == theirs.name:
-                yield _twice(one, other, mine, theirs)
-            elif _plain(mine.name) == _plain(theirs.name):
-                yield Finding(
-                    "similar-names",
-                    Rank.TROUBLE,
-                    f"{one.name} has {mine.name} and {other.name} has {theirs.name}: the same, spelt differently?",
-                    "give both the same name where they mean the same",
-                )
-
-
-def examine_targets(batches: Batches, names: Sequence[str]) -> Iterator[Finding]:
-    """How often a drawn target equals its source, by dataset: such a picture teaches no edit."""
+    Args:
+        batches: The batches of the run.
+        names: Names of the datasets.
+    """
     same, total = Counter[int](), Counter[int]()
-    for step in range(DRAWN):
-        source, target = batches.labels_of(step)
-        numbers = batches.encoder.dataset(source).tolist()
-        total.update(numbers)
-        same.update(n for n, equal in zip(numbers, (source == target).all(1).tolist(), strict=True) if equal)
-    for number, name in enumerate(names):
-        if total[number] < ENOUGH:
-            what = f"{name}: is drawn {total[number]} times in {DRAWN} batches"
+    for step in range(SAMPLED_BATCHES):
+        source, target = batches.labels_at(step)
+        indices = batches.label_encoder.dataset_index(source).tolist()
+        total.update(indices)
+        same.update(index for index, equal in zip(indices, (source == target).all(1).tolist(), strict=True) if equal)
+    for index, name in enumerate(names):
+        if total[index] < MIN_SAMPLES:
             yield Finding(
-                "rarely-drawn", Rank.TROUBLE, what, "data.balance=dataset draws from every dataset equally often"
+                "rarely-drawn",
+                Rank.WARNING,
+                f"{name}: is sampled {total[index]} times in {SAMPLED_BATCHES} batches",
+                "data.balance=dataset samples all datasets equally often",
             )
             continue
-        share = same[number] / total[number]
-        rank, cure = Rank.NOTE, "nothing to do; data.targets=other or one-edit never draws the picture's own"
-        if share > SAME_TARGETS:
-            rank = Rank.IN_VAIN if share == 1 else Rank.TROUBLE
-            cure = "data.targets=other or one-edit never draws the picture's own; data.balance=domain draws rare ones"
+        share = same[index] / total[index]
+        rank, remedy = (
+            Rank.INFO,
+            "nothing to do; data.targets=other-domain or one-edit never gives the source as target",
+        )
+        if share > MAX_SAME_TARGETS:
+            rank = Rank.ERROR if share == 1 else Rank.WARNING
+            remedy = (
+                "data.targets=other-domain or one-edit never gives the source as target; data.balance=domain samples "
+                "rare domains as often as others"
+            )
         yield Finding(
             "target-equals-source",
             rank,
-            f"{name}: a drawn target equals its source in {share:.0%} of the pictures",
-            cure,
+            f"{name}: the sampled target equals the source for {share:.0%} of the images",
+            remedy,
         )
 
 
-def _values(patient: Patient) -> Iterator[Finding]:
-    name, train, test = patient.name, patient.labels[Split.TRAIN], patient.labels[Split.TEST]
-    stuck = []
-    for attribute in patient.source.attributes:
-        known = [each[attribute.name] for each in train if attribute.name in each]
-        seen = Counter(known)
-        if len(seen) < 2:
-            stuck.append(attribute.name)
-            only = f"is {spell(known[0])} in every picture" if known else "is known of no picture"
+def _values(inspected: InspectedDataset) -> Iterator[Finding]:
+    name, train, test = inspected.name, inspected.labels[Split.TRAIN], inspected.labels[Split.TEST]
+    constant = []
+    for attribute in inspected.dataset.attributes:
+        known = [label[attribute.name] for label in train if attribute.name in label]
+        counts = Counter(known)
+        if len(counts) < 2:
+            constant.append(attribute.name)
+            state = f"is {format_value(known[0])} for all images" if known else "is unknown for all images"
             yield Finding(
                 "constant-attribute",
-                Rank.TROUBLE,
-                f"{name}: {attribute.name} {only} of the train split, so nothing can be learned about it",
+                Rank.WARNING,
+                f"{name}: {attribute.name} {state} of the train split, so nothing can be learned about it",
                 f"leave it out of datasets.{name}.attributes",
             )
             continue
@@ -157,110 +123,111 @@ def _values(patient: Patient) -> Iterator[Finding]:
         if unknown > 0:
             yield Finding(
                 "unknown-values",
-                Rank.TROUBLE if unknown > 0.9 else Rank.NOTE,
-                f"{name}: {attribute.name} is unknown of {unknown:.1%} of the train split",
-                "such pictures teach nothing about it; an encoder may tell networks what is known of each, as "
-                "mask-vector does with encoder.masks=attribute",
+                Rank.WARNING if unknown > 0.9 else Rank.INFO,
+                f"{name}: {attribute.name} is unknown for {unknown:.1%} of the train split",
+                "such images teach nothing about it; some label encoders tell networks which attributes are known, "
+                "such as mask-vector with label_encoder.masks=attribute",
             )
-        counts = {value: seen[value] for value in attribute.allowed}
-        rare = [value for value, count in counts.items() if _is_rare(count, len(known), len(counts))]
-        if len(rare) > MANY:
+        by_value = {value: counts[value] for value in attribute.allowed_values}
+        rare = [value for value, count in by_value.items() if _is_rare(count, len(known), len(by_value))]
+        if len(rare) > MAX_RARE_VALUES:
             yield Finding(
                 "many-values",
-                Rank.TROUBLE,
-                f"{name}: {attribute.name} has {len(counts)} values in {len(known)} pictures, and {len(rare)} are rare",
-                "leave it out if it is no attribute (an id, a name), or join values",
+                Rank.WARNING,
+                f"{name}: {attribute.name} has {len(by_value)} values in {len(known)} images, {len(rare)} of them rare",
+                "leave it out if it is an id or a name, otherwise merge values",
             )
             continue
         for value in rare:
             yield Finding(
                 "rare-value",
-                Rank.TROUBLE,
-                f"{name}: {attribute.name}={spell(value)} is true of {counts[value]} of {len(known)} pictures",
-                "label more of them, or data.balance=domain" if counts[value] else "leave the value out, or label some",
+                Rank.WARNING,
+                f"{name}: {attribute.name}={format_value(value)} holds for {by_value[value]} of {len(known)} images",
+                "label more of them, or set data.balance=domain"
+                if by_value[value]
+                else "label some, or leave the value out",
             )
-        tested = {each[attribute.name] for each in test if attribute.name in each}
-        if unseen := [spell(value) for value in attribute.allowed if counts[value] and test and value not in tested]:
+        tested = {label[attribute.name] for label in test if attribute.name in label}
+        untested = [
+            f"{attribute.name}={format_value(value)}"
+            for value in attribute.allowed_values
+            if by_value[value] and test and value not in tested
+        ]
+        if untested:
             yield Finding(
                 "value-not-in-test",
-                Rank.NOTE,
-                f"{name}: {', '.join(f'{attribute.name}={each}' for each in unseen)} never occurs in the test split",
-                "edits to it are measured, but not on real pictures",
+                Rank.INFO,
+                f"{name}: {', '.join(untested)} never occurs in the test split",
+                "edits to it are evaluated, but the classifier's accuracy on it is unknown",
             )
-    if len(stuck) == len(patient.source.attributes):
+    if len(constant) == len(inspected.dataset.attributes):
         yield Finding(
             "nothing-varies",
-            Rank.IN_VAIN,
+            Rank.ERROR,
             f"{name}: no attribute varies, so there is nothing to translate",
             "label other attributes",
         )
 
 
-def _is_rare(count: int, known: int, values: int) -> bool:
-    """One in a hundred, or few where an even share would be twice as many."""
-    return count < RARE * known or (count < FEW and 2 * count * values < known)
+def _is_rare(count: int, known: int, num_values: int) -> bool:
+    """Whether a value holds for less than 1 % of images, or for few and less than half as many as the average."""
+    return count < MIN_SHARE * known or (count < MIN_IMAGES and 2 * count * num_values < known)
 
 
-def _combinations(patient: Patient, targets: str) -> Iterator[Finding]:
-    attributes = patient.source.attributes
-    if len(attributes) < 2 or prod(len(each.allowed) for each in attributes) > MOST_COMBINATIONS:
+def _missing_combinations(inspected: InspectedDataset, targets: str) -> Iterator[Finding]:
+    attributes = inspected.dataset.attributes
+    if targets == "domain-pairs":  # Its targets change one attribute, all others are unknown.
         return
-    if targets == "pairs":  # Its labels know one attribute alone.
+    if len(attributes) < 2 or prod(len(attribute.allowed_values) for attribute in attributes) > MAX_COMBINATIONS:
         return
-    there = set(map(_combination, patient.labels[Split.TRAIN]))
-    names = [each.name for each in attributes]
-    every = [_combination(dict(zip(names, each, strict=True))) for each in product(*(a.allowed for a in attributes))]
-    if missing := [each for each in every if each not in there]:
-        drawn = targets != "permute"
+    existing = set(map(_describe, inspected.labels[Split.TRAIN]))
+    names = [attribute.name for attribute in attributes]
+    possible = [
+        _describe(dict(zip(names, values, strict=True)))
+        for values in product(*(attribute.allowed_values for attribute in attributes))
+    ]
+    if missing := [combination for combination in possible if combination not in existing]:
+        is_sampled = targets != "permute"
         yield Finding(
             "missing-combinations",
-            Rank.TROUBLE if drawn else Rank.NOTE,
-            f"{patient.name}: {len(missing)} of {len(every)} combinations never occur, such as {missing[0]}",
-            f"data.targets={targets} asks for them all the same; permute draws only what occurs"
-            if drawn
-            else "edits to them are a guess; data.targets=one-edit would train some of them",
+            Rank.WARNING if is_sampled else Rank.INFO,
+            f"{inspected.name}: {len(missing)} of {len(possible)} combinations never occur, such as {missing[0]}",
+            f"data.targets={targets} samples them all the same; permute samples only what occurs"
+            if is_sampled
+            else "edits to them are not trained; data.targets=one-edit trains some of them",
         )
 
 
-def _alike(where: str, names: Sequence[str]) -> Iterator[Finding]:
-    for one, other in combinations(names, 2):
-        if _plain(one) == _plain(other) and not _numbers(one, other):
+def _one_hot_attributes(inspected: InspectedDataset) -> Iterator[Finding]:
+    """Yields groups of yes/no attributes of which at most one, and mostly exactly one, holds."""
+    names = [attribute.name for attribute in inspected.dataset.attributes if not attribute.values]
+    labels = inspected.labels[Split.TRAIN]
+    shape = len(labels), len(names)
+    holds = np.array([[label.get(name) is True for name in names] for label in labels], np.int64).reshape(shape)
+    known = np.array([[name in label for name in names] for label in labels], np.int64).reshape(shape)
+    both_hold, counts, both_known = holds.T @ holds, holds.sum(0), known.T @ known
+    remaining = [column for column in np.argsort(-counts, kind="stable").tolist() if counts[column] >= MIN_IMAGES]
+    while remaining:
+        group = [remaining.pop(0)]
+        for column in list(remaining):
+            if not both_hold[column, group].any() and (both_known[column, group] >= MIN_IMAGES).all():
+                group.append(column)
+                remaining.remove(column)
+        all_known = known[:, group].all(1)
+        num_known, num_holding = all_known.sum(), holds[all_known][:, group].sum()
+        if len(group) > 1 and num_known >= MIN_IMAGES and num_holding >= MIN_ONE_HOT * num_known:
+            members = [names[column] for column in sorted(group)]
+            listed = ", ".join(f'"{name}"' for name in members)
+            has_setting = "exclusive" in type(inspected.dataset.dataset.config).model_fields
             yield Finding(
-                "similar-names", Rank.TROUBLE, f"{where} {one!r} and {other!r} look like one", "spell them the same way"
+                "one-hot-columns",
+                Rank.WARNING,
+                f"{inspected.name}: at most one of {', '.join(members)} holds, but targets may ask for several",
+                f"set datasets.{inspected.name}.exclusive={{NAME=[{listed}]}} to make them values of one attribute"
+                if has_setting
+                else "make them values of one attribute",
             )
 
 
-def _twice(one: Patient, other: Patient, mine: Attribute, theirs: Attribute) -> Finding:
-    if mine.values != theirs.values:
-        return Finding(
-            "different-values",
-            Rank.NOTE,
-            f"{mine.name} has other values in {one.name} ({_listed(mine)}) than in {other.name} ({_listed(theirs)})",
-            "nothing to do if that is meant: they stay apart",
-        )
-    return Finding(
-        "shared-attribute",
-        Rank.NOTE,
-        f"{one.name} and {other.name} both label {mine.name}",
-        "they are learned apart, unless the encoder is told to share them",
-    )
-
-
-def _listed(attribute: Attribute) -> str:
-    return ", ".join(map(spell, attribute.allowed))
-
-
-def _numbers(*names: str) -> bool:
-    """Whether all of them are numbers: what sets those apart, signs and points, is left out by `_plain`."""
-    try:
-        return len({float(name) for name in names}) == len(names)
-    except ValueError:
-        return False
-
-
-def _plain(name: str) -> str:
-    return "".join(filter(str.isalnum, name.lower()))
-
-
-def _combination(labels: Mapping[str, Value]) -> str:
-    return ", ".join(f"{name}={spell(value)}" for name, value in labels.items()) or "nothing known"
+def _describe(label: Mapping[str, Value]) -> str:
+    return ", ".join(f"{name}={format_value(value)}" for name, value in label.items()) or "nothing known"

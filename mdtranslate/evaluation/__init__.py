@@ -1,1 +1,1 @@
-"""What a trained run is worth: an independent judge, the recipe's metrics on all test pictures, and a report."""
+"""Evaluation of trained runs: the attribute classifier, the metrics on all test images, and the report."""

@@ -1,12 +1,13 @@
-"""A classifier of what datasets know of their pictures, trained on real ones from random weights."""
+"""The attribute classifier of evaluations: its network, its predictions, and its training on real images."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,229 +15,260 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mdtranslate.api import Attribute, Record, Split, Value
-from mdtranslate.config.schema import Data, Judging
+from mdtranslate.api import Attribute, Split, Value
+from mdtranslate.config.schema import ClassifierTraining, Data
 from mdtranslate.data.batches import normalise, to_device
-from mdtranslate.data.concat import Pictures
 from mdtranslate.data.mirrored_labels import mirrored_codes
-from mdtranslate.data.source import Progress, Source
+from mdtranslate.data.recipe_datasets import Progress, RecipeDataset
 from mdtranslate.errors import RecipeError
-from mdtranslate.inference.timm_factory import timm_network
-from mdtranslate.utils.device import isolated, layout
+from mdtranslate.evaluation.classified_attributes import (
+    UNKNOWN,
+    ClassifiedAttributes,
+    LabelledImages,
+    load_labelled_images,
+)
+from mdtranslate.utils.device import isolated_rng, memory_format
+from mdtranslate.utils.timm_factory import create_timm_network
 
-UNKNOWN = -1
-
-
-class Judged:
-    """What is judged of pictures of several datasets: everything that any of them knows.
-
-    Attributes of the same name and values are one, seen in the pictures of all that have it. Where datasets mean
-    different things by a name, each has its dataset before it: `first.hair`.
-    """
-
-    def __init__(self, sources: Sequence[Source]) -> None:
-        named: dict[str, set[Attribute]] = {}
-        for source in sources:
-            for each in source.dataset.attributes:
-                named.setdefault(each.name, set()).add(each)
-        self.names: dict[int, dict[str, str]] = {}
-        """By the number of a dataset: the judge's name of each of its attributes."""
-        found: dict[str, Attribute] = {}
-        for source in sources:
-            own = self.names[source.number] = {}
-            for each in source.dataset.attributes:
-                name = each.name if len(named[each.name]) == 1 else f"{source.name}.{each.name}"
-                own[each.name] = name
-                found[name] = replace(each, name=name)
-        self.attributes = tuple(found.values())
-
-    def known(self, record: Record, source: Source) -> dict[str, Value]:
-        """Everything that a dataset knows of one of its pictures."""
-        return {self.names[source.number][name]: value for name, value in record.attributes.items()}
-
-    def own(self, name: str, source: Source) -> str | None:
-        """What a dataset calls an attribute; None where it knows no such thing."""
-        return next((own for own, judged in self.names[source.number].items() if judged == name), None)
-
-    def codes(self, records: Sequence[Record], source: Source) -> Tensor:
-        """Positions of the values of records in `Attribute.allowed`, int64 [N, A]; -1 where unknown.
-
-        Raises `DataError` for a value that its attribute cannot have.
-        """
-        names = self.names[source.number]
-
-        def codes(known: Mapping[str, Value]) -> Tensor:
-            judged = {names[name]: value for name, value in known.items()}
-            return torch.tensor([_code(each, judged) for each in self.attributes], dtype=torch.int64)
-
-        return source.encoded(records, source.dataset.attributes, codes)
-
-
-def _code(attribute: Attribute, known: Mapping[str, Value]) -> int:
-    if attribute.name not in known:
-        return UNKNOWN
-    return attribute.allowed.index(attribute.choices[attribute.code(known[attribute.name])])
+SMALL_BATCH = 32  # Images per step of the small classifier.
+ACCURACY_BATCH = 256  # Images per forward pass when accuracy is measured.
 
 
 @dataclass(frozen=True, eq=False)
-class Examples:
-    """Real pictures and their values, as `Judged.codes` has them."""
+class AttributeClassifier:
+    """Predicts the value of every attribute that the datasets know.
 
-    pictures: Pictures
-    codes: Tensor
-    digest: str
-    """Equal digests, equal pictures."""
+    Attributes:
+        attributes: The attributes, under their classified names.
+        network: The network; its logits are those of all attributes, concatenated.
+        device: Where it computes.
+        metadata: The network and how it was trained, for the report.
+        accuracy: By dataset and attribute: share of real test images that are classified correctly, without those
+            whose value is unknown.
+    """
+
+    attributes: tuple[Attribute, ...]
+    network: nn.Module
+    device: torch.device
+    metadata: dict[str, Any]
+    accuracy: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+    @torch.inference_mode()
+    def predict(self, real: Tensor) -> list[dict[str, Value]]:
+        """Predicts the most likely value of every attribute.
+
+        Args:
+            real: Images of shape `(B, 3, S, S)` in [-1, 1].
+
+        Returns:
+            For each image, values by classified names.
+        """
+        logits = self.network(real.to(self.device, memory_format=memory_format(self.device)))
+        return [
+            {
+                attribute.name: attribute.allowed_values[index]
+                for attribute, index in zip(self.attributes, indices, strict=True)
+            }
+            for indices in predicted_indices(logits, self.attributes).tolist()
+        ]
 
 
-def examples(
-    judged: Judged, parts: Sequence[tuple[Source, Sequence[Record]]], what: str, size: int, progress: Progress
-) -> Examples:
-    """Pictures of several datasets, from the cache."""
-    packed = [source.pack(records, size, what, progress) for source, records in parts]
-    codes = [judged.codes(own.of(records), source) for own, (source, records) in zip(packed, parts, strict=True)]
-    pictures, digest = Pictures([each.pixels for each in packed]), "".join(each.digest for each in packed)
-    return Examples(pictures, torch.cat(codes), digest)
+def build_network(attributes: Sequence[Attribute], training: ClassifierTraining, size: int) -> nn.Module:
+    """Builds the classifier's network with its initial weights.
+
+    Args:
+        attributes: What it classifies.
+        training: Names the timm network and, optionally, a file of initial weights.
+        size: Height and width of its images.
+
+    Raises:
+        mdtranslate.errors.RecipeError: timm cannot build the network.
+    """
+    try:
+        network: nn.Module = create_timm_network(
+            training.model, training.weights, None, size, num_classes=_num_logits(attributes)
+        )
+    except ValueError as error:
+        raise RecipeError(f"evaluation.classifier.{error}") from None
+    return network
+
+
+def small_network(attributes: Sequence[Attribute]) -> nn.Module:
+    """Builds a network that trains in seconds: four strided convolutions and global average pooling."""
+    layers: list[nn.Module] = []
+    for inputs, outputs in pairwise((3, 32, 64, 96, 128)):
+        layers += [nn.Conv2d(inputs, outputs, 3, 2, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)]
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(128, _num_logits(attributes)))
 
 
 def train_classifier(
-    make: Callable[[], nn.Module],
-    train: Examples,
-    val: Examples | None,
+    make_network: Callable[[], nn.Module],
+    train: LabelledImages,
+    val: LabelledImages | None,
     attributes: Sequence[Attribute],
     seed: int,
     device: torch.device,
     progress: Progress,
-    training: Judging,
+    training: ClassifierTraining,
     what: str,
 ) -> tuple[nn.Module, dict[str, float]]:
-    """The network that `make` makes, trained, and its accuracies on `val`.
+    """Trains a classifier with AdamW and a one-cycle schedule.
 
-    `make` is called with torch's random state at `seed`. What comes back is the state that was best
-    on `val`; without one, the last.
+    Args:
+        make_network: Builds the network. It is called with torch's random state at `seed`, which is restored.
+        train: Images to train on.
+        val: Images by which the best epoch is chosen, or None to take the last one.
+        attributes: What is classified, as in `class_indices` of the images.
+        seed: Seed of the initial weights, the order of images and their augmentation.
+        device: Where to train.
+        progress: Receives the number of steps done.
+        training: Epochs, batch size, learning rate and augmentation.
+        what: Describes the classifier in progress displays.
+
+    Returns:
+        The network in evaluation mode, and its accuracy on `val` by attribute.
     """
-    with isolated(seed):
-        network = make().to(device, memory_format=layout(device))  # type: ignore[call-overload]
+    with isolated_rng(seed):
+        network = make_network().to(device, memory_format=memory_format(device))  # type: ignore[call-overload]
     rng = np.random.default_rng(seed)
-    per_round = -(-min(max(len(train.codes), training.least), training.most) // training.batch_size)
+    num_images = len(train.class_indices)
+    images_per_epoch = min(max(num_images, training.min_images_per_epoch), training.max_images_per_epoch)
+    steps_per_epoch = -(-images_per_epoch // training.batch_size)
     optimizer = torch.optim.AdamW(network.parameters(), training.learning_rate, weight_decay=training.weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, training.learning_rate, training.rounds * per_round)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, training.learning_rate, training.epochs * steps_per_epoch)
     order = np.empty(0, np.int64)
     best: tuple[float, dict[str, Tensor], dict[str, float]] | None = None
-    for turn in range(training.rounds):
+    for epoch in range(training.epochs):
         network.train()
-        for step in range(per_round):
-            # Always whole batches, so that batch normalisation has something to average over.
+        for step in range(steps_per_epoch):
+            # Batches are always full, because batch normalisation needs several images.
             while len(order) < training.batch_size:
-                order = np.concatenate([order, rng.permutation(len(train.codes))])
+                order = np.concatenate([order, rng.permutation(num_images)])
             index, order = np.sort(order[: training.batch_size]), order[training.batch_size :]
-            codes = train.codes[torch.from_numpy(index)]
-            swapped, possible = mirrored_codes(attributes, codes)
-            pixels, flipped = _moved(train.pictures[index], training, rng, possible)
-            codes = torch.where(torch.from_numpy(flipped)[:, None], swapped, codes)
-            pictures = normalise(to_device(pixels, device))
-            loss = _loss(network(pictures), to_device(codes, device), attributes)
+            class_indices = train.class_indices[torch.from_numpy(index)]
+            mirrored, can_mirror = mirrored_codes(attributes, class_indices)
+            pixels, is_mirrored = _shift_and_mirror(train.images[index], training, rng, can_mirror)
+            class_indices = torch.where(torch.from_numpy(is_mirrored)[:, None], mirrored, class_indices)
+            logits = network(normalise(to_device(pixels, device)))
+            loss = _loss(logits, to_device(class_indices, device), attributes)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
-            progress(what, turn * per_round + step + 1, training.rounds * per_round)
+            progress(what, epoch * steps_per_epoch + step + 1, training.epochs * steps_per_epoch)
         if val is None:
             continue
-        reached = accuracy(network, val, attributes, device)
-        mean = sum(reached.values()) / max(len(reached), 1)
+        val_accuracy = accuracy(network, val, attributes, device)
+        mean = sum(val_accuracy.values()) / max(len(val_accuracy), 1)
         if best is None or mean >= best[0]:
-            best = mean, copy.deepcopy(network.state_dict()), reached
+            best = mean, copy.deepcopy(network.state_dict()), val_accuracy
     if best is None:
         return network.eval(), {}
     network.load_state_dict(best[1])
     return network.eval(), best[2]
 
 
-def train_small(
-    sources: Sequence[Source], data: Data, device: torch.device, progress: Progress, batches: int
+def train_small_classifier(
+    datasets: Sequence[RecipeDataset], data: Data, device: torch.device, progress: Progress, batches: int
 ) -> nn.Module:
-    """A small network that has seen so many batches of 32 of the sources' training pictures: seconds, not minutes."""
-    judged = Judged(sources)
-    parts = [(each, each.records(Split.TRAIN)) for each in sources]
-    train = examples(judged, parts, "train", data.image_size, progress)
-    seen_in_all = 32 * batches
-    training = Judging.model_validate(
-        {"rounds": 1, "least": seen_in_all, "most": seen_in_all, "batch_size": 32, "flip": data.flip}
+    """Trains a small network on the train splits: seconds instead of minutes.
+
+    Args:
+        datasets: The datasets of a run.
+        data: Image size, and whether images are flipped.
+        device: Where to train.
+        progress: Receives the number of steps done.
+        batches: Number of training steps of 32 images.
+
+    Returns:
+        The network in evaluation mode. It classifies `ClassifiedAttributes(datasets).attributes`.
+    """
+    classified = ClassifiedAttributes(datasets)
+    parts = [(dataset, dataset.records(Split.TRAIN)) for dataset in datasets]
+    train = load_labelled_images(classified, parts, "train", data.image_size, progress)
+    training = ClassifierTraining.model_validate(
+        {
+            "epochs": 1,
+            "min_images_per_epoch": SMALL_BATCH * batches,
+            "max_images_per_epoch": SMALL_BATCH * batches,
+            "batch_size": SMALL_BATCH,
+            "flip": data.flip,
+        }
     )
-    make = partial(small, judged.attributes)
+    make_network = partial(small_network, classified.attributes)
     with torch.inference_mode(False):
         network, _ = train_classifier(
-            make, train, None, judged.attributes, 0, device, progress, training, "a small classifier"
+            make_network, train, None, classified.attributes, 0, device, progress, training, "a small classifier"
         )
     return network
 
 
-def build(attributes: Sequence[Attribute], training: Judging, size: int) -> nn.Module:
-    """The judge's network, with its first weights. Raises `RecipeError` where timm cannot make it."""
-    count = sum(len(each.allowed) for each in attributes)
-    try:
-        network: nn.Module = timm_network(training.model, training.weights, None, size, num_classes=count)
-    except ValueError as error:
-        raise RecipeError(f"evaluation.judge.{error}") from None
-    return network
-
-
-def small(attributes: Sequence[Attribute]) -> nn.Module:
-    """A network that is trained in seconds: four halvings, then the mean over what is left."""
-    layers: list[nn.Module] = []
-    for inputs, outputs in pairwise((3, 32, 64, 96, 128)):
-        layers += [nn.Conv2d(inputs, outputs, 3, 2, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)]
-    count = sum(len(each.allowed) for each in attributes)
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(128, count))
-
-
-def seen(logits: Tensor, attributes: Sequence[Attribute]) -> Tensor:
-    """The likeliest value of each attribute: int64 [B, A], on the processor."""
-    return torch.stack([head.argmax(1) for head in _heads(logits, attributes)], dim=1).cpu()
+def predicted_indices(logits: Tensor, attributes: Sequence[Attribute]) -> Tensor:
+    """Returns the class index with the largest logit of each attribute: int64 of shape `(B, A)`, on the CPU."""
+    return torch.stack([head.argmax(1) for head in _split_logits(logits, attributes)], dim=1).cpu()
 
 
 @torch.inference_mode()
 def accuracy(
-    network: nn.Module, examples: Examples, attributes: Sequence[Attribute], device: torch.device
+    network: nn.Module, images: LabelledImages, attributes: Sequence[Attribute], device: torch.device
 ) -> dict[str, float]:
-    """Share of pictures that are seen as they are labelled, by attribute; unknown ones left out."""
+    """Measures the accuracy of a network by attribute.
+
+    Args:
+        network: The network; it is left in evaluation mode.
+        images: Real images.
+        attributes: What it classifies.
+        device: Where it computes.
+
+    Returns:
+        By attribute: share of images that are classified correctly, without those whose value is unknown. An attribute
+        that is always unknown is missing.
+    """
     network.eval()
-    found = []
-    for start in range(0, len(examples.codes), 256):
-        pictures = np.array(examples.pictures[start : start + 256])  # Torch wants an array that could be written to.
-        found.append(seen(network(normalise(to_device(pictures, device))), attributes))
-    known = examples.codes != UNKNOWN
-    right = ((torch.cat(found) == examples.codes) & known).sum(0) / known.sum(0)
-    return {each.name: float(share) for each, share, any_ in zip(attributes, right, known.any(0), strict=True) if any_}
+    predictions = []
+    for start in range(0, len(images.class_indices), ACCURACY_BATCH):
+        pixels = np.array(images.images[start : start + ACCURACY_BATCH])  # A copy: torch warns of read-only arrays.
+        predictions.append(predicted_indices(network(normalise(to_device(pixels, device))), attributes))
+    known = images.class_indices != UNKNOWN
+    shares = ((torch.cat(predictions) == images.class_indices) & known).sum(0) / known.sum(0)
+    return {
+        attribute.name: float(share)
+        for attribute, share, is_known in zip(attributes, shares, known.any(0), strict=True)
+        if is_known
+    }
 
 
-def _heads(logits: Tensor, attributes: Sequence[Attribute]) -> Iterator[Tensor]:
-    """The logits of each attribute, [B, number of its allowed values]."""
-    return iter(torch.split(logits, [len(each.allowed) for each in attributes], dim=1))
+def _num_logits(attributes: Sequence[Attribute]) -> int:
+    return sum(len(attribute.allowed_values) for attribute in attributes)
 
 
-def _loss(logits: Tensor, codes: Tensor, attributes: Sequence[Attribute]) -> Tensor:
-    """Cross-entropy, the mean over attributes of the mean over the pictures in which the attribute is known."""
+def _split_logits(logits: Tensor, attributes: Sequence[Attribute]) -> Iterator[Tensor]:
+    """Yields the logits of each attribute, `(B, number of its allowed values)`."""
+    return iter(torch.split(logits, [len(attribute.allowed_values) for attribute in attributes], dim=1))
+
+
+def _loss(logits: Tensor, class_indices: Tensor, attributes: Sequence[Attribute]) -> Tensor:
+    """Cross-entropy: the mean over attributes of the mean over the images whose value of it is known."""
     total = logits.new_zeros(())
-    for head, code in zip(_heads(logits, attributes), codes.unbind(1), strict=True):
-        each = functional.cross_entropy(head, code, ignore_index=UNKNOWN, reduction="sum")
-        total = total + each / (code != UNKNOWN).sum().clamp(min=1)
+    for head, index in zip(_split_logits(logits, attributes), class_indices.unbind(1), strict=True):
+        loss = functional.cross_entropy(head, index, ignore_index=UNKNOWN, reduction="sum")
+        total = total + loss / (index != UNKNOWN).sum().clamp(min=1)
     return total / len(attributes)
 
 
-def _moved(
-    pixels: NDArray[np.uint8], training: Judging, rng: np.random.Generator, possible: NDArray[np.bool_]
+def _shift_and_mirror(
+    pixels: NDArray[np.uint8], training: ClassifierTraining, rng: np.random.Generator, can_mirror: NDArray[np.bool_]
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """Each picture of [B, S, S, 3] moved a little, its edge repeated, and mirrored or not; and which are mirrored.
+    """Shifts each image of `(B, S, S, 3)` by a few pixels, repeating its edge, and mirrors half of them.
 
-    `possible`: those that can be mirrored, [B].
+    Only images of which `can_mirror`, `(B,)`, is true are mirrored. Returns the images, and which are mirrored.
     """
     count, size = pixels.shape[:2]
-    reach = round(size * training.shift)
-    down, right = rng.integers(-reach, reach + 1, (2, count, 1))
-    ahead = np.arange(size)
-    rows = np.clip(ahead + down, 0, size - 1)
-    mirrored = (rng.random(count) < (0.5 if training.flip else 0)) & possible
-    columns = np.clip(np.where(mirrored[:, None], ahead[::-1], ahead) + right, 0, size - 1)
-    moved: NDArray[np.uint8] = pixels[np.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]]
-    return moved, mirrored
+    max_shift = round(size * training.shift)
+    down, right = rng.integers(-max_shift, max_shift + 1, (2, count, 1))
+    positions = np.arange(size)
+    rows = np.clip(positions + down, 0, size - 1)
+    is_mirrored = (rng.random(count) < (0.5 if training.flip else 0)) & can_mirror
+    columns = np.clip(np.where(is_mirrored[:, None], positions[::-1], positions) + right, 0, size - 1)
+    shifted: NDArray[np.uint8] = pixels[np.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]]
+    return shifted, is_mirrored

@@ -1,277 +1,208 @@
-"""Measures a trained run on every test picture and every edit of one attribute."""
+"""Evaluation of a trained run on all test images and all edits."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mdtranslate._version import __version__
-from mdtranslate.api import Edited, Metric, Settings, Split, Value
-from mdtranslate.api.dataset import spell
+from mdtranslate.api import EditBatch, Metric, Settings, Value, format_value
 from mdtranslate.config.choice import Choice
-from mdtranslate.config.run_dir import RunFolder
-from mdtranslate.config.schema import Recipe
+from mdtranslate.config.recipe import Recipe
+from mdtranslate.config.run_folder import RunFolder
 from mdtranslate.data.batches import to_pixels
-from mdtranslate.data.source import Progress, Source, choose
-from mdtranslate.evaluation.attribute_classifier import Judged
-from mdtranslate.evaluation.classifier_cache import Judge, JudgeFeatures, StandIn, obtain_judge
+from mdtranslate.data.recipe_datasets import Progress, RecipeDataset, pick_display_indices
+from mdtranslate.evaluation.attribute_classifier import AttributeClassifier
+from mdtranslate.evaluation.classified_attributes import ClassifiedAttributes
+from mdtranslate.evaluation.classifier_cache import load_or_train_classifier
+from mdtranslate.evaluation.classifier_features import ClassifierFeatures, PlaceholderFeatures
 from mdtranslate.evaluation.cost import cost
-from mdtranslate.evaluation.overrides import evaluated, refuse_others, sources_of
-from mdtranslate.evaluation.test_set import Tested, chunks, prepare, shown
+from mdtranslate.evaluation.evaluation_recipe import build_test_datasets, check_same_datasets, recipe_for_evaluation
+from mdtranslate.evaluation.report import DatasetResult, Report, write_report
+from mdtranslate.evaluation.test_set import TestSet, prepare_test_set, split_batches, to_network_input
 from mdtranslate.inference import serialization
 from mdtranslate.inference.grid import draw_grid
 from mdtranslate.inference.translator import Translator
 from mdtranslate.utils import tensor_dir
-from mdtranslate.utils.device import describe
-from mdtranslate.utils.files import disk, write_json
-from mdtranslate.utils.image_io import encode_png
+from mdtranslate.utils.device import describe_device
 
 GRID_ROWS = 6
 
 
-@dataclass(frozen=True)
-class Result:
-    """What was measured on one dataset."""
-
-    dataset: str
-    pictures: int
-    left_out: tuple[str, ...]
-    """Why test pictures are not among them: each reason names the file."""
-    digest: str
-    """Of the test pictures: equal digests, equal pictures."""
-    attributes: tuple[str, ...]
-    """Everything that any of the datasets knows, which is what the judge judges."""
-    edited: tuple[str, ...]
-    """The attributes that were edited: those that the run labels, of this dataset and of the others."""
-    together: tuple[str, ...]
-    """Attributes that were edited at once: `hair+Eyeglasses`."""
-    transferred: Mapping[str, str]
-    """Of those, the attributes that only another dataset labels, and which."""
-    judge: Mapping[str, Any]
-    accuracy: Mapping[str, float]
-    """The judge's, on real test pictures."""
-    commonest: Mapping[str, float]
-    """The share of each attribute's commonest value among those pictures: what the accuracy of a guess would be."""
-    edits: Mapping[str, int]
-    """Pictures by edit, `hair=Blond_Hair`."""
-    compared: Mapping[str, int]
-    """As `edits`, those of which the true picture is known."""
-    figures: Mapping[str, Mapping[str, float]]
-    """What each metric of the recipe gives, by its name there."""
-    facts: Mapping[str, Mapping[str, Any]]
-    """What those depend on beside the pictures, likewise."""
-
-    def json(self) -> dict[str, Any]:
-        """As it stands in report.json: the judge's accuracy on real pictures first."""
-        return {
-            "judge": {
-                "accuracy_on_real_pictures": dict(self.accuracy),
-                "share_of_commonest_value": dict(self.commonest),
-                **self.judge,
-            },
-            "pictures": self.pictures,
-            "left_out": list(self.left_out),
-            "digest": self.digest,
-            "attributes": list(self.attributes),
-            "edited": list(self.edited),
-            "together": list(self.together),
-            "transferred": dict(self.transferred),
-            "edits": dict(self.edits),
-            "compared_with_truth": dict(self.compared),
-            "figures": {name: dict(each) for name, each in self.figures.items()},
-            "facts": {name: dict(each) for name, each in self.facts.items()},
-        }
-
-
-@dataclass(frozen=True)
-class Report:
-    """What was measured of a run."""
-
-    run: str
-    recipe: str
-    device: str
-    results: tuple[Result, ...]
-    cost: Mapping[str, Any]
-    """Of the translator, as `cost.cost` has it."""
-    weights: Mapping[str, str]
-    """The files of the weights that were measured, with their hashes: a run that goes on has others."""
-    overrides: tuple[str, ...]
-    """What was measured otherwise than the run's recipe says."""
-    made: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
-
-    def json(self) -> dict[str, Any]:
-        """The content of `evaluation/report.json`."""
-        return {
-            "run": self.run,
-            "recipe": self.recipe,
-            "mdtranslate": __version__,
-            "device": self.device,
-            "made": self.made,
-            "split": Split.TEST.value,
-            "weights": dict(self.weights),
-            "overrides": list(self.overrides),
-            "cost": dict(self.cost),
-            "datasets": {each.dataset: each.json() for each in self.results},
-        }
-
-
 def evaluate(run: RunFolder, device: torch.device, overrides: Sequence[str] = (), *, progress: Progress) -> Report:
-    """`measure` and `write` in the run's folder."""
+    """Measures a run, and writes the report in the run's folder `evaluation`. See `measure`."""
     report, images = measure(run, device, overrides, progress=progress)
-    write(report, images, run.path / "evaluation")
+    write_report(report, images, run.path / "evaluation")
     return report
-
-
-def write(report: Report, images: Mapping[str, NDArray[np.uint8]], folder: Path) -> None:
-    """Writes `report.json` and the images, [H, W, 3] by name, in `folder`. Raises `StorageError`."""
-    with disk(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    for name, pixels in images.items():
-        encode_png(pixels, folder / f"{name}.png")
-    write_json(folder / "report.json", report.json())
 
 
 def measure(
     run: RunFolder, device: torch.device, overrides: Sequence[str] = (), *, progress: Progress
 ) -> tuple[Report, dict[str, NDArray[np.uint8]]]:
-    """Measures a run with the metrics of its recipe: the report, and grids of edited test images by name.
+    """Measures a run with the metrics of its recipe.
 
-    Every test picture is translated to every other value of every attribute that the run labels, of its own dataset and
-    of the others, and of several attributes at once (`evaluation.together`). "None of these" is no target, and a
-    picture of which the attribute is unknown is left out of its edits.
-    `overrides` may change only `metrics`, `evaluation`, and where the run's datasets lie. Raises `RecipeError` for any
-    other, and where the datasets then label something else, `CheckpointError` for a run that has no translator or a
-    damaged one, `DataError` for a dataset that is not there or a test split without pictures.
+    Every test image is translated to every other value of every attribute that the run labels, of its own dataset and
+    of the others, and of several attributes at once (`evaluation.max_attributes_per_edit`). "None of these" is no
+    target, and an image whose value of an attribute is unknown is left out of that attribute's edits.
+
+    Args:
+        run: The run.
+        device: Where to translate and classify.
+        overrides: Settings as `KEY=VALUE`. They may change `metrics`, `evaluation` and paths of the run's datasets.
+        progress: Receives what is computed, and how much of it is done.
+
+    Returns:
+        The report, and grids of edited test images, uint8 of shape `(H, W, 3)`, by name.
+
+    Raises:
+        mdtranslate.errors.RecipeError: Another setting is overridden, or the datasets label something else than
+            when the run was trained.
+        mdtranslate.errors.CheckpointError: The run has no translator, or a damaged one.
+        mdtranslate.errors.DataError: A dataset is missing, or its test split has no images.
     """
-    recipe = evaluated(run, overrides)
-    weights = tensor_dir.load_facts(serialization.find(run.path), "translator")["files"]
+    recipe = recipe_for_evaluation(run, overrides)
+    weights = tensor_dir.load_metadata(serialization.find_translator(run.path), "translator")["files"]
     translator = Translator.load(run.path, device)
-    sources = sources_of(recipe)
-    refuse_others(run, sources, translator)
-    try_metrics(recipe, sources)
-    judge = obtain_judge(sources, recipe.data.image_size, device, progress, recipe.judging)
-    judged = Judged(sources)
+    datasets = build_test_datasets(recipe)
+    check_same_datasets(run, datasets, translator)
+    check_metrics(recipe, datasets)
+    size, max_attributes = recipe.data.image_size, recipe.evaluation.max_attributes_per_edit
+    classifier = load_or_train_classifier(datasets, size, device, progress, recipe.classifier_training)
+    classified = ClassifiedAttributes(datasets)
     results, images = [], dict[str, NDArray[np.uint8]]()
-    for source in sources:
-        size, together = recipe.data.image_size, recipe.evaluation.together
-        tested = prepare(source, sources, judged, size, translator, device, progress, together)
-        results.append(_measure(tested, recipe.metrics, translator, judge, device, progress))
-        for owner in dict.fromkeys(edit.source for edit in tested.edits):
-            names = ["edits"] if len(sources) == 1 else ["edits", source.name]
-            name = "-".join(names if owner is source else [*names, owner.name])
-            images[name] = _picture(tested, owner, translator, device)
+    for dataset in datasets:
+        test_set = prepare_test_set(
+            dataset, datasets, classified, size, translator, device, progress, max_attributes=max_attributes
+        )
+        results.append(_measure_dataset(test_set, recipe.metrics, translator, classifier, device, progress))
+        for owner in dict.fromkeys(edit.dataset for edit in test_set.edits):
+            names = ["edits"] if len(datasets) == 1 else ["edits", dataset.name]
+            name = "-".join(names if owner is dataset else [*names, owner.name])
+            images[name] = _draw_edits(test_set, owner, translator, device)
     report = Report(
-        str(run.path), run.name, describe(device), tuple(results), cost(run, translator), weights, tuple(overrides)
+        run=str(run.path),
+        recipe=run.name,
+        device=describe_device(device),
+        results=tuple(results),
+        cost=cost(run, translator),
+        weights=weights,
+        overrides=tuple(overrides),
     )
     return report, images
 
 
-def try_metrics(recipe: Recipe, sources: Sequence[Source]) -> None:
-    """Builds the metrics and throws them away: what is wrong with one is said before anything takes long."""
-    attributes = [each for source in sources for each in source.attributes]
+def check_metrics(recipe: Recipe, datasets: Sequence[RecipeDataset]) -> None:
+    """Builds the metrics of a recipe and discards them, so that wrong settings are reported before long computations.
+
+    Raises:
+        mdtranslate.errors.RecipeError: Settings of a metric do not go together.
+    """
+    attributes = [attribute for dataset in datasets for attribute in dataset.attributes]
     for choice in recipe.metrics.values():
-        choice.build(attributes=attributes, judge=StandIn(Settings()))
+        choice.build(attributes=attributes, classifier_features=PlaceholderFeatures(Settings()))
 
 
 @torch.inference_mode()
-def _measure(
-    tested: Tested,
+def _measure_dataset(
+    test_set: TestSet,
     choices: Mapping[str, Choice[Metric]],
     translator: Translator,
-    judge: Judge,
+    classifier: AttributeClassifier,
     device: torch.device,
     progress: Progress,
-) -> Result:
-    source = tested.source
-    features = JudgeFeatures(judge)
-    metrics = {name: each.build(attributes=judge.attributes, judge=features) for name, each in choices.items()}
-    for index in chunks(list(range(len(tested.known)))):
-        real, known = shown(tested.packed.pixels[index], device), [tested.known[n] for n in index]
-        labels = tested.labels[source.number][index]
-        same = shown(to_pixels(translator.translate(real, labels, labels)), device)
+) -> DatasetResult:
+    dataset, pixels, known = test_set.dataset, test_set.images.pixels, test_set.known
+    features = ClassifierFeatures(classifier)
+    metrics = {
+        name: choice.build(attributes=classifier.attributes, classifier_features=features)
+        for name, choice in choices.items()
+    }
+    for indices in split_batches(list(range(len(known)))):
+        real, labels = to_network_input(pixels[indices], device), test_set.labels[dataset.index][indices]
+        self_translation = to_network_input(to_pixels(translator.translate(real, labels, labels)), device)
         for metric in metrics.values():
-            metric.see(real, known, same)
+            metric.update_real(real, [known[index] for index in indices], self_translation)
     compared: Counter[str] = Counter()
-    done, total = 0, sum(map(len, tested.edits.values()))
-    for edit, index in tested.batches():
-        real = shown(tested.packed.pixels[index], device)
-        before, target = tested.targets(translator, edit, index)
-        # In 8 bits, as they are shipped: what hides below a grey level does not count.
-        fake = shown(to_pixels(translator.translate(real, before, target)), device)
-        places = [tested.truth[edit, n] for n in index if (edit, n) in tested.truth]
-        batch = Edited(
-            edit=edit.change,
+    done, total = 0, sum(map(len, test_set.edits.values()))
+    for edit, indices in test_set.batches():
+        real = to_network_input(pixels[indices], device)
+        source, target = test_set.source_and_target(translator, edit, indices)
+        # Rounded to 8 bits like the images that users get.
+        fake = to_network_input(to_pixels(translator.translate(real, source, target)), device)
+        truth_indices = [
+            test_set.truth_index[edit, index] for index in indices if (edit, index) in test_set.truth_index
+        ]
+        batch = EditBatch(
+            edit=edit.classified_values,
             real=real,
             fake=fake,
-            reconstruction=translator.translate(fake, target, before),
-            truth=shown(tested.truths[places], device) if places else None,
-            before=[tested.known[n] for n in index],
-            judged=judge.predict(fake),
+            reconstruction=translator.translate(fake, target, source),
+            truth=to_network_input(test_set.truths[truth_indices], device) if truth_indices else None,
+            source_attributes=[known[index] for index in indices],
+            predicted_attributes=classifier.predict(fake),
         )
         for metric in metrics.values():
             metric.update(batch)
-        compared[str(edit)] += len(places)
-        done += len(index)
-        progress(f"{source.name} edits", done, total)
-    edited = {edit.judged: edit.source for edit in tested.edits if len(edit.parts) == 1}
-    return Result(
-        dataset=source.name,
-        pictures=len(tested.known),
-        left_out=tuple(tested.packed.left_out.values()),
-        digest=tested.packed.digest,
-        attributes=tuple(each.name for each in judge.attributes),
+        compared[str(edit)] += len(truth_indices)
+        done += len(indices)
+        progress(f"{dataset.name} edits", done, total)
+    edited = {edit.scope: edit.dataset for edit in test_set.edits if len(edit.changes) == 1}
+    return DatasetResult(
+        dataset=dataset.name,
+        num_images=len(known),
+        left_out=tuple(test_set.images.left_out.values()),
+        digest=test_set.images.digest,
+        attributes=tuple(attribute.name for attribute in classifier.attributes),
         edited=tuple(edited),
-        together=tuple(dict.fromkeys(edit.judged for edit in tested.edits if len(edit.parts) > 1)),
-        transferred={name: owner.name for name, owner in edited.items() if owner is not source},
-        judge=judge.facts,
-        accuracy=judge.accuracy.get(source.name, {}),
-        commonest=_commonest(tested.known),
-        edits={str(edit): len(chosen) for edit, chosen in tested.edits.items()},
+        joint_edits=tuple(dict.fromkeys(edit.scope for edit in test_set.edits if len(edit.changes) > 1)),
+        transferred={name: owner.name for name, owner in edited.items() if owner is not dataset},
+        classifier=classifier.metadata,
+        accuracy=classifier.accuracy.get(dataset.name, {}),
+        majority_share=_majority_shares(known),
+        edits={str(edit): len(indices) for edit, indices in test_set.edits.items()},
         compared={name: count for name, count in compared.items() if count},
         figures={name: metric.compute() for name, metric in metrics.items()},
-        facts={name: facts for name, metric in metrics.items() if (facts := metric.facts())},
+        metadata={name: metadata for name, metric in metrics.items() if (metadata := metric.metadata())},
     )
 
 
-def _commonest(known: Sequence[Mapping[str, Value]]) -> dict[str, float]:
+def _majority_shares(known: Sequence[Mapping[str, Value]]) -> dict[str, float]:
+    """Returns the share of the most frequent value of each attribute among the images whose value is known."""
     counts: dict[str, Counter[Value]] = {}
-    for each in known:
-        for name, value in each.items():
+    for values in known:
+        for name, value in values.items():
             counts.setdefault(name, Counter())[value] += 1
-    return {name: max(own.values()) / own.total() for name, own in counts.items()}
+    return {name: max(by_value.values()) / by_value.total() for name, by_value in counts.items()}
 
 
 @torch.inference_mode()
-def _picture(tested: Tested, owner: Source, translator: Translator, device: torch.device) -> NDArray[np.uint8]:
-    """The first test pictures, and beside them each edit of `owner`'s and, where it is known, the true picture.
+def _draw_edits(
+    test_set: TestSet, owner: RecipeDataset, translator: Translator, device: torch.device
+) -> NDArray[np.uint8]:
+    """Draws a grid of some test images, each edit of `owner`'s attributes, and ground truth where it is known.
 
-    A picture that has the value already shows what the translator makes of it then, beside itself.
+    An image that already has the value of an edit is translated all the same.
     """
-    index = choose(tested.known, GRID_ROWS)
-    pixels = np.asarray(tested.packed.pixels[index])
-    real = shown(pixels, device)
-    columns, titles = [pixels], ["test picture"]
-    for edit in (each for each in tested.edits if each.source is owner and len(each.parts) == 1):
-        ((_, _, value),) = edit.parts
-        columns.append(to_pixels(translator.translate(real, *tested.targets(translator, edit, index))))
-        titles.append(spell(value) if isinstance(value, str) else str(edit))
-        if any(pair[0] == edit for pair in tested.truth):
-            # Grey where the true picture is unknown.
-            truth = np.full_like(pixels, 128)
-            for row, n in enumerate(index):
-                if (edit, n) in tested.truth:
-                    truth[row] = tested.truths[tested.truth[edit, n]]
-                elif n not in tested.edits[edit] and edit.judged in tested.known[n]:
+    indices = pick_display_indices(test_set.known, GRID_ROWS)
+    pixels = np.asarray(test_set.images.pixels[indices])
+    real = to_network_input(pixels, device)
+    columns, titles = [pixels], ["test image"]
+    for edit in (edit for edit in test_set.edits if edit.dataset is owner and len(edit.changes) == 1):
+        labels = test_set.source_and_target(translator, edit, indices)
+        columns.append(to_pixels(translator.translate(real, *labels)))
+        (change,) = edit.changes
+        titles.append(format_value(change.value) if isinstance(change.value, str) else str(edit))
+        if any(edit_with_truth == edit for edit_with_truth, _ in test_set.truth_index):
+            truth = np.full_like(pixels, 128)  # Grey if there is no ground truth.
+            for row, index in enumerate(indices):
+                if (edit, index) in test_set.truth_index:
+                    truth[row] = test_set.truths[test_set.truth_index[edit, index]]
+                elif index not in test_set.edits[edit] and edit.scope in test_set.known[index]:
                     truth[row] = pixels[row]
             columns.append(truth)
-            titles.append("true")
-    grid = draw_grid(np.stack(columns, axis=1), titles, footer=tested.source.dataset.credit)
+            titles.append("truth")
+    grid = draw_grid(np.stack(columns, axis=1), titles, footer=test_set.dataset.dataset.credit)
     return np.asarray(grid.convert("RGB"))

@@ -1,4 +1,4 @@
-"""What an evaluation left in the folder of a run, as cards read it."""
+"""The part of `report.json` that model cards read, validated."""
 
 from __future__ import annotations
 
@@ -7,44 +7,59 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from mdtranslate.config.command_line import typed
+from mdtranslate.config.command_line import format_command
 from mdtranslate.errors import CheckpointError
 from mdtranslate.utils.files import read_json
 
 
-class _Judge(BaseModel):
-    accuracy_on_real_pictures: dict[str, float]
+class _ClassifierSchema(BaseModel):
+    accuracy_on_real_images: dict[str, float]
 
 
-class _Dataset(BaseModel):
-    judge: _Judge
-    pictures: int
+class _DatasetSchema(BaseModel):
+    classifier: _ClassifierSchema
+    images: int
     left_out: list[str]
     edited: list[str]
     edits: dict[str, int]
     figures: dict[str, dict[str, float]]
 
 
-class Measured(BaseModel):
-    """What a card reads of report.json. Where `weights` are not the translator's, its figures are of another model."""
+class ReportSchema(BaseModel):
+    """What a model card reads of `report.json`.
+
+    Attributes:
+        weights: Hashes of the weights that were measured. If they are not the translator's, the figures are of another
+            model.
+        datasets: The results by dataset.
+    """
 
     weights: dict[str, str] = {}
-    datasets: dict[str, _Dataset]
+    datasets: dict[str, _DatasetSchema]
 
 
 def read_report(run: Path) -> dict[str, Any]:
-    """The content of a run's report.json, which has what `Measured` says; empty where there is none.
+    """Reads the report in a run's folder.
 
-    Raises `CheckpointError` where it is damaged or of another version.
+    Args:
+        run: The run's folder.
+
+    Returns:
+        The content of its `evaluation/report.json`, which has what `ReportSchema` requires; empty if there is none.
+
+    Raises:
+        mdtranslate.errors.CheckpointError: The report is damaged, or was written by another version.
     """
     file = run / "evaluation" / "report.json"
     if not file.is_file():
         return {}
-    found = read_json(file)
+    report = read_json(file)
     try:
-        Measured.model_validate(found, strict=True)
+        ReportSchema.model_validate(report, strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ".".join(map(str, first["loc"]))
-        raise CheckpointError(f"{file}: {key}: {first['msg']}; {typed('evaluate', run)} writes it anew") from None
-    return found
+        raise CheckpointError(
+            f"{file}: {key}: {first['msg']}; evaluate again: {format_command('evaluate', run)}"
+        ) from None
+    return report

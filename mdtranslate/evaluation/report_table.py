@@ -1,7 +1,7 @@
-"""The report on the terminal: the judge on real pictures first, then what edits do, and where they fall short.
+"""The report on the terminal: the classifier's accuracy on real images, then what edits achieve and where they fail.
 
-A figure is shown where its name says it belongs (`hair/accuracy`, `hair/preserves/Male`, `hair/l1`, `hair/psnr`, ...),
-whichever metric gave it; what has no table of its own is listed at the end.
+The name of a figure decides in which table it appears (`hair/accuracy`, `hair/preserves/Male`, `hair/l1`, `hair/psnr`,
+...), whichever metric computed it. Figures without a table are listed at the end.
 """
 
 from __future__ import annotations
@@ -13,162 +13,182 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from mdtranslate.evaluation.evaluate import Report, Result
+from mdtranslate.evaluation.report import DatasetResult, Report
 
-GOOD: Final = 0.9
-"""Edits below this accuracy are shown with what they were taken for."""
+GOOD_ACCURACY: Final = 0.9  # Edits below this accuracy are listed with what they are classified as instead.
 
-_IDLE: Final = " of doing nothing"
-_LIKENESS: Final = {"psnr": ("PSNR", "{:.2f}"), "ssim": ("SSIM", "{:.3f}")}
-_TABLED: Final = {
-    "accuracy", "l1", "preservation", *(name + end for name in _LIKENESS for end in ("", _IDLE, " gain")),
+BASELINE: Final = " of the identity baseline"
+SIMILARITIES: Final = {"psnr": ("PSNR", "{:.2f}"), "ssim": ("SSIM", "{:.3f}")}
+FIGURES_WITH_TABLE: Final = {
+    "accuracy", "l1", "preservation", *(name + end for name in SIMILARITIES for end in ("", BASELINE, " gain")),
 }  # fmt: skip
 
 
-def show(report: Report, console: Console) -> None:
-    """Prints a report."""
-    _show_cost(report, console)
+def print_report(report: Report, console: Console) -> None:
+    """Prints the tables of a report."""
+    _print_cost(report, console)
     for result in report.results:
-        figures = {name: value for each in result.figures.values() for name, value in each.items()}
-        edits = sum(result.edits.values())
-        missing = f" ({len(result.left_out)} cannot be read and are left out)" if result.left_out else ""
-        title = f"\n{result.dataset}: {result.pictures} test pictures{missing}, {edits} edits"
-        console.print(title, style="bold", markup=False)
+        figures = {name: value for by_name in result.figures.values() for name, value in by_name.items()}
+        num_edits = sum(result.edits.values())
+        left_out = f" ({len(result.left_out)} cannot be read and are left out)" if result.left_out else ""
+        heading = f"\n{result.dataset}: {result.num_images} test images{left_out}, {num_edits} edits"
+        console.print(heading, style="bold", markup=False)
         for title, table in _tables(result, figures, console.width):
             # Not the table's own title, which wraps at the table's width.
             console.print(f"\n{title}", markup=False, soft_wrap=True)
             console.print(table)
         if "preservation" in figures:
-            console.print(f"others preserved on average: {figures['preservation']:.1%}")
+            console.print(f"mean preservation of other attributes: {figures['preservation']:.1%}")
         if "l1" in figures:
-            console.print(f"reconstruction L1, all edits: {figures['l1']:.3f}")
-        for line in (*_blind(result), *_confusion(result, figures)):
+            console.print(f"reconstruction L1, mean over all edits: {figures['l1']:.3f}")
+        for line in (*_classifier_warnings(result), *_failed_edits(result, figures)):
             console.print(line, style="yellow", markup=False, soft_wrap=True)
         for name, value in figures.items():
             if not _has_table(name):
                 console.print(f"{name}: {value:.4g}", markup=False, soft_wrap=True)
 
 
-def _show_cost(report: Report, console: Console) -> None:
+def _print_cost(report: Report, console: Console) -> None:
     cost = report.cost
-    weights = " and ".join(f"{count / 1e6:.2f} M of the {role}" for role, count in cost["parameters"].items())
-    console.print(f"weights: {weights}; the translator takes {cost['translator_bytes'] / 1e6:.1f} MB", markup=False)
-    trained = "" if cost["training_seconds"] is None else f"trained for {cost['training_seconds'] / 60:.1f} minutes; "
-    console.print(f"{trained}translates {cost['pictures_per_second']:.0f} pictures/s here", markup=False)
+    parameters = ", ".join(f"{role} {count / 1e6:.2f} M" for role, count in cost["parameters"].items())
+    console.print(f"parameters: {parameters}; translator: {cost['translator_bytes'] / 1e6:.1f} MB", markup=False)
+    seconds = cost["training_seconds"]
+    training = "" if seconds is None else f"training time: {seconds / 60:.1f} minutes; "
+    console.print(f"{training}speed on this machine: {cost['images_per_second']:.0f} images/s", markup=False)
 
 
-def _tables(result: Result, figures: Mapping[str, float], width: int) -> Iterator[tuple[str, Table]]:
-    """Those for which there are figures."""
-    gain = ["PSNR gain"] if any(name.endswith("/psnr gain") for name in figures) else []
-    real = _table("attribute", "accuracy", "commonest value")
-    for name, accuracy in result.accuracy.items():
-        real.add_row(escape(name), _percent(accuracy), _percent(result.commonest.get(name)))
-    yield "the judge on real test pictures", real
+def _tables(result: DatasetResult, figures: Mapping[str, float], width: int) -> Iterator[tuple[str, Table]]:
+    """Yields title and table for every kind of figure that the report has."""
+    yield "accuracy of the attribute classifier on real test images", _classifier_table(result)
     if any(f"{name}/accuracy" in figures for name in result.edited):
         title = (
-            "after an edit (row) the judge sees: bold, the edited attribute as wanted; others, the attribute as it was"
+            "attribute classifier after an edit (row): the edited attribute has the target value (bold), the others "
+            "are unchanged"
         )
-        for columns in _columns(result, width):
-            yield title, _matrix(result, figures, columns)
-            title = "and the other attributes"
+        for columns in _split_columns(result, width):
+            yield title, _accuracy_table(result, figures, columns)
+            title = "other attributes"
     if any(f"{name}/l1" in figures for name in result.edited):
-        there_and_back = _table("edited", "L1")
+        table = _new_table("edited", "L1")
         for name in result.edited:
-            there_and_back.add_row(_row(result, name), _number(figures.get(f"{name}/l1"), "{:.3f}"))
-        yield "reconstruction after an edit and back: mean absolute difference on the scale of -1 to 1", there_and_back
+            table.add_row(_row_head(result, name), _format(figures.get(f"{name}/l1"), "{:.3f}"))
+        yield "reconstruction after an edit and back: mean absolute difference on the scale of -1 to 1", table
+    has_gain = any(name.endswith("/psnr gain") for name in figures)
+    gain_head = ["PSNR gain"] if has_gain else []
     if any(f"{edit}/accuracy" in figures for edit in result.edits):
-        each = _table("edit", "pictures", "as wanted", *gain)
-        for edit, count in ((edit, count) for edit, count in result.edits.items() if "," not in edit):
-            each.add_row(_row(result, edit), str(count), *_success(figures, edit, bool(gain)))
-        yield "each edit by itself", each
-    if result.together:
-        each = _table("edited at once", "all as wanted", *gain)
-        for scope in result.together:
-            each.add_row(escape(scope), *_success(figures, scope, bool(gain)))
-        yield "several attributes at once", each
-    shown = {name: _LIKENESS[name] for name in _LIKENESS if any(f"{each}/{name}" in figures for each in result.edited)}
-    if shown:
-        heads = [head for name, _ in shown.values() for head in (name, "nothing", "gain")]
-        likeness = _table("edited", *heads)
-        for edited in result.edited:
-            cells = [
-                _number(figures.get(f"{edited}/{name}{end}"), form.replace(":", ":+") if end == " gain" else form)
-                for name, (_, form) in shown.items()
-                for end in ("", _IDLE, " gain")
-            ]
-            likeness.add_row(_row(result, edited), *cells)
-        yield "likeness to the true picture, beside that of doing nothing", likeness
+        table = _new_table("edit", "images", "accuracy", *gain_head)
+        for edit, count in result.edits.items():
+            if "," not in edit:
+                table.add_row(_row_head(result, edit), str(count), *_accuracy_cells(figures, edit, has_gain))
+        yield "edits of one attribute", table
+    if result.joint_edits:
+        table = _new_table("edited", "all correct", *gain_head)
+        for scope in result.joint_edits:
+            table.add_row(escape(scope), *_accuracy_cells(figures, scope, has_gain))
+        yield "joint edits of several attributes", table
+    measured = [name for name in SIMILARITIES if any(f"{edited}/{name}" in figures for edited in result.edited)]
+    if measured:
+        yield (
+            "similarity to the ground truth, and that of the unedited source image",
+            _similarity_table(result, figures, measured),
+        )
 
 
-def _columns(result: Result, width: int) -> Iterator[list[str]]:
-    """The judged attributes, the edited ones first, in as many tables as a console of that width needs."""
-    first = max(map(len, (_row(result, each) for each in result.edited))) + 4
-    room, columns = width - first, list[str]()
-    for name in sorted(result.attributes, key=lambda name: name not in result.edited):
-        if columns and room < _cell(name):
-            yield columns
-            room, columns = width - first, []
-        columns.append(name)
-        room -= _cell(name)
-    yield columns
-
-
-def _cell(head: str) -> int:
-    """Width of a column of percentages: what it holds, a blank on both sides, and a line."""
-    return max(len(head), len("100.0%")) + 3
-
-
-def _matrix(result: Result, figures: Mapping[str, float], columns: Sequence[str]) -> Table:
-    table = _table("edited", *columns)
-    for edited in result.edited:
-        cells = []
-        for judged in columns:
-            own = judged == edited
-            value = figures.get(f"{edited}/accuracy" if own else f"{edited}/preserves/{judged}")
-            colour = "bold " if own else ""
-            colour += "red" if value is not None and value < GOOD else "default"
-            cells.append(f"[{colour}]{_percent(value)}[/]")
-        table.add_row(_row(result, edited), *cells)
+def _classifier_table(result: DatasetResult) -> Table:
+    table = _new_table("attribute", "accuracy", "most frequent value")
+    for name, accuracy in result.accuracy.items():
+        table.add_row(escape(name), _percent(accuracy), _percent(result.majority_share.get(name)))
     return table
 
 
-def _success(figures: Mapping[str, float], edit: str, gain: bool) -> Iterator[str]:
-    """How often an edit is as wanted, and what it gains on doing nothing where true pictures are known."""
+def _accuracy_table(result: DatasetResult, figures: Mapping[str, float], columns: Sequence[str]) -> Table:
+    """Edited attributes by classified attributes, low shares in red."""
+    table = _new_table("edited", *columns)
+    for edited in result.edited:
+        cells = []
+        for classified in columns:
+            is_edited = classified == edited
+            value = figures.get(f"{edited}/accuracy" if is_edited else f"{edited}/preserves/{classified}")
+            style = "bold " if is_edited else ""
+            style += "red" if value is not None and value < GOOD_ACCURACY else "default"
+            cells.append(f"[{style}]{_percent(value)}[/]")
+        table.add_row(_row_head(result, edited), *cells)
+    return table
+
+
+def _similarity_table(result: DatasetResult, figures: Mapping[str, float], measured: Sequence[str]) -> Table:
+    heads = [head for name in measured for head in (SIMILARITIES[name][0], "identity", "gain")]
+    table = _new_table("edited", *heads)
+    for edited in result.edited:
+        cells = []
+        for name in measured:
+            form = SIMILARITIES[name][1]
+            cells.append(_format(figures.get(f"{edited}/{name}"), form))
+            cells.append(_format(figures.get(f"{edited}/{name}{BASELINE}"), form))
+            cells.append(_format(figures.get(f"{edited}/{name} gain"), form.replace(":", ":+")))
+        table.add_row(_row_head(result, edited), *cells)
+    return table
+
+
+def _split_columns(result: DatasetResult, width: int) -> Iterator[list[str]]:
+    """Yields the classified attributes, edited ones first, in as many groups as tables of `width` characters need."""
+    head_width = max(map(len, (_row_head(result, name) for name in result.edited))) + 4
+    free, columns = width - head_width, list[str]()
+    for name in sorted(result.attributes, key=lambda name: name not in result.edited):
+        if columns and free < _column_width(name):
+            yield columns
+            free, columns = width - head_width, []
+        columns.append(name)
+        free -= _column_width(name)
+    yield columns
+
+
+def _column_width(head: str) -> int:
+    """Returns the width of a column of percentages: its content, a blank on both sides, and a line."""
+    return max(len(head), len("100.0%")) + 3
+
+
+def _accuracy_cells(figures: Mapping[str, float], edit: str, has_gain: bool) -> Iterator[str]:
+    """Yields the accuracy of an edit and, if there is ground truth, its PSNR gain over the identity baseline."""
     yield _percent(figures.get(f"{edit}/accuracy"))
-    if gain:
-        yield _number(figures.get(f"{edit}/psnr gain"), "{:+.2f}")
+    if has_gain:
+        yield _format(figures.get(f"{edit}/psnr gain"), "{:+.2f}")
 
 
-def _row(result: Result, edited: str) -> str:
-    """An edited attribute, or an edit of it, with the dataset that taught it where that is not the edited pictures'."""
+def _row_head(result: DatasetResult, edited: str) -> str:
+    """Returns the name of an attribute or edit, with the dataset that labels it if that is another one."""
     owner = result.transferred.get(edited.partition("=")[0])
     return escape(edited if owner is None else f"{edited} (of {owner})")
 
 
-def _blind(result: Result) -> Iterator[str]:
-    """A line for every attribute of which the judge's word is worth no more than a guess."""
-    for name, share in result.commonest.items():
+def _classifier_warnings(result: DatasetResult) -> Iterator[str]:
+    """Yields a line for every attribute on which the classifier is no better than a constant prediction."""
+    for name, share in result.majority_share.items():
         if share < 1 and result.accuracy.get(name, 1.0) <= share:
-            yield f"{name}: the judge is right no more often than a guess, so its word on edits of {name} means nothing"
+            yield (
+                f"{name}: on real images the classifier is no better than always predicting the most frequent value, "
+                f"so figures of {name} mean nothing"
+            )
 
 
-def _confusion(result: Result, figures: Mapping[str, float]) -> Iterator[str]:
-    """A line for every edit that is wrong too often: what the edited attribute was taken for instead."""
-    for edit in (each for each in result.edits if "," not in each):
+def _failed_edits(result: DatasetResult, figures: Mapping[str, float]) -> Iterator[str]:
+    """Yields a line for every edit with low accuracy: the values that the classifier predicts."""
+    for edit in (edit for edit in result.edits if "," not in edit):
         accuracy = figures.get(f"{edit}/accuracy")
-        if accuracy is None or accuracy >= GOOD:
+        if accuracy is None or accuracy >= GOOD_ACCURACY:
             continue
-        prefix = f"{edit}/judged/"
+        prefix = f"{edit}/predicted/"
         shares = {name.removeprefix(prefix): value for name, value in figures.items() if name.startswith(prefix)}
-        seen = sorted(shares.items(), key=lambda pair: -pair[1])
-        yield f"{edit}: {accuracy:.1%}; seen as {', '.join(f'{name} {share:.1%}' for name, share in seen if share)}"
+        ranked = sorted(shares.items(), key=lambda pair: -pair[1])
+        predictions = ", ".join(f"{name} {share:.1%}" for name, share in ranked if share)
+        yield f"{edit}: {accuracy:.1%}; predicted: {predictions}"
 
 
 def _has_table(name: str) -> bool:
-    return name.rpartition("/")[2] in _TABLED or "/preserves/" in name or "/judged/" in name
+    return name.rpartition("/")[2] in FIGURES_WITH_TABLE or "/preserves/" in name or "/predicted/" in name
 
 
-def _table(*heads: str) -> Table:
+def _new_table(*heads: str) -> Table:
     table = Table()
     for number, head in enumerate(heads):
         table.add_column(escape(head), justify="right" if number else "left", no_wrap=True)
@@ -176,8 +196,8 @@ def _table(*heads: str) -> Table:
 
 
 def _percent(value: float | None) -> str:
-    return _number(value, "{:.1%}")
+    return _format(value, "{:.1%}")
 
 
-def _number(value: float | None, form: str) -> str:
+def _format(value: float | None, form: str) -> str:
     return "" if value is None else form.format(value)

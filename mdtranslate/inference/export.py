@@ -1,4 +1,4 @@
-"""A translator's generator as one file for other programs: ONNX, or a program of `torch.export`."""
+"""Exports a translator's generator as one file for other programs: ONNX, or a `torch.export` program."""
 
 from __future__ import annotations
 
@@ -17,109 +17,129 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim
 
-from mdtranslate.api.dataset import spell
-from mdtranslate.api.translation import NOISE
+from mdtranslate.api.attribute import format_value
+from mdtranslate.api.translation import NOISE_SIZE
 from mdtranslate.errors import PluginError, RecipeError, first_line
 from mdtranslate.inference.translator import Translator
 from mdtranslate.utils.files import write_bytes
 
-Kind = Literal["onnx", "torch"]
+Format = Literal["onnx", "torch"]
 
-INPUTS: Final = ("image", "source", "target")
-KEY: Final = "mdtranslate"
-"""Under which the file has its facts: ONNX's metadata, or an extra file of torch's (`mdtranslate.json`)."""
+INPUT_NAMES: Final = ("image", "source", "target")
+METADATA_KEY: Final = "mdtranslate"
+"""Key of the metadata in the file: of ONNX's properties, or of an extra file of torch's (`mdtranslate.json`)."""
 
-FREE: Final = 4096
-"""The largest side and batch of a file that takes any."""
+MAX_SIZE: Final = 4096
+"""Largest height, width and batch size of files in which they are not fixed."""
 
-MOST: Final = 1.0
-"""Grey levels by which a file may differ from the translator."""
+MAX_GREY_LEVEL_ERROR: Final = 1.0
+"""Largest difference between the file's outputs and the translator's, in grey levels of 0 to 255."""
 
 
-class Shipped(nn.Module):
-    """Pictures [B, 3, H, W] in [-1, 1] with labels `source`, `target` [B, L] to pictures, as `Translator.translate`."""
+class ExportedGenerator(nn.Module):
+    """A generator with the fixed noise and the clamping of `Translator.translate`."""
 
     noise: Tensor
 
     def __init__(self, translator: Translator) -> None:
         super().__init__()
         self.generator = translator.model.generator
-        self.register_buffer("noise", torch.randn(1, NOISE, generator=torch.Generator().manual_seed(0)))
+        self.register_buffer("noise", torch.randn(1, NOISE_SIZE, generator=torch.Generator().manual_seed(0)))
         self.eval()
 
     def forward(self, image: Tensor, source: Tensor, target: Tensor) -> Tensor:
-        code = self.generator.code(target, self.noise.expand(image.shape[0], -1))  # len() would fix it.
-        made: Tensor = self.generator(image, source, target, code)
-        return made.clamp(-1, 1)
+        """Translates images `(B, 3, H, W)` in [-1, 1] from labels `source` to labels `target`, `(B, L)`."""
+        # `len(image)` would fix the batch size in the graph.
+        style_code = self.generator.style_code(target, self.noise.expand(image.shape[0], -1))
+        fake: Tensor = self.generator(image, source, target, style_code)
+        return fake.clamp(-1, 1)
 
 
-def export(translator: Translator, to: Kind, file: Path, size: int | None, batch: int | None) -> str:
-    """Writes the file and says how near its pictures are to the translator's, by what reads it.
+def export(translator: Translator, to: Format, file: Path, size: int | None, batch: int | None) -> str:
+    """Writes the file, after comparing its outputs with the translator's.
 
-    `size`: side of its pictures, `batch`: how many it takes at once; None: any. Raises `RecipeError` for a generator
-    that no graph can hold, or whose sides that size is not; `PluginError` where ONNX is not installed.
+    Args:
+        translator: The translator.
+        to: The format of the file.
+        file: The file to write.
+        size: Height and width of its images in pixels; None for any.
+        batch: Number of images that it takes at once; None for any.
+
+    Returns:
+        A line for the user: how large the difference is.
+
+    Raises:
+        RecipeError: The generator cannot be exported, does not take images of this size, or the file's outputs differ.
+        PluginError: A package that the format needs is not installed.
     """
-    generator, needed = translator.model.generator, ("onnx", "onnxscript", "onnxruntime")
-    least = translator.inference.least
-    if size is not None and (size % generator.multiple or size < least):
+    generator, required_packages = translator.model.generator, ("onnx", "onnxscript", "onnxruntime")
+    min_side = translator.runner.min_side
+    if size is not None and (size % generator.size_multiple or size < min_side):
         raise RecipeError(
-            f"--size {size}: sides must be multiples of {generator.multiple} from {least} on for {generator.name!r}"
+            f"--size {size}: generator {generator.name!r} needs a multiple of {generator.size_multiple}, at least "
+            f"{min_side}"
         )
-    if to == "onnx" and (missing := [name for name in needed if find_spec(name) is None]):
+    if to == "onnx" and (missing := [name for name in required_packages if find_spec(name) is None]):
         raise PluginError(f"--to onnx needs {', '.join(missing)}: pip install 'mdtranslate[export]'")
-    module = Shipped(translator)
-    side = size or max(translator.image_size, 2 * generator.multiple)
-    given = example(translator, batch or 2, side, side)
-    with _quiet():
+    module = ExportedGenerator(translator)
+    side = size or max(translator.image_size, 2 * generator.size_multiple)
+    inputs = example_inputs(translator, batch or 2, side, side)
+    with _silence():
         try:
-            program = torch.export.export(module, given, dynamic_shapes=_shapes(generator.multiple, size, batch))
-        except Exception as error:  # It raises dozens of kinds.
+            shapes = _dynamic_shapes(generator.size_multiple, size, batch)
+            program = torch.export.export(module, inputs, dynamic_shapes=shapes)
+        except Exception as error:  # torch.export raises many types.
             raise RecipeError(
-                f"generator {generator.name!r} cannot be exported: no graph can hold it ({first_line(error)})"
+                f"generator {generator.name!r} cannot be exported by torch.export: {first_line(error)}"
             ) from error
-        facts = json.dumps(describe(translator, size, batch))
-        content, read = (_onnx if to == "onnx" else _torch)(program, facts)
+        metadata = json.dumps(describe(translator, size, batch))
+        content, run = (_export_onnx if to == "onnx" else _export_torch)(program, metadata)
+        # Compared at another size than that of the export, where the size is not fixed.
         height, width = (size, size) if size is not None else (2 * side, side)
-        tried = example(translator, batch or 3, height, width)
-        apart = float((read(*tried) - module(*tried)).abs().max()) * 127.5
-    if not apart <= MOST:
-        raise RecipeError(f"{file}: its pictures are {apart:.1f} grey levels from the translator's")
+        inputs = example_inputs(translator, batch or 3, height, width)
+        difference = float((run(*inputs) - module(*inputs)).abs().max()) * 127.5
+    if not difference <= MAX_GREY_LEVEL_ERROR:
+        raise RecipeError(f"{file}: not written: images differ from the translator's by {difference:.1f} grey levels")
     write_bytes(file, content)
-    by = "onnxruntime" if to == "onnx" else "torch"
-    return f"{len(tried[0])} pictures of {height} x {width}, read by {by}: within {apart:.2g} grey levels"
+    reader = "onnxruntime" if to == "onnx" else "torch"
+    return f"{len(inputs[0])} images of {height} x {width} in {reader}: differ by at most {difference:.2g} grey levels"
 
 
 def describe(translator: Translator, size: int | None, batch: int | None) -> dict[str, Any]:
-    """What a program has to know to use the file: what goes in and comes out, and what labels mean."""
-    encoder = translator.encoder
+    """Returns the metadata that a program needs to use the file: inputs, output, and the meaning of labels."""
+    generator, label_encoder = translator.model.generator, translator.label_encoder
     labels = {
-        name: {
-            "unknown": encoder.encode({}, number).tolist(),
+        dataset: {
+            "unknown": label_encoder.encode({}, index).tolist(),
             "attributes": {
-                each.name: {spell(value): encoder.encode({each.name: value}, number).tolist() for value in each.allowed}
-                for each in own
+                attribute.name: {
+                    format_value(value): label_encoder.encode({attribute.name: value}, index).tolist()
+                    for value in attribute.allowed_values
+                }
+                for attribute in attributes
             },
         }
-        for number, (name, own) in enumerate(zip(encoder.datasets, encoder.attributes, strict=True))
+        for index, (dataset, attributes) in enumerate(
+            zip(label_encoder.datasets, label_encoder.attributes, strict=True)
+        )
     }
     return {
         "image": "float32 [B, 3, H, W], RGB, grey level / 127.5 - 1",
-        "source, target": "float32 [B, L]: the label of the picture, and the one that it shall have. A label is that "
-        "of its dataset with nothing known, and, where the label of an attribute's value differs from it, that one's",
+        "source, target": "float32 [B, L]: the label of the image, and the label to translate to. To make one, start "
+        "with `unknown` of the dataset; for each attribute, copy the entries in which its value differs from `unknown`",
         "output": "float32 [B, 3, H, W] in [-1, 1]",
         "size": size,
         "batch": batch,
-        "sides": {
-            "multiple_of": translator.model.generator.multiple,
-            "least": translator.inference.least if size is not None else 2 * translator.model.generator.multiple,
-            "most": FREE,
+        "side": {
+            "multiple_of": generator.size_multiple,
+            "min": translator.runner.min_side if size is not None else 2 * generator.size_multiple,
+            "max": MAX_SIZE,
         },
-        "reads": translator.model.generator.reads,
-        "trained_at": translator.image_size,
-        "preparation": "of a picture like those of a dataset, the square that `crops` says: its side in shares of the "
-        "shorter side, its centre (x, y) in shares of width and height, moved inside where it would reach over an "
-        "edge; then scaled to trained_at pixels, bilinear with antialiasing. Where `ranges` has a dataset, its values "
-        "are black and white, and those between are scaled to 0..255 first",
+        "required_labels": generator.required_labels,
+        "image_size": translator.image_size,
+        "preprocessing": "crop the square in `crops` (side as a fraction of the shorter side; centre x, y as fractions "
+        "of width and height; moved inside where it reaches over an edge), then resize it to image_size pixels, "
+        "bilinear with antialiasing. If `ranges` has the dataset, first scale these two values to 0 and 255",
         "crops": {name: asdict(crop) for name, crop in translator.crops.items()},
         "ranges": translator.ranges,
         "labels": labels,
@@ -128,69 +148,74 @@ def describe(translator: Translator, size: int | None, batch: int | None) -> dic
     }
 
 
-def example(translator: Translator, count: int, height: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Pictures at random with labels that exist, on the processor."""
+def example_inputs(translator: Translator, count: int, height: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Returns random images `(count, 3, height, width)` with valid source and target labels, on the CPU."""
     image = torch.rand(count, 3, height, width, generator=torch.Generator().manual_seed(1)) * 2 - 1
-    own = translator.encoder.attributes[0]
-    rows = [{each.name: each.allowed[place % len(each.allowed)] for each in own} for place in range(count + 1)]
-    labels = torch.stack([translator.encoder.encode(row, 0) for row in rows])
+    attributes = translator.label_encoder.attributes[0]
+    rows = [
+        {attribute.name: attribute.allowed_values[row % len(attribute.allowed_values)] for attribute in attributes}
+        for row in range(count + 1)
+    ]
+    labels = torch.stack([translator.label_encoder.encode(values, 0) for values in rows])
     return image, labels[:-1].clone(), labels[1:].clone()
 
 
-def _shapes(multiple: int, size: int | None, batch: int | None) -> Any:
-    """Which sides of the inputs are free."""
-    first = {} if batch is not None else {0: Dim("batch", min=1, max=FREE)}
-    sides = {}
+def _dynamic_shapes(multiple: int, size: int | None, batch: int | None) -> Any:
+    """Returns which dimensions of the inputs are dynamic, as `torch.export` takes them."""
+    batch_dim = {} if batch is not None else {0: Dim("batch", min=1, max=MAX_SIZE)}
+    side_dims = {}
     if size is None:
-        high, wide = (Dim(name, min=2, max=FREE // multiple) for name in ("high", "wide"))
-        sides = {2: multiple * high, 3: multiple * wide}
-    return {"image": first | sides, "source": first, "target": first}
+        height, width = (Dim(name, min=2, max=MAX_SIZE // multiple) for name in ("high", "wide"))
+        side_dims = {2: multiple * height, 3: multiple * width}
+    return {"image": batch_dim | side_dims, "source": batch_dim, "target": batch_dim}
 
 
-def _onnx(program: Any, facts: str) -> tuple[bytes, Callable[..., Tensor]]:
+def _export_onnx(program: Any, metadata: str) -> tuple[bytes, Callable[..., Tensor]]:
+    """Returns the content of the ONNX file, and a function that runs it."""
     import onnxruntime  # type: ignore[import-untyped]
 
-    made: Any = torch.onnx.export(
-        program, dynamo=True, verbose=False, input_names=list(INPUTS), output_names=["translated"]
+    exported: Any = torch.onnx.export(
+        program, dynamo=True, verbose=False, input_names=list(INPUT_NAMES), output_names=["translated"]
     )
-    made.model.metadata_props[KEY] = facts
-    proto = made.model_proto
-    # What is free is called by an expression; people read it in the file's inputs.
-    shown = [each.type.tensor_type.shape.dim for each in proto.graph.input if each.name == INPUTS[0]]
+    exported.model.metadata_props[METADATA_KEY] = metadata
+    model = exported.model_proto
+    # Dynamic dimensions are named by expressions such as 4*high; tools show these names to users.
+    (image_dims,) = [value.type.tensor_type.shape.dim for value in model.graph.input if value.name == INPUT_NAMES[0]]
     names = {
         dim.dim_param: name
-        for dim, name in zip(shown[0], ("batch", "3", "height", "width"), strict=True)
+        for dim, name in zip(image_dims, ("batch", "3", "height", "width"), strict=True)
         if dim.dim_param
     }
-    for value in (*proto.graph.input, *proto.graph.output, *proto.graph.value_info):
+    for value in (*model.graph.input, *model.graph.output, *model.graph.value_info):
         for dim in value.type.tensor_type.shape.dim:
             if dim.dim_param in names:
                 dim.dim_param = names[dim.dim_param]
-    content: bytes = proto.SerializeToString()
+    content: bytes = model.SerializeToString()
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
 
-    def run(*given: Tensor) -> Tensor:
-        (out,) = session.run(None, {name: each.numpy() for name, each in zip(INPUTS, given, strict=True)})
-        return torch.from_numpy(out)
+    def run(*inputs: Tensor) -> Tensor:
+        (output,) = session.run(None, {name: tensor.numpy() for name, tensor in zip(INPUT_NAMES, inputs, strict=True)})
+        return torch.from_numpy(output)
 
     return content, run
 
 
-def _torch(program: Any, facts: str) -> tuple[bytes, Callable[..., Tensor]]:
+def _export_torch(program: Any, metadata: str) -> tuple[bytes, Callable[..., Tensor]]:
+    """Returns the content of the file of `torch.export.save`, and a function that runs it."""
     file = BytesIO()
-    torch.export.save(program, file, extra_files={f"{KEY}.json": facts})
+    torch.export.save(program, file, extra_files={f"{METADATA_KEY}.json": metadata})
     content = file.getvalue()
     return content, torch.export.load(BytesIO(content)).module()
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Exporters talk of their passes; what matters is in the line that `export` gives."""
-    before = logging.root.manager.disable
+def _silence() -> Iterator[None]:
+    """Silences logs, warnings and standard error of the exporters; `export` reports what matters in one line."""
+    disabled_level = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
-        # Of a graph that fails torch prints all that it has of it.
+        # torch prints the whole graph of an export that fails.
         with redirect_stderr(StringIO()), warnings.catch_warnings(action="ignore"), torch.no_grad():
             yield
     finally:
-        logging.disable(before)
+        logging.disable(disabled_level)

@@ -1,4 +1,4 @@
-"""Grids of pictures: a row per picture, a column per target."""
+"""Draws grids of images: a row per image, a column per target."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from mdtranslate.api import Value
-from mdtranslate.api.dataset import spell
+from mdtranslate.api.attribute import format_value
 from mdtranslate.data.batches import normalise, to_pixels
 from mdtranslate.errors import RecipeError
 
@@ -20,149 +20,173 @@ if TYPE_CHECKING:
     from mdtranslate.inference.translator import Translator
 
 GAP = 4
-SMALLEST, LARGEST = 96, 512  # Pixels of the longer side of a picture in a grid.
-FONTS = (14, 12, 11, 10, 9)
-LINES = 3
-AT_ONCE = 32
+"""Pixels between images, and around them."""
+
+MIN_CELL, MAX_CELL = 96, 512
+"""Smallest and largest longer side of an image in a grid, in pixels."""
+
+FONT_SIZES = (14, 12, 11, 10, 9)
+MAX_TITLE_LINES = 3
+FOOTER_FONT_SIZE, FOOTER_LINE_HEIGHT = 10, 14
+BATCH_SIZE = 32
 BLANK = 255
 
 Font = ImageFont.ImageFont | ImageFont.FreeTypeFont
 
 
 def draw_grid(rows: NDArray[np.uint8], titles: Sequence[str], *, footer: str | None = None) -> Image.Image:
-    """Pictures uint8 [R, C, H, W, 3] on white, C titles above them and a small line below.
+    """Draws images on white, with a title above each column.
 
-    Small pictures are enlarged and large ones reduced, so that a title has room and a grid fits a screen.
+    Small images are enlarged and large ones reduced, so that titles have room, and the grid fits a screen.
+
+    Args:
+        rows: Images, uint8 `(R, C, H, W, 3)`.
+        titles: Titles of the C columns.
+        footer: Small text below the images.
+
+    Raises:
+        ValueError: There are not as many titles as columns.
     """
-    count, columns, height, width = rows.shape[:4]
-    if len(titles) != columns:
-        raise ValueError(f"{len(titles)} titles for {columns} columns")
-    wide, high = _shown(width, height)
-    font, wrapped = _titles(titles, wide)
-    line = round(_size(font) * 1.25)
-    top = GAP + line * max(len(each) for each in wrapped)
-    small = ImageFont.load_default(10)
-    full = GAP + columns * (wide + GAP)
-    footers = _wrap_words(footer, small, full - 2 * GAP) if footer else []
-    bottom = top + GAP + count * (high + GAP)
-    grid = Image.new("RGB", (full, bottom + len(footers) * 14 + (GAP if footers else 0)), "white")
+    num_rows, num_columns, image_height, image_width = rows.shape[:4]
+    if len(titles) != num_columns:
+        raise ValueError(f"{len(titles)} titles for {num_columns} columns")
+    width, height = _cell_size(image_width, image_height)
+    font, wrapped_titles = _fit_titles(titles, width)
+    line_height = round(float(getattr(font, "size", 11)) * 1.25)
+    top = GAP + line_height * max(len(lines) for lines in wrapped_titles)
+    footer_font = ImageFont.load_default(FOOTER_FONT_SIZE)
+    grid_width = GAP + num_columns * (width + GAP)
+    footer_lines = _wrap_words(footer, footer_font, grid_width - 2 * GAP) if footer else []
+    bottom = top + GAP + num_rows * (height + GAP)
+    footer_height = len(footer_lines) * FOOTER_LINE_HEIGHT + (GAP if footer_lines else 0)
+    grid = Image.new("RGB", (grid_width, bottom + footer_height), "white")
     draw = ImageDraw.Draw(grid)
-    for column, lines in enumerate(wrapped):
-        left = GAP + column * (wide + GAP)
-        for number, text in enumerate(lines):  # Titles stand on the pictures: short ones begin lower.
-            y = top - (len(lines) - number) * line
-            draw.text((left + (wide - font.getlength(text)) / 2, y), text, fill="black", font=font)
-        for row in range(count):
-            picture = Image.fromarray(np.ascontiguousarray(rows[row, column]))
-            if picture.size != (wide, high):
-                picture = picture.resize((wide, high), Image.Resampling.LANCZOS)
-            grid.paste(picture, (left, top + GAP + row * (high + GAP)))
-    for number, text in enumerate(footers):
-        draw.text((GAP, bottom + number * 14), text, fill=(96, 96, 96), font=small)
+    for column, lines in enumerate(wrapped_titles):
+        left = GAP + column * (width + GAP)
+        for index, text in enumerate(lines):  # Titles are aligned at the bottom.
+            y = top - (len(lines) - index) * line_height
+            draw.text((left + (width - font.getlength(text)) / 2, y), text, fill="black", font=font)
+        for row in range(num_rows):
+            image = Image.fromarray(np.ascontiguousarray(rows[row, column]))
+            if image.size != (width, height):
+                image = image.resize((width, height), Image.Resampling.LANCZOS)
+            grid.paste(image, (left, top + GAP + row * (height + GAP)))
+    for index, text in enumerate(footer_lines):
+        draw.text((GAP, bottom + index * FOOTER_LINE_HEIGHT), text, fill=(96, 96, 96), font=footer_font)
     return grid
 
 
-def sample_grid(translator: Translator, pictures: NDArray[np.uint8], labels: Tensor) -> Image.Image:
-    """Every change of one attribute of pictures [R, S, S, 3] with labels [R, L], beside the pictures themselves.
+def sample_grid(translator: Translator, images: NDArray[np.uint8], labels: Tensor) -> Image.Image:
+    """Draws images and every edit of one attribute of them.
 
-    A column per value of an exclusive attribute, and one per yes/no attribute, in which it is the opposite of what the
-    picture has. What a label leaves unknown stays so. What only another dataset labels is changed as in one of its
-    pictures, of which nothing is known; without a classifier that could tell, the cell is white.
+    There is a column per value of an exclusive attribute, and one per yes/no attribute, which is set to the opposite.
+    To edit attributes that only other datasets label, the image is taken for one of theirs and its label is inferred;
+    if that is impossible, the cell is white.
+
+    Args:
+        translator: The translator.
+        images: Images, uint8 `(R, S, S, 3)`.
+        labels: Labels of the images, `(R, L)`; what they leave unknown stays so.
     """
-    encoder = translator.encoder
-    rows = list(zip(labels, encoder.dataset(labels).tolist(), strict=True))
+    label_encoder = translator.label_encoder
+    datasets = range(len(label_encoder.datasets))
+    rows = list(zip(labels, label_encoder.dataset_index(labels).tolist(), strict=True))
     columns: dict[tuple[str, Value], int] = {}
-    for number in range(len(encoder.datasets)):
-        for change in encoder.edits({}, number):
-            columns.setdefault(_column(change), 1 + len(columns))
-    cells = np.full((len(rows), 1 + len(columns), *pictures.shape[1:]), BLANK, np.uint8)
-    cells[:, 0] = pictures
-    jobs: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}  # By row and column: labels before and after.
-    for row, (label, own) in enumerate(rows):
-        for number in (own, *(each for each in range(len(encoder.datasets)) if each != own)):
-            before = label if number == own else _inferred(translator, pictures[row], number)
-            if before is None:
+    for dataset in datasets:
+        for edit in label_encoder.edits({}, dataset):
+            columns.setdefault(_column_key(edit), 1 + len(columns))
+    cells = np.full((len(rows), 1 + len(columns), *images.shape[1:]), BLANK, np.uint8)
+    cells[:, 0] = images
+    label_pairs: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}  # Source and target label by row and column.
+    for row, (label, image_dataset) in enumerate(rows):
+        for dataset in sorted(datasets, key=lambda index: index != image_dataset):  # The image's own dataset first.
+            source = label if dataset == image_dataset else _infer_label(translator, images[row], dataset)
+            if source is None:
                 continue
-            known = encoder.decode(before)
-            for change in translator.words.single(number, known):
-                after = encoder.encode({**known, **change}, number)
-                jobs.setdefault((row, columns[_column(change)]), (before, after))
-    places = list(jobs)
-    for start in range(0, len(places), AT_ONCE):
-        batch = places[start : start + AT_ONCE]
-        real = normalise(torch.from_numpy(pictures[[row for row, _ in batch]]))
-        befores, afters = (torch.stack(each) for each in zip(*(jobs[place] for place in batch), strict=True))
-        for (row, column), made in zip(batch, to_pixels(translator.translate(real, befores, afters)), strict=True):
-            cells[row, column] = made
-    titles = [name if value is None else f"{name}={spell(value)}" for name, value in columns]
+            known = label_encoder.decode(source)
+            for edit in translator.edit_parser.single_edits(dataset, known):
+                target = label_encoder.encode({**known, **edit}, dataset)
+                label_pairs.setdefault((row, columns[_column_key(edit)]), (source, target))
+    positions = list(label_pairs)
+    for start in range(0, len(positions), BATCH_SIZE):
+        batch = positions[start : start + BATCH_SIZE]
+        real = normalise(torch.from_numpy(images[[row for row, _ in batch]]))
+        sources, targets = (
+            torch.stack(tensors) for tensors in zip(*(label_pairs[position] for position in batch), strict=True)
+        )
+        translations = to_pixels(translator.translate(real, sources, targets))
+        for (row, column), translation in zip(batch, translations, strict=True):
+            cells[row, column] = translation
+    titles = [name if value is None else f"{name}={format_value(value)}" for name, value in columns]
     return draw_grid(cells, ["source", *titles], footer="; ".join(translator.credit) or None)
 
 
-def _inferred(translator: Translator, picture: NDArray[np.uint8], number: int) -> Tensor | None:
-    """The label of a picture as one of dataset `number`; None where no network tells it."""
+def _infer_label(translator: Translator, image: NDArray[np.uint8], dataset: int) -> Tensor | None:
+    """Infers the label of an image as one of a dataset; None if no network classifies."""
     try:
-        real = normalise(torch.from_numpy(picture[None]))
-        return translator.infer(real, translator.encoder.encode({}, number)[None])[0].cpu()
+        real = normalise(torch.from_numpy(image[None]))
+        return translator.infer(real, translator.label_encoder.encode({}, dataset)[None])[0].cpu()
     except RecipeError:
         return None
 
 
-def _column(change: dict[str, Value]) -> tuple[str, Value]:
-    """What a column shows: a value of an attribute, or (None) a yes/no attribute turned round."""
-    ((name, value),) = change.items()
+def _column_key(edit: dict[str, Value]) -> tuple[str, Value]:
+    """Returns the attribute and the value of a column; the value is None for a yes/no attribute."""
+    ((name, value),) = edit.items()
     return name, None if isinstance(value, bool) else value
 
 
-def _shown(width: int, height: int) -> tuple[int, int]:
+def _cell_size(width: int, height: int) -> tuple[int, int]:
+    """Returns the width and height at which images of this size are drawn."""
     longer = max(width, height)
-    if longer < SMALLEST:
-        factor: float = -(-SMALLEST // longer)
+    if longer < MIN_CELL:
+        factor: float = -(-MIN_CELL // longer)
     else:
-        factor = min(1.0, LARGEST / longer)
+        factor = min(1.0, MAX_CELL / longer)
     return max(1, round(width * factor)), max(1, round(height * factor))
 
 
-def _size(font: Font) -> float:
-    return float(getattr(font, "size", 11))
-
-
-def _titles(titles: Sequence[str], room: int) -> tuple[Font, list[list[str]]]:
-    """The largest font in which every title fits above its column whole, and the lines; else the smallest, cut."""
-    for size in FONTS:
+def _fit_titles(titles: Sequence[str], max_width: int) -> tuple[Font, list[list[str]]]:
+    """Returns the largest font in which all titles fit above their columns, and their lines; else truncates lines."""
+    for size in FONT_SIZES:
         font = ImageFont.load_default(size)
-        wrapped = [_wrap(title, font, room) for title in titles]
-        if all(len(lines) <= LINES and all(font.getlength(line) <= room for line in lines) for lines in wrapped):
+        wrapped = [_wrap_title(title, font, max_width) for title in titles]
+        if all(
+            len(lines) <= MAX_TITLE_LINES and all(font.getlength(line) <= max_width for line in lines)
+            for lines in wrapped
+        ):
             return font, wrapped
-    return font, [[_cut(line, font, room) for line in lines[:LINES]] for lines in wrapped]
+    return font, [[_truncate(line, font, max_width) for line in lines[:MAX_TITLE_LINES]] for lines in wrapped]
 
 
-def _wrap(title: str, font: Font, room: int) -> list[str]:
-    """A title on as few lines as fit; a new line begins after `=`, `_`, `.` or a space."""
+def _wrap_title(title: str, font: Font, max_width: int) -> list[str]:
+    """Splits a title into lines, after `=`, `_`, `.` or a space."""
     pieces, start = [], 0
     for end, letter in enumerate(title, start=1):
         if letter in "=_. " or end == len(title):
             pieces.append(title[start:end])
             start = end
-    return _fill(pieces, font, room)
+    return _join_into_lines(pieces, font, max_width)
 
 
-def _wrap_words(text: str, font: Font, room: int) -> list[str]:
-    words = text.split()
-    return [_cut(line.strip(), font, room) for line in _fill([f"{word} " for word in words], font, room)]
+def _wrap_words(text: str, font: Font, max_width: int) -> list[str]:
+    """Splits a text into lines of whole words."""
+    lines = _join_into_lines([f"{word} " for word in text.split()], font, max_width)
+    return [_truncate(line.strip(), font, max_width) for line in lines]
 
 
-def _fill(pieces: Sequence[str], font: Font, room: int) -> list[str]:
+def _join_into_lines(pieces: Sequence[str], font: Font, max_width: int) -> list[str]:
     lines = [""]
     for piece in pieces:
-        if lines[-1] and font.getlength((lines[-1] + piece).rstrip()) > room:
+        if lines[-1] and font.getlength((lines[-1] + piece).rstrip()) > max_width:
             lines.append("")
         lines[-1] += piece
     return lines
 
 
-def _cut(text: str, font: Font, room: int) -> str:
-    if font.getlength(text) <= room:
+def _truncate(text: str, font: Font, max_width: int) -> str:
+    if font.getlength(text) <= max_width:
         return text
-    while text and font.getlength(f"{text}...") > room:
+    while text and font.getlength(f"{text}...") > max_width:
         text = text[:-1]
     return f"{text}..."

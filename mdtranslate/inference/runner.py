@@ -1,4 +1,4 @@
-"""How a trained model is run: in whole batches, padded to what it needs, in a precision, compiled or not."""
+"""Runs trained networks on batches of images: padding, precision, compilation."""
 
 from __future__ import annotations
 
@@ -13,169 +13,208 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mdtranslate.api.networks import as_pictures
-from mdtranslate.api.translation import NOISE
+from mdtranslate.api.networks import checked_images
+from mdtranslate.api.translation import NOISE_SIZE
 from mdtranslate.config.model_bundle import Model
 from mdtranslate.data.batches import normalise, to_device, to_pixels
 from mdtranslate.errors import RecipeError, first_line
 from mdtranslate.inference.preprocessing import Pixels
-from mdtranslate.utils.device import Precision, arithmetic, layout, pick_precision, slow
+from mdtranslate.utils.device import Precision, matmul_precision, memory_format, pick_precision, precision_warning
 
-AT_ONCE: Final = 32
-"""Pictures of the training size in a batch; fewer of larger ones."""
+MAX_BATCH_SIZE: Final = 32
+"""Largest number of images of the training size in a batch; it is smaller for larger images."""
 
 
-class Row(NamedTuple):
-    """One translation of a picture: what is shown of it, uint8 [H, W, 3], and its labels before and after, [L]."""
+class TranslationInput(NamedTuple):
+    """One translation of an image.
 
-    shown: Pixels
+    Attributes:
+        pixels: The image, uint8 `(H, W, 3)`.
+        source: The label of the image, `(L,)`.
+        target: The label to translate to, `(L,)`.
+    """
+
+    pixels: Pixels
     source: Tensor
     target: Tensor
 
 
-class Inference:
-    """A model that no longer learns: its generator translates, and its discriminator tells what pictures are."""
+class Runner:
+    """Runs a trained model: the generator translates images, the discriminator infers unknown attributes.
+
+    Attributes:
+        model: The model.
+        image_size: Height and width of training images in pixels.
+        precision: Arithmetic of the generator. The discriminator always runs in float32.
+        compiled: Whether batches of images of the training size run through a compiled generator.
+    """
 
     def __init__(self, model: Model, image_size: int, precision: Precision = "fp32", *, compiled: bool = False) -> None:
-        """`compiled`: batches of the training size, `image_size`, run as one compiled graph where that can be had.
+        """Initialises the runner.
 
-        Both are the generator's alone: labels are inferred in float32.
+        Args:
+            model: The model.
+            image_size: Height and width of training images in pixels.
+            precision: Arithmetic of the generator.
+            compiled: Compile the generator for images of the training size on first use.
 
-        Raises `RecipeError` for a precision that is none, or that the generator's device has not.
+        Raises:
+            RecipeError: The precision is unknown, or the generator's device does not support it.
         """
         self.model, self.image_size = model, image_size
-        self.precision = pick_precision(precision, self.device, of="precision")
-        if line := slow(self.precision, self.device):
-            logging.getLogger("mdtranslate").warning(line)
+        self.precision = pick_precision(precision, self.device, setting="precision")
+        if warning := precision_warning(self.precision, self.device):
+            logging.getLogger("mdtranslate").warning(warning)
         self.compiled = compiled
-        self._graph: Callable[..., Tensor] | None = None
-        self._sizes = set[int]()
+        self._compiled_generator: Callable[..., Tensor] | None = None
+        self._compiled_batch_sizes = set[int]()
 
     @property
     def device(self) -> torch.device:
-        """Where the generator is."""
-        return next((each.device for each in self.model.generator.parameters()), torch.device("cpu"))
+        """The generator's device."""
+        return next((param.device for param in self.model.generator.parameters()), torch.device("cpu"))
 
     @property
-    def room(self) -> int:
-        """Pixels of pictures in a batch."""
-        return AT_ONCE * self.image_size**2
+    def batch_pixels(self) -> int:
+        """Largest number of pixels of a batch."""
+        return MAX_BATCH_SIZE * self.image_size**2
+
+    @property
+    def min_side(self) -> int:
+        """Smallest height or width that the generator takes.
+
+        It is at least twice `size_multiple`: instance normalisation fails over a single value.
+        """
+        return min(2 * self.model.generator.size_multiple, self.image_size)
 
     @torch.inference_mode()
-    def pixels(self, rows: Sequence[Row]) -> list[Pixels]:
-        """The translations, uint8 [H, W, 3]: those of one size in one batch, or in as few equal ones as have room."""
-        made: dict[int, Pixels] = {}
-        sizes: defaultdict[tuple[int, ...], list[int]] = defaultdict(list)
-        for place, row in enumerate(rows):
-            sizes[row.shown.shape].append(place)
-        for (height, width, _), places in sizes.items():
-            area = (height + self._missing(height)) * (width + self._missing(width))
-            batches = -(-len(places) // max(1, self.room // area))
-            step = -(-len(places) // batches)
-            for start in range(0, len(places), step):
-                some = places[start : start + step]
-                made.update(zip(some, to_pixels(self._batch([rows[place] for place in some])), strict=True))
-        return [made[place] for place in range(len(rows))]
+    def translate_pixels(self, inputs: Sequence[TranslationInput]) -> list[Pixels]:
+        """Translates images of any sizes, in as few batches as possible: one batch holds images of one size.
+
+        Args:
+            inputs: Images with labels. Several inputs may share an image.
+
+        Returns:
+            Translations, uint8 `(H, W, 3)`, in the same order.
+        """
+        outputs: dict[int, Pixels] = {}
+        indices_by_shape: defaultdict[tuple[int, ...], list[int]] = defaultdict(list)
+        for index, translation_input in enumerate(inputs):
+            indices_by_shape[translation_input.pixels.shape].append(index)
+        for (height, width, _), indices in indices_by_shape.items():
+            padded_area = (height + self._padding(height)) * (width + self._padding(width))
+            num_batches = -(-len(indices) // max(1, self.batch_pixels // padded_area))
+            batch_size = -(-len(indices) // num_batches)
+            for start in range(0, len(indices), batch_size):
+                batch = indices[start : start + batch_size]
+                outputs.update(
+                    zip(batch, to_pixels(self._translate_batch([inputs[index] for index in batch])), strict=True)
+                )
+        return [outputs[index] for index in range(len(inputs))]
 
     @torch.inference_mode()
     def translate(self, real: Tensor, source: Tensor, target: Tensor) -> Tensor:
-        """As `Translator.translate`."""
+        """Translates tensors of images, see `Translator.translate`."""
         generator, device = self.model.generator, self.device
-        real, source, target = (each.to(device) for each in (real, source, target))
+        real, source, target = (tensor.to(device) for tensor in (real, source, target))
         height, width = real.shape[2:]
-        down, right = self._missing(height), self._missing(width)
-        if down or right:
-            real = F.pad(real, (0, right, 0, down), mode="reflect" if down < height and right < width else "replicate")
-        real = real.contiguous(memory_format=layout(device))
-        # The same noise for every picture and call, so that a picture has one translation.
-        noise = torch.randn(1, NOISE, generator=torch.Generator().manual_seed(0)).to(device).expand(len(real), -1)
-        lower = torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bf16")
-        with _evaluating(generator), arithmetic(self.precision), lower:
-            fake = self._made(real, source, target, generator.code(target, noise))
+        bottom, right = self._padding(height), self._padding(width)
+        if bottom or right:
+            mode = "reflect" if bottom < height and right < width else "replicate"
+            real = F.pad(real, (0, right, 0, bottom), mode=mode)
+        real = real.contiguous(memory_format=memory_format(device))
+        # The same noise for every image and call, so that translations are deterministic.
+        noise = torch.randn(1, NOISE_SIZE, generator=torch.Generator().manual_seed(0)).to(device).expand(len(real), -1)
+        autocast = torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bf16")
+        with _eval_mode(generator), matmul_precision(self.precision), autocast:
+            fake = self._generate(real, source, target, generator.style_code(target, noise))
         return fake[:, :, :height, :width].float().clamp(-1, 1)
 
     @torch.inference_mode()
-    def infer(self, real: Tensor, label: Tensor, changing: Collection[str] | None = None) -> Tensor:
-        """As `Translator.infer`."""
+    def infer(self, real: Tensor, label: Tensor, edited: Collection[str] | None = None) -> Tensor:
+        """Infers unknown attributes, see `Translator.infer`."""
         label = label.to(self.device)
-        unknown, reads = self._unknown(label), self.model.generator.reads
-        if reads != "all" and changing is not None:
-            unknown = [each for each in unknown if each in changing]
-        if reads == "none" or not unknown:
+        unknown, required = self._unknown_attributes(label), self.model.generator.required_labels
+        if required != "all" and edited is not None:
+            unknown = [name for name in unknown if name in edited]
+        if required == "none" or not unknown:
             return label
-        side = (self.image_size, self.image_size)
+        size = (self.image_size, self.image_size)
         real = real.to(self.device)
-        if real.shape[2:] != side:
-            real = F.interpolate(real, side, mode="bilinear", antialias=True).clamp(-1, 1)
+        if real.shape[2:] != size:
+            real = F.interpolate(real, size, mode="bilinear", antialias=True).clamp(-1, 1)
         discriminator, logits = self.model.discriminator, None
         if discriminator is not None:
-            # One that must be told what it judges refuses a picture of which nothing is known: it tells nothing, too.
-            with _evaluating(discriminator), arithmetic("fp32"), suppress(RecipeError):
+            # A bank of discriminators refuses images of an unknown domain: it cannot infer it either.
+            with _eval_mode(discriminator), matmul_precision("fp32"), suppress(RecipeError):
                 logits = discriminator(real, label).logits
         if logits is None:
-            why = "no network tells"
+            reason = "the translator has no discriminator"
             if discriminator is not None:
-                why = f"the discriminator {discriminator.name!r} classifies nothing"
+                reason = f"discriminator {discriminator.name!r} does not classify"
             raise RecipeError(
-                f"{', '.join(unknown)}: unknown of the picture, and {why}; give "
-                f"{'it' if len(unknown) == 1 else 'them'} (--from {unknown[0]}=..., in Python source={{...}})"
+                f"{', '.join(unknown)}: unknown for this image, and cannot be inferred, since {reason}; set "
+                f"{'it' if len(unknown) == 1 else 'them'} with --from {unknown[0]}=... (in Python: source={{...}})"
             )
-        return self.model.encoder.infer(logits, label)
+        return self.model.label_encoder.infer(logits, label)
 
-    def _batch(self, rows: Sequence[Row]) -> Tensor:
-        """Rows of one size in one pass; a picture goes to the device once, however many are made of it."""
-        shown = {id(row.shown): row.shown for row in rows}
-        places = {key: place for place, key in enumerate(shown)}
-        real = normalise(to_device(np.stack(list(shown.values())), self.device))
-        source, target = (torch.stack(each) for each in zip(*((row.source, row.target) for row in rows), strict=True))
-        return self.translate(real[[places[id(row.shown)] for row in rows]], source, target)
+    def _translate_batch(self, inputs: Sequence[TranslationInput]) -> Tensor:
+        """Translates images of one size in one batch; an image that inputs share is moved to the device once."""
+        images = {id(translation_input.pixels): translation_input.pixels for translation_input in inputs}
+        index_by_id = {image_id: index for index, image_id in enumerate(images)}
+        real = normalise(to_device(np.stack(list(images.values())), self.device))
+        source, target = (
+            torch.stack(labels) for labels in zip(*((row.source, row.target) for row in inputs), strict=True)
+        )
+        return self.translate(real[[index_by_id[id(row.pixels)] for row in inputs]], source, target)
 
-    def _made(self, *given: Tensor | None) -> Tensor:
-        """A pass. What cannot be compiled runs as it is from then on, and one line says why."""
-        real = given[0]
+    def _generate(self, *inputs: Tensor | None) -> Tensor:
+        """Runs the generator; if it cannot be compiled, logs why, and runs it uncompiled from then on."""
+        real = inputs[0]
         assert real is not None
         if not self.compiled or real.shape[2:] != (self.image_size, self.image_size):
-            return self._plain(*given)
+            return self._generate_eagerly(*inputs)
         count = len(real)
-        # Compiling takes a minute, so a batch is filled up to a size that is compiled already, or else to the next
-        # power of two: a compiler gives up after eight sizes.
-        size = min((each for each in self._sizes if each >= count), default=1 << (count - 1).bit_length())
+        # Each batch size is compiled anew, which takes a minute, and torch.compile gives up after eight of them. So
+        # a batch is padded to a size that is compiled already, or else to the next power of two.
+        next_power = 1 << (count - 1).bit_length()
+        batch_size = min((size for size in self._compiled_batch_sizes if size >= count), default=next_power)
         try:
-            if self._graph is None:
-                self._graph = torch.compile(self.model.generator, fullgraph=True, dynamic=False)
-            made = self._graph(*(None if each is None else _filled(each, size) for each in given))[:count]
-        except Exception as error:  # Compilers raise dozens of kinds.
-            made = self._plain(*given)  # Where this fails too, it was no fault of the compiler's.
+            if self._compiled_generator is None:
+                self._compiled_generator = torch.compile(self.model.generator, fullgraph=True, dynamic=False)
+            padded = [None if tensor is None else _pad_batch(tensor, batch_size) for tensor in inputs]
+            fake = self._compiled_generator(*padded)[:count]
+        except Exception as error:  # Compilers raise many types.
+            fake = self._generate_eagerly(*inputs)  # Raises if the generator, not the compiler, is the cause.
             self.compiled = False
-            logging.getLogger("mdtranslate").warning(f"not compiled, which is only slower: {first_line(error)}")
-        self._sizes.add(size)
-        return made
+            logging.getLogger("mdtranslate").warning(
+                f"the generator could not be compiled, and runs uncompiled: {first_line(error)}"
+            )
+        self._compiled_batch_sizes.add(batch_size)
+        return fake
 
-    def _plain(self, *given: Any) -> Tensor:
-        return as_pictures(self.model.generator(*given), given[0], self.model.generator)
+    def _generate_eagerly(self, *inputs: Any) -> Tensor:
+        return checked_images(self.model.generator(*inputs), inputs[0], self.model.generator)
 
-    @property
-    def least(self) -> int:
-        """The shortest side that the generator is shown. Two multiples at least: over one value normalisation fails."""
-        return min(2 * self.model.generator.multiple, self.image_size)
+    def _padding(self, side: int) -> int:
+        """Returns by how many pixels to pad a height or width."""
+        multiple = self.model.generator.size_multiple
+        return max(-(-side // multiple) * multiple, self.min_side) - side
 
-    def _missing(self, side: int) -> int:
-        """Pixels to pad a side with."""
-        multiple = self.model.generator.multiple
-        return max(-(-side // multiple) * multiple, self.least) - side
-
-    def _unknown(self, label: Tensor) -> list[str]:
-        """Names of the attributes that some of labels [B, L] leave unknown of their dataset."""
-        found: dict[str, None] = {}
-        for each, number in zip(label, self.model.encoder.dataset(label).tolist(), strict=True):
-            known = self.model.encoder.decode(each)
-            found |= {own.name: None for own in self.model.encoder.attributes[number] if own.name not in known}
-        return list(found)
+    def _unknown_attributes(self, label: Tensor) -> list[str]:
+        """Returns names of attributes that some of the labels `(B, L)` leave unknown."""
+        encoder = self.model.label_encoder
+        unknown: dict[str, None] = {}  # A set that keeps the order.
+        for row, dataset in zip(label, encoder.dataset_index(label).tolist(), strict=True):
+            known = encoder.decode(row)
+            names = (attribute.name for attribute in encoder.attributes[dataset])
+            unknown |= {name: None for name in names if name not in known}
+        return list(unknown)
 
 
 @contextmanager
-def _evaluating(network: nn.Module) -> Iterator[None]:
-    """Evaluation mode; afterwards as before, for a network that is still being trained."""
+def _eval_mode(network: nn.Module) -> Iterator[None]:
+    """Puts a network in evaluation mode, and restores the mode of each module afterwards."""
     training = [module for module in network.modules() if module.training]
     network.eval()
     try:
@@ -185,7 +224,10 @@ def _evaluating(network: nn.Module) -> Iterator[None]:
             module.training = True
 
 
-def _filled(values: Tensor, size: int) -> Tensor:
-    """A batch with its last row repeated up to `size` rows. Always a copy: graphs tell kinds of tensors apart."""
-    rows = values[torch.arange(size, device=values.device).clamp(max=len(values) - 1)]
-    return rows.contiguous(memory_format=layout(values.device)) if values.ndim == 4 else rows
+def _pad_batch(tensor: Tensor, size: int) -> Tensor:
+    """Repeats the last sample of a batch until it has `size` samples.
+
+    It always copies: for views, torch.compile would compile again.
+    """
+    samples = tensor[torch.arange(size, device=tensor.device).clamp(max=len(tensor) - 1)]
+    return samples.contiguous(memory_format=memory_format(tensor.device)) if tensor.ndim == 4 else samples

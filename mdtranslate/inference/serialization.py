@@ -1,4 +1,4 @@
-"""How a translator lies on the disk: its weights, and what its networks and labels are, by name."""
+"""Saves and loads trained models: weights as safetensors, networks and labels as JSON."""
 
 from __future__ import annotations
 
@@ -14,22 +14,38 @@ from pydantic import BaseModel, ValidationError
 from mdtranslate.api import Attribute, Crop, Discriminator, Generator, LabelEncoder
 from mdtranslate.config.choice import Choice
 from mdtranslate.config.model_bundle import Model
-from mdtranslate.config.recipes import read_toml
-from mdtranslate.config.run_dir import RunFolder, is_run
-from mdtranslate.config.shared_models import without_paths
+from mdtranslate.config.run_folder import RunFolder, is_run
+from mdtranslate.config.shared_models import drop_paths
+from mdtranslate.config.toml_tree import read_toml
 from mdtranslate.errors import CheckpointError, PluginError
 from mdtranslate.utils import tensor_dir
 
 
-class Facts(BaseModel):
-    """What `translator.json` says. Components go by name: no import path is ever taken from a file."""
+class TranslatorMetadata(BaseModel):
+    """The content of `translator.json`.
 
-    encoder: Choice[LabelEncoder]
+    Components are stored by name: no import path is ever read from a file.
+
+    Attributes:
+        label_encoder: Name and settings of the label encoder.
+        generator: Name and settings of the generator.
+        discriminator: Name and settings of the discriminator, if there is one.
+        plugins: Plugins that define these components, with their versions.
+        attributes: Labelled attributes by dataset.
+        channel_names: Meaning of each channel of a condition, to notice a label encoder that changed.
+        image_size: Height and width of training images in pixels.
+        crops: The crop of each dataset.
+        ranges: The grey levels of a dataset's files that are black and white, where it defines them.
+        credit: Credit lines of the datasets.
+        trained: How the weights came about: recipe and step of a run, or importer and files.
+    """
+
+    label_encoder: Choice[LabelEncoder]
     generator: Choice[Generator]
     discriminator: Choice[Discriminator] | None = None
     plugins: list[str]
     attributes: dict[str, list[Attribute]]
-    layout: list[str]
+    channel_names: list[str]
     image_size: int
     crops: dict[str, Crop]
     ranges: dict[str, tuple[float, float]] = {}
@@ -37,66 +53,99 @@ class Facts(BaseModel):
     trained: dict[str, Any]
 
 
-def write(folder: Path, model: Model, facts: Mapping[str, Any]) -> None:
-    """Writes a model, and what else `Facts` has."""
-    parts: dict[str, Any] = {"encoder": model.encoder, **model.networks}
+def save_model(folder: Path, model: Model, metadata: Mapping[str, Any]) -> None:
+    """Saves a model atomically.
+
+    Args:
+        folder: The folder to write; an earlier model in it is replaced.
+        model: The model.
+        metadata: The remaining fields of `TranslatorMetadata`, from `image_size` on.
+
+    Raises:
+        StorageError: The folder cannot be written.
+        RecipeError: It is the current folder and empty.
+    """
+    components: dict[str, Any] = {"label_encoder": model.label_encoder, **model.networks}
     weights: dict[str, torch.Tensor] = {}
     for role, network in model.networks.items():
-        weights |= tensor_dir.gather(role, network.state_dict())
-    owners = {owner for each in parts.values() for owner in Choice(type(each), each.config).owners()}
-    body = {
-        **{role: {"name": each.name, **each.config.model_dump(mode="json")} for role, each in parts.items()},
-        "plugins": sorted(owners),
-        "attributes": {
-            name: [{key: value for key, value in asdict(each).items() if value or key != "mirrored"} for each in own]
-            for name, own in zip(model.encoder.datasets, model.encoder.attributes, strict=True)
-        },
-        "layout": list(model.encoder.layout),
-        **facts,
+        weights |= tensor_dir.with_prefix(role, network.state_dict())
+    plugins = {
+        plugin
+        for component in components.values()
+        for plugin in Choice(type(component), component.config).plugin_labels()
     }
-    tensor_dir.save(folder, "translator", {"weights": weights}, body)
+    attributes = {
+        dataset: [_attribute_fields(attribute) for attribute in dataset_attributes]
+        for dataset, dataset_attributes in zip(
+            model.label_encoder.datasets, model.label_encoder.attributes, strict=True
+        )
+    }
+    content: dict[str, Any] = {
+        role: {"name": component.name, **component.config.model_dump(mode="json")}
+        for role, component in components.items()
+    }
+    content |= {
+        "plugins": sorted(plugins),
+        "attributes": attributes,
+        "channel_names": list(model.label_encoder.channel_names),
+        **metadata,
+    }
+    tensor_dir.save(folder, "translator", {"weights": weights}, content)
 
 
-def read(path: Path) -> tuple[Model, Facts]:
-    """The model of a run or of a folder that `write` filled, frozen and in evaluation mode.
+def load_model(path: Path) -> tuple[Model, TranslatorMetadata]:
+    """Loads a model, frozen and in evaluation mode.
 
-    Raises `CheckpointError` where there is none or it is damaged, `PluginError` where a plugin is not installed.
+    Args:
+        path: A run, or a folder that `save_model` wrote.
+
+    Raises:
+        CheckpointError: There is no model, or it is corrupt.
+        PluginError: A plugin that it needs is not installed.
     """
-    folder = find(path)
+    folder = find_translator(path)
     file = folder / "translator.json"
     try:
-        tensors, saved = tensor_dir.load(folder, "translator")
+        tensors, content = tensor_dir.load(folder, "translator")
     except CheckpointError:
         if not is_run(folder.parent):
             raise
-        time.sleep(0.5)  # A run that trains may have replaced it in between.
-        tensors, saved = tensor_dir.load(folder, "translator")
+        time.sleep(0.5)  # A run in progress may have been replacing it.
+        tensors, content = tensor_dir.load(folder, "translator")
     try:
-        facts = Facts.model_validate(saved)
+        metadata = TranslatorMetadata.model_validate(content)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        message = f"{file}: {'.'.join(map(str, first['loc']))}: {first['msg']} (trained with {_plugins(saved)})"
+        message = f"{file}: {'.'.join(map(str, first['loc']))}: {first['msg']} (saved with {_plugins(content)})"
         raise (PluginError if first["type"] == "choice" else CheckpointError)(message) from None
     model = Model.build(
-        without_paths(facts.encoder, folder, "encoder"),
-        without_paths(facts.generator, folder, "generator"),
-        without_paths(facts.discriminator, folder, "discriminator"),
-        attributes=facts.attributes,
-        image_size=facts.image_size,
+        drop_paths(metadata.label_encoder, folder, "label_encoder"),
+        drop_paths(metadata.generator, folder, "generator"),
+        drop_paths(metadata.discriminator, folder, "discriminator"),
+        attributes=metadata.attributes,
+        image_size=metadata.image_size,
     )
-    if list(model.encoder.layout) != facts.layout:
+    if list(model.label_encoder.channel_names) != metadata.channel_names:
         raise CheckpointError(
-            f"{file}: encoder {facts.encoder.name!r} lays labels out otherwise than when it was trained "
-            f"(with {_plugins(saved)})"
+            f"{file}: the channel_names of label encoder {metadata.label_encoder.name!r} are not those that the "
+            f"weights were trained with; install the plugins of then: {_plugins(content)}"
         )
     for role, network in model.networks.items():
-        tensor_dir.fill(network, tensor_dir.part(role, tensors.get("weights", {})), f"{folder}: {role}")
+        state = tensor_dir.without_prefix(role, tensors.get("weights", {}))
+        tensor_dir.load_weights(network, state, f"{folder}: {role}")
         network.eval().requires_grad_(False)
-    return model, facts
+    return model, metadata
 
 
-def find(path: Path) -> Path:
-    """The folder of the translator of `path`: a run, or the folder itself. Raises `CheckpointError`."""
+def find_translator(path: Path) -> Path:
+    """Finds the folder of a translator.
+
+    Args:
+        path: A run, or the folder itself.
+
+    Raises:
+        CheckpointError: There is no translator in it.
+    """
     if (path / "translator.json").is_file():
         return path
     run = RunFolder(path)
@@ -105,11 +154,17 @@ def find(path: Path) -> Path:
     if is_run(path):
         train = read_toml(path / "recipe.toml").get("train", {})
         step = min(train.get("save_every", 0), train.get("steps", 0))
-        raise CheckpointError(f"{path}: has no translator yet; the first is saved at step {step or 'train.save_every'}")
+        raise CheckpointError(f"{path}: no translator yet; the first is saved at step {step or 'train.save_every'}")
     if not path.exists():
-        raise CheckpointError(f"{path}: there is no such folder")
-    raise CheckpointError(f"{path}: is neither a run (it holds no recipe.toml) nor a translator")
+        raise CheckpointError(f"{path}: no such folder")
+    raise CheckpointError(f"{path}: neither a run (no recipe.toml) nor a translator (no translator.json)")
 
 
-def _plugins(saved: Mapping[str, Any]) -> str:
-    return ", ".join(map(str, saved.get("plugins") or ["plugins that it does not name"]))
+def _attribute_fields(attribute: Attribute) -> dict[str, Any]:
+    """Returns the fields of an attribute; `mirrored`, which is rare, only if it is not empty."""
+    fields = asdict(attribute)
+    return {key: value for key, value in fields.items() if value or key != "mirrored"}
+
+
+def _plugins(content: Mapping[str, Any]) -> str:
+    return ", ".join(map(str, content.get("plugins") or ["unnamed plugins"]))

@@ -1,39 +1,51 @@
-"""A trained generator with its encoder and its image preparation, ready to use."""
+"""The public interface to a trained model: translates images of any kind and size."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from shlex import quote
 from typing import Any, TypeVar, overload
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
 from mdtranslate.api import Crop, Value
 from mdtranslate.config.model_bundle import Model
-from mdtranslate.data.batches import normalise, to_device
 from mdtranslate.inference import preprocessing, serialization
-from mdtranslate.inference.edit_parser import Edits, check_arguments
-from mdtranslate.inference.preprocessing import Picture, Pixels, Size, View
-from mdtranslate.inference.runner import Inference, Row
+from mdtranslate.inference.edit_parser import EditParser, check_arguments
+from mdtranslate.inference.image_editor import ImageEditor
+from mdtranslate.inference.preprocessing import ImageSource, OutputSize, Pixels, PreparedImage
+from mdtranslate.inference.runner import Runner
 from mdtranslate.utils.device import Precision, pick_device, plain_defaults
 from mdtranslate.utils.grey_range import Range
 
+Values = Mapping[str, Value]
 T = TypeVar("T")
-P = TypeVar("P", bound=Picture)
+Source = TypeVar("Source", bound=ImageSource)
 
 
 class Translator:
-    """Translates pictures.
+    """Translates images with a trained model.
 
     ::
 
         translator = mdtranslate.Translator.load("runs/stargan-celeba-001")
         translator("photo.jpg", hair="Blond_Hair", Eyeglasses=True).save("blond.png")
+
+    Attributes:
+        model: The networks and the label encoder.
+        label_encoder: The label encoder of the model.
+        image_size: Height and width of training images in pixels.
+        crops: The crop of each dataset, by name.
+        ranges: The grey levels of a dataset's files that are black and white, by name, where it defines them.
+        credit: Credit lines of the datasets.
+        trained: How the weights came about: `recipe` and `step` of a run, or importer and files.
+        edit_parser: Resolves the names and values of attributes.
+        runner: Runs the networks in batches.
     """
 
     def __init__(
@@ -48,23 +60,25 @@ class Translator:
         precision: Precision = "fp32",
         compiled: bool = False,
     ) -> None:
-        """`crops`: the square that each dataset cuts out of its pictures, by its name; `ranges`: the grey values that
-        are black and white in its files, where it says so; `trained`: facts for people. The rest is as for `load`."""
+        """Initialises a translator; arguments are attributes, see above; `precision`, `compiled` are as for `load`."""
         self.model, self.image_size = model, image_size
-        self.inference = Inference(model, image_size, precision, compiled=compiled)
-        self.encoder = model.encoder
+        self.runner = Runner(model, image_size, precision, compiled=compiled)
+        self.label_encoder = model.label_encoder
         self.crops, self.ranges = dict(crops), dict(ranges or {})
         self.credit, self.trained = tuple(credit), dict(trained or {})
-        self.words = Edits(model.encoder)
+        self.edit_parser = EditParser(model.label_encoder)
+        self._editor = ImageEditor(self.runner, self.edit_parser)
 
     def save(self, folder: Path) -> None:
-        """Writes everything that `load` needs, whole or not at all.
+        """Saves everything that `load` needs, atomically; an earlier translator in the folder is replaced.
 
-        Raises `StorageError`, and `RecipeError` for the current folder where it is empty.
+        Raises:
+            StorageError: The folder cannot be written.
+            RecipeError: It is the current folder and empty.
         """
         crops = {name: asdict(crop) for name, crop in self.crops.items()}
-        facts: dict[str, Any] = {"image_size": self.image_size, "crops": crops, "ranges": self.ranges}
-        serialization.write(folder, self.model, {**facts, "credit": list(self.credit), "trained": self.trained})
+        metadata = {"image_size": self.image_size, "crops": crops, "ranges": self.ranges, "credit": list(self.credit)}
+        serialization.save_model(folder, self.model, {**metadata, "trained": self.trained})
 
     @classmethod
     @plain_defaults()
@@ -76,222 +90,211 @@ class Translator:
         precision: Precision = "fp32",
         compiled: bool = False,
     ) -> Translator:
-        """The translator of a run, or of a folder that `save` wrote, ready on `device`: auto, cpu, cuda, cuda:1, mps.
+        """Loads the translator of a run, or of a folder that `save` wrote.
 
-        `precision`: the generator's arithmetic. bf16 is faster where the device has it, and changes pictures by some
-        grey levels; tf32 is of NVIDIA's GPUs. `compiled`: the generator is compiled for pictures of the training size
-        when the first batch comes, which takes a minute; where that cannot be done, a line is logged that says why.
+        Args:
+            path: The folder.
+            device: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`, or a `torch.device`.
+            precision: Arithmetic of the generator: `fp32`, `tf32` (NVIDIA GPUs), `bf16` (differs by few grey levels).
+            compiled: Compile the generator at the first batch of training size (a minute); a failure is only logged.
 
-        Raises `RecipeError` for a device or precision that is not there, `CheckpointError` where there is no translator
-        or a damaged one, `PluginError` where a plugin that it needs is not installed.
+        Raises:
+            RecipeError: The device or the precision is not available.
+            CheckpointError: There is no translator in the folder, or it is corrupt.
+            PluginError: A plugin that it needs is not installed.
         """
-        where = pick_device(device, tune=False) if isinstance(device, str) else device
-        model, facts = serialization.read(Path(path))
+        torch_device = pick_device(device, tune=False) if isinstance(device, str) else device
+        model, metadata = serialization.load_model(Path(path))
         return cls(
-            model.to(where),
-            image_size=facts.image_size,
-            crops=facts.crops,
-            ranges=facts.ranges,
-            credit=facts.credit,
-            trained=facts.trained,
+            model.to(torch_device),
+            image_size=metadata.image_size,
+            crops=metadata.crops,
+            ranges=metadata.ranges,
+            credit=metadata.credit,
+            trained=metadata.trained,
             precision=precision,
             compiled=compiled,
         )
 
     @property
     def device(self) -> torch.device:
-        """Where the generator is."""
-        return self.inference.device
+        """The generator's device."""
+        return self.runner.device
 
     @property
     @plain_defaults()
     def usage(self) -> str:
-        """What `mdtranslate translate RUN` is given to make every edit of a picture: also what must be told of it."""
-        told: dict[str, None] = {}
-        for number, own in enumerate(self.encoder.attributes):
-            label = self.encoder.encode({}, number)[None]
-            try:
-                self.infer(torch.zeros(1, 3, self.image_size, self.image_size), label)
-            except Exception:  # Whatever a discriminator raises that is asked of an unknown domain, it tells nothing.
-                told |= {quote(f"{self.words.name(number, each.name)}=VALUE"): None for each in own}
-        return " ".join(["PHOTO --all", *(f"--from {each}" for each in told)])
+        """Arguments of `mdtranslate translate RUN` that make every edit, with `--from` for what cannot be inferred."""
+        required = [f"--from {quote(f'{name}=VALUE')}" for name in self._editor.names_to_provide()]
+        return " ".join(["PHOTO --all", *required])
 
     def edits(self) -> dict[str, tuple[str, ...]]:
-        """Every attribute that can be set, with its values as text."""
-        return self.words.table()
+        """Returns the name of every attribute that can be edited, with its values as text."""
+        return self.edit_parser.values_by_name()
 
     @plain_defaults()
     def translate(self, real: Tensor, source: Tensor, target: Tensor) -> Tensor:
-        """Images [B, 3, H, W] in [-1, 1], of any size, from label `source` to `target` [B, L]; float32, on `device`."""
-        return self.inference.translate(real, source, target)
+        """Translates images with labels.
+
+        Args:
+            real: Images `(B, 3, H, W)` in [-1, 1], of any size.
+            source: Labels of the images, `(B, L)`.
+            target: Labels to translate to, `(B, L)`.
+
+        Returns:
+            Images `(B, 3, H, W)` in [-1, 1], float32, on `device`.
+        """
+        return self.runner.translate(real, source, target)
 
     @plain_defaults()
-    def infer(self, real: Tensor, label: Tensor, changing: Collection[str] | None = None) -> Tensor:
-        """Labels [B, L] in which what `label` leaves unknown is what the discriminator takes `real` for, on `device`.
+    def infer(self, real: Tensor, label: Tensor, edited: Collection[str] | None = None) -> Tensor:
+        """Replaces what labels leave unknown by what the discriminator infers; runs no network if nothing is.
 
-        `real`: [B, 3, H, W] in [-1, 1], scaled to the training size here. What the generator does not read may stay
-        unknown: there are those that read only what an edit changes, the attributes `changing` (None: any). Where
-        nothing else is unknown, no network runs. Raises `RecipeError` that names what is unknown where the
-        discriminator does not classify.
+        Attributes that the generator does not require (see `Generator.required_labels`) may stay unknown.
+
+        Args:
+            real: Images `(B, 3, H, W)` in [-1, 1]; they are resized to the training size.
+            label: Labels of the images, `(B, L)`.
+            edited: Names of the attributes that will be edited; None for any.
+
+        Returns:
+            Labels `(B, L)`, on `device`.
+
+        Raises:
+            RecipeError: The discriminator does not classify; the message names the unknown attributes.
         """
-        return self.inference.infer(real, label, changing)
+        return self.runner.infer(real, label, edited)
 
     @overload
     def __call__(
         self,
-        image: Picture,
+        image: ImageSource,
         /,
         *,
         dataset: str | None = None,
-        source: Mapping[str, Value] | None = None,
-        size: Size = None,
-        edits: Mapping[str, Value] | None = None,
-        **more: Value,
+        source: Values | None = None,
+        size: OutputSize = None,
+        edits: Values | None = None,
+        **attributes: Value,
     ) -> Image.Image: ...
     @overload
     def __call__(
         self,
-        image: list[P],
+        image: list[Source],
         /,
         *,
         dataset: str | None = None,
-        source: Mapping[str, Value] | None = None,
-        size: Size = None,
-        edits: Mapping[str, Value] | None = None,
-        **more: Value,
+        source: Values | None = None,
+        size: OutputSize = None,
+        edits: Values | None = None,
+        **attributes: Value,
     ) -> list[Image.Image]: ...
     @plain_defaults()
     def __call__(
         self,
-        image: Picture | list[P],
+        image: ImageSource | list[Source],
         /,
         *,
         dataset: str | None = None,
-        source: Mapping[str, Value] | None = None,
-        size: Size = None,
-        edits: Mapping[str, Value] | None = None,
-        **more: Value,
+        source: Values | None = None,
+        size: OutputSize = None,
+        edits: Values | None = None,
+        **attributes: Value,
     ) -> Image.Image | list[Image.Image]:
-        """`image` with every attribute of `edits` changed, all at once; keywords are edits too: `hair="Blond_Hair"`.
+        """Applies all edits to an image, or to each image of a list.
 
-        Attributes that are called like an argument are changed by `edits` alone. Edits that belong to several datasets
-        are made one after the other, in the order in which they are given.
-        `image`: a file, a Pillow image, uint8 [H, W, 3], or a `view`; for a list of them there is a list of results,
-        made in batches. `source`: what is known of it, or of each; the rest is inferred.
-        `dataset` says which one the picture is like: it is cropped as that one is, and that one's attributes are meant
-        where several have them (or `edits={"celeba.Male": True}`). By default it is the dataset of the edit.
-        By default prepared as in training and `image_size` pixels square; `size="native"` keeps the picture's size.
-        Raises `RecipeError` for what cannot be set, `DataError` for a picture that cannot be read.
+        Edits of attributes of several datasets are applied one dataset after the other, in the order of the edits.
+
+        Args:
+            image: A file, a Pillow image, uint8 `(H, W, 3)`, a `PreparedImage`, or a list, translated in batches.
+            dataset: Name of the dataset that the images resemble, by default that of the edit: it decides the crop,
+                and which attribute is meant if several datasets have one of a name.
+            source: Known attributes of the images; the others are inferred.
+            size: None for squares of `image_size` pixels, cropped as in training; `native` for each image's own size.
+            edits: Values to set, by name, such as `{"hair": "Blond_Hair", "celeba.Male": True}`.
+            **attributes: Further edits, except for attributes that are called like an argument.
+
+        Returns:
+            The translation, or a list of them.
+
+        Raises:
+            RecipeError: A name, value or argument is invalid, or an unknown attribute cannot be inferred.
+            DataError: An image cannot be read.
         """
         check_arguments(dataset=dataset, source=source, size=size, edits=edits)
-        changes = self.words.read_some({**(edits or {}), **more}, dataset)
-        own = self.encoder.datasets[next(iter(changes))] if len(changes) == 1 else None
-        known = self.words.read(source or {}, own if dataset is None else dataset)
-
-        def work(shown: list[View]) -> list[Image.Image]:
-            made: list[Pixels] = []
-            for number, change in changes.items():
-                if made:
-                    shown = [self._again(*pair) for pair in zip(made, shown, strict=True)]
-                like = dataset or self.encoder.datasets[number]
-                labels = self._labels(shown, like, self.encoder.encode(known.get(number, {}), number), change)
-                made = self.inference.pixels(
-                    [self._row(*pair, number, like, change) for pair in zip(shown, labels, strict=True)]
-                )
-            return [Image.fromarray(each) for each in made]
-
-        return self._each(image, size, 1, work)
+        parsed = self.edit_parser.parse_edits({**(edits or {}), **attributes}, dataset)
+        edited_dataset = self.label_encoder.datasets[next(iter(parsed))] if len(parsed) == 1 else None
+        known = self.edit_parser.parse(source or {}, dataset or edited_dataset)
+        prepare = partial(self.prepare_image, size="native")
+        translate = partial(self._editor.apply_together, edits=parsed, known=known, dataset=dataset, prepare=prepare)
+        return self._map(image, size, 1, translate)
 
     @overload
     def all_edits(
-        self,
-        image: Picture,
-        *,
-        dataset: str | None = None,
-        source: Mapping[str, Value] | None = None,
-        size: Size = None,
+        self, image: ImageSource, *, dataset: str | None = None, source: Values | None = None, size: OutputSize = None
     ) -> dict[str, Image.Image]: ...
     @overload
     def all_edits(
-        self,
-        image: list[P],
-        *,
-        dataset: str | None = None,
-        source: Mapping[str, Value] | None = None,
-        size: Size = None,
+        self, image: list[Source], *, dataset: str | None = None, source: Values | None = None, size: OutputSize = None
     ) -> list[dict[str, Image.Image]]: ...
     @plain_defaults()
     def all_edits(
         self,
-        image: Picture | list[P],
+        image: ImageSource | list[Source],
         *,
         dataset: str | None = None,
-        source: Mapping[str, Value] | None = None,
-        size: Size = None,
+        source: Values | None = None,
+        size: OutputSize = None,
     ) -> dict[str, Image.Image] | list[dict[str, Image.Image]]:
-        """Every change of one attribute of a picture, by what it is (`hair=Blond_Hair`); arguments as for a call.
+        """Applies every edit of one attribute separately: each value, or the opposite of a known yes/no attribute.
 
-        Each value of an exclusive attribute, the opposite of each yes/no one (both where it is not known what it is);
-        of all datasets, or of `dataset`.
+        Args:
+            image: An image or a list of images, as for a call.
+            dataset: Edit only attributes of this dataset.
+            source: Known attributes of the images; the others are inferred.
+            size: As for a call.
+
+        Returns:
+            Translations by edit, such as `hair=Blond_Hair`; a list of such dicts for a list of images.
+
+        Raises:
+            RecipeError, DataError: As for a call.
         """
-        numbers = range(len(self.encoder.datasets)) if dataset is None else [self.words.number(dataset)]
-        known = self.words.everywhere(self.words.read(source or {}, dataset))
+        parser = self.edit_parser
+        datasets = range(len(self.label_encoder.datasets)) if dataset is None else [parser.dataset_index(dataset)]
+        known = parser.spread_shared(parser.parse(source or {}, dataset))
+        translate = partial(self._editor.apply_separately, datasets=datasets, known=known)
+        return self._map(image, size, parser.num_single_edits, translate)
 
-        def work(shown: list[View]) -> list[dict[str, Image.Image]]:
-            rows: list[Row] = []
-            found: list[dict[str, int]] = [{} for _ in shown]  # Places in `rows`.
-            for number in numbers:
-                like = self.encoder.datasets[number]
-                labels = self._labels(shown, like, self.encoder.encode(known[number], number), None)
-                for each, label, own in zip(shown, labels, found, strict=True):
-                    for change in self.words.single(number, self.encoder.decode(label)):
-                        name = self.words.write(number, change)
-                        if name not in own:  # What datasets share is made once, as of the first.
-                            own[name] = len(rows)
-                            rows.append(self._row(each, label, number, like, change))
-            made = self.inference.pixels(rows)
-            return [{name: Image.fromarray(made[place]) for name, place in own.items()} for own in found]
+    def prepare_image(self, image: ImageSource, *, size: OutputSize = None) -> PreparedImage:
+        """Reads, crops and resizes `image`; calls accept the result in its place. `size` is as for a call.
 
-        return self._each(image, size, self.words.singles, work)
+        Raises:
+            DataError: The image cannot be read.
+        """
+        crops = {name: self.crops.get(name, Crop()) for name in self.label_encoder.datasets}
+        return preprocessing.prepare_image(image, crops, self.ranges, self.image_size, size)
 
-    def view(self, image: Picture, *, size: Size = None) -> View:
-        """All that networks are shown of `image`, to be made ahead and given in its place. Raises `DataError`."""
-        crops = {each: self.crops.get(each, Crop()) for each in self.encoder.datasets}
-        return preprocessing.view(image, crops, self.ranges, self.image_size, size)
+    def chunk_images(
+        self, images: Iterable[tuple[T, PreparedImage]], edits_per_image: int = 1
+    ) -> Iterator[dict[T, PreparedImage]]:
+        """Splits a stream of prepared `images` with keys into groups that fill a batch with `edits_per_image` each."""
+        return preprocessing.chunk_by_pixels(images, self.runner.batch_pixels // max(1, edits_per_image))
 
-    def grouped(self, named: Iterable[tuple[T, View]], edits: int = 1) -> Iterator[dict[T, View]]:
-        """Views by their names, in groups: as many as make one batch when `edits` are made of each."""
-        return preprocessing.grouped(named, self.inference.room // max(1, edits))
+    def generator_input(self, image: ImageSource, *, dataset: str | None = None, size: OutputSize = None) -> Pixels:
+        """Returns the input of the generator for `image`, uint8 `(H, W, 3)`; `dataset` and `size` are as for a call."""
+        name = self.label_encoder.datasets[self.edit_parser.dataset_index(dataset) if dataset else 0]
+        return self.prepare_image(image, size=size).generator_input(name)
 
-    def prepare(self, image: Picture, *, dataset: str | None = None, size: Size = None) -> Pixels:
-        """`image` as the generator is shown it: uint8 [S, S, 3], or [H, W, 3] at its own size."""
-        return self.view(image, size=size).shown(self.encoder.datasets[self.words.number(dataset) if dataset else 0])
-
-    def _each(
-        self, image: Picture | list[P], size: Size, edits: int, work: Callable[[list[View]], list[T]]
+    def _map(
+        self,
+        image: ImageSource | list[Source],
+        size: OutputSize,
+        edits: int,
+        function: Callable[[list[PreparedImage]], list[T]],
     ) -> T | list[T]:
-        """What `work` makes of a picture, or of each of a list, group by group."""
+        """Applies a function of prepared images to an image, or to a list of images in groups."""
         if not isinstance(image, list):
-            return work([self.view(image, size=size)])[0]
-        shown = ((place, self.view(each, size=size)) for place, each in enumerate(image))
-        return [made for group in self.grouped(shown, edits) for made in work(list(group.values()))]
-
-    def _labels(
-        self, shown: Sequence[View], like: str, label: Tensor, changing: Collection[str] | None
-    ) -> Sequence[Tensor]:
-        """The labels [L] of pictures of which `label` is known, on the processor."""
-        if self.encoder.known(label[None]).all():
-            return [label] * len(shown)
-        # The classifier is asked about what it was trained on, whatever the size of the translation.
-        real = normalise(to_device(np.stack([each.squares[like] for each in shown]), self.device))
-        return self.infer(real, label.expand(len(shown), -1), changing).cpu().unbind()
-
-    def _row(self, shown: View, label: Tensor, number: int, like: str, change: Mapping[str, Value]) -> Row:
-        target = self.encoder.encode({**self.encoder.decode(label), **change}, number)
-        return Row(shown.shown(like), label, target)
-
-    def _again(self, made: Pixels, before: View) -> View:
-        """What is shown of a translation for the next one: what was prepared once is not cut again."""
-        if before.whole is None:
-            return View(dict.fromkeys(self.encoder.datasets, made))
-        return self.view(made, size="native")
+            return function([self.prepare_image(image, size=size)])[0]
+        prepared = ((index, self.prepare_image(item, size=size)) for index, item in enumerate(image))
+        return [result for group in self.chunk_images(prepared, edits) for result in function([*group.values()])]

@@ -1,1 +1,1 @@
-"""The demo: a page on this machine, and the small server behind it."""
+"""The demo of `mdtranslate serve`: a page for the local machine, and the HTTP server behind it."""

@@ -1,4 +1,4 @@
-"""The demo over HTTP: one page and two questions about a picture, for this machine only."""
+"""The demo over HTTP: its page, and requests about an image, for the local machine only."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ from urllib.parse import urlsplit
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import JSONResponse, Response
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.exceptions import HTTPException as AnyHTTPException
+from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mdtranslate.errors import DataError, RecipeError, nearest
-from mdtranslate.inference.edit_parser import pairs
+from mdtranslate.inference.edit_parser import parse_pairs
 from mdtranslate.serve.demo import Demo
 
-LARGEST: Final = 10_000_000
-"""Bytes of a picture."""
+MAX_UPLOAD_BYTES: Final = 10_000_000
+"""Largest size of an uploaded image file."""
 
-SECONDS: Final = 30.0
-"""In which a picture has to arrive."""
+UPLOAD_TIMEOUT: Final = 30.0
+"""Seconds within which an upload must be complete."""
 
-WAITING: Final = 8
-"""Questions that may be under way: one is worked on, and the others wait with their pictures in memory."""
+MAX_REQUESTS: Final = 8
+"""Number of requests at a time: one is processed, the others wait with their images in memory."""
 
 HOSTS: Final = ("localhost", "127.0.0.1")
 
-# `data:` is how pictures come back; whatever else the page wants it gets here, or not at all.
-POLICY: Final = (
+# Images are sent as `data:` URLs; everything else is loaded from this server only.
+CONTENT_SECURITY_POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 HEADERS: Final = {
-    "content-security-policy": POLICY,
+    "content-security-policy": CONTENT_SECURITY_POLICY,
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
     "referrer-policy": "no-referrer",
@@ -54,86 +54,102 @@ FILES: Final = {
 }
 
 
-def make_app(demo: Demo) -> ASGIApp:
-    """The application. Whatever is wrong with a question is answered by 4xx and `{"error": "one line"}`."""
-    # No pages of FastAPI's own: they fetch their parts from elsewhere.
-    app = FastAPI(title="mdtranslate", docs_url=None, redoc_url=None, openapi_url=None)
-    for kind, code in ((RecipeError, 400), (ClientDisconnect, 400), (DataError, 415)):
-        app.add_exception_handler(kind, _failed(code))
-    app.add_exception_handler(AnyHTTPException, _refused)
-    app.add_exception_handler(Exception, _bug)
-    queue = Queue()
+def create_app(demo: Demo) -> ASGIApp:
+    """Creates the web application.
 
-    for path, (name, kind_of_text) in FILES.items():
+    Invalid requests are answered by a status code of 4xx and `{"error": "one line"}`.
+
+    Args:
+        demo: The demo to serve.
+    """
+    # FastAPI's own documentation pages load scripts from elsewhere.
+    app = FastAPI(title="mdtranslate", docs_url=None, redoc_url=None, openapi_url=None)
+    for error_type, code in ((RecipeError, 400), (ClientDisconnect, 400), (DataError, 415)):
+        app.add_exception_handler(error_type, _error_handler(code))
+    app.add_exception_handler(StarletteHTTPException, _handle_http_exception)
+    app.add_exception_handler(Exception, _handle_unexpected_error)
+    queue = RequestQueue()
+
+    for path, (name, media_type) in FILES.items():
         content = Path(__file__).with_name(name).read_bytes()
-        app.add_api_route(path, _file(content, kind_of_text))
+        app.add_api_route(path, _file_endpoint(content, media_type))
 
     @app.get("/api/model")
     def model() -> Response:
-        return Answer({**demo.model(), "largest": LARGEST})
+        return EscapedJSONResponse({**demo.model(), "max_bytes": MAX_UPLOAD_BYTES})
 
-    @app.get("/api/samples/{place}")
-    def sample(place: str) -> Response:
-        if place not in map(str, range(len(demo.samples))):
-            raise HTTPException(
-                404, f"there is no test picture {place[:20]!r}; there are {len(demo.samples)}, from 0 on"
-            )
-        return Response(demo.samples[int(place)].picture, media_type="image/png")
+    @app.get("/api/samples/{index}")
+    def sample(index: str) -> Response:
+        if index not in map(str, range(len(demo.samples))):
+            raise HTTPException(404, f"no test image {index[:20]!r}; there are {len(demo.samples)}, counted from 0")
+        return Response(demo.samples[int(index)].png, media_type="image/png")
 
-    @app.post("/api/look")
-    async def look(request: Request, dataset: str | None = None) -> Response:
-        source, _ = _told(request, "from", "dataset")
-        return await queue.answer(request, lambda picture: demo.look(picture, source, dataset))
+    @app.post("/api/inspect")
+    async def inspect(request: Request, dataset: str | None = None) -> Response:
+        source, _ = _parse_query(request, "from", "dataset")
+        return await queue.process(request, lambda image: demo.inspect(image, source, dataset))
 
     @app.post("/api/translate")
     async def translate(request: Request, dataset: str | None = None) -> Response:
-        source, changes = _told(request, "from", "set", "dataset")
-        return await queue.answer(request, lambda picture: demo.translate(picture, changes, source, dataset))
+        source, edits = _parse_query(request, "from", "set", "dataset")
+        return await queue.process(request, lambda image: demo.translate(image, edits, source, dataset))
 
-    return Guard(app)
+    return HostGuard(app)
 
 
-class Answer(JSONResponse):
-    """JSON; what a file name has that is not UTF-8 is escaped, as in the files that we write."""
+class EscapedJSONResponse(JSONResponse):
+    """JSON in which characters that are not UTF-8, as file names may have, are escaped."""
 
     def render(self, content: Any) -> bytes:
+        """Encodes the content."""
         return json.dumps(content, ensure_ascii=False, allow_nan=False).encode("utf-8", "backslashreplace")
 
 
-class Queue:
-    """One thread that works, and a bounded number of questions that wait for it."""
+class RequestQueue:
+    """Processes requests one after the other in a thread; refuses more than `MAX_REQUESTS` at a time."""
 
     def __init__(self) -> None:
-        self.worker = ThreadPoolExecutor(1, "translate")
-        self.under_way = 0
+        self._executor = ThreadPoolExecutor(1, "translate")
+        self._num_requests = 0
 
-    async def answer(self, request: Request, work: Callable[[bytes], Mapping[str, Any]]) -> Response:
-        """What `work` makes of the picture that a request brings."""
-        if self.under_way >= WAITING:
-            message = f"busy: {self.under_way} pictures are waiting already; try again in a moment"
+    async def process(self, request: Request, function: Callable[[bytes], Mapping[str, Any]]) -> Response:
+        """Receives the image of a request, and returns the result of `function` for it as JSON.
+
+        Args:
+            request: The request.
+            function: A function of the content of the image file, called in the thread.
+
+        Raises:
+            HTTPException: Too many requests are waiting, or the image is too large or too late.
+        """
+        if self._num_requests >= MAX_REQUESTS:
+            message = f"busy: {self._num_requests} images are waiting already; try again in a moment"
             raise HTTPException(429, message, headers={"retry-after": "1"})
-        self.under_way += 1
+        self._num_requests += 1
         try:
             try:
-                async with asyncio.timeout(SECONDS):
-                    picture = await _body(request)
+                async with asyncio.timeout(UPLOAD_TIMEOUT):
+                    image = await _receive_body(request)
             except TimeoutError:
-                raise HTTPException(408, f"the picture has not arrived in {SECONDS:g} seconds") from None
-            return Answer(await asyncio.get_running_loop().run_in_executor(self.worker, work, picture))
+                raise HTTPException(408, f"the upload took more than {UPLOAD_TIMEOUT:g} seconds") from None
+            result = await asyncio.get_running_loop().run_in_executor(self._executor, function, image)
+            return EscapedJSONResponse(result)
         finally:
-            self.under_way -= 1
+            self._num_requests -= 1
 
 
-class Guard:
-    """Answers only what this machine asks by its own name, and no other site's page.
+class HostGuard:
+    """Middleware that refuses requests with another host name, and those of pages of other sites.
 
-    A name that another site gives to this machine (DNS rebinding) would make its page one of ours.
+    Otherwise another site could point its own name at this machine (DNS rebinding), and read the answers.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers a request."""
+
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 MutableHeaders(scope=message).update(HEADERS)
@@ -141,74 +157,75 @@ class Guard:
 
         headers = Headers(scope=scope)
         host, origin = headers.get("host", ""), headers.get("origin")
-        if _name(host) not in HOSTS:
-            answer = _error(421, f"{host or 'no host'}: this page is for this machine only, which calls it 127.0.0.1")
+        if _host_name(host) not in HOSTS:
+            response = _error_response(421, f"host {host!r}: only requests to {' or '.join(HOSTS)} are answered")
         elif origin is not None and origin != f"http://{host}":
-            answer = _error(403, f"{origin}: the pages of other sites get no answer here")
+            response = _error_response(403, f"{origin}: requests from pages of other sites are not answered")
         else:
             await self.app(scope, receive, send_with_headers)
             return
-        await answer(scope, receive, send_with_headers)
+        await response(scope, receive, send_with_headers)
 
 
-async def _body(request: Request) -> bytes:
-    """The picture that a request brings. Its size is held while it comes: what is announced may be missing or wrong."""
-    too_large = HTTPException(413, f"the picture has more than {LARGEST / 1e6:g} MB")
-    if int(request.headers.get("content-length", 0)) > LARGEST:
+async def _receive_body(request: Request) -> bytes:
+    """Returns the body of a request. Its size is checked while it arrives: `content-length` may be missing or wrong."""
+    too_large = HTTPException(413, f"the image has more than {MAX_UPLOAD_BYTES / 1e6:g} MB")
+    if int(request.headers.get("content-length", 0)) > MAX_UPLOAD_BYTES:
         raise too_large
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > LARGEST:
+        if len(body) > MAX_UPLOAD_BYTES:
             raise too_large
     if not body:
-        raise HTTPException(400, "there is no picture: the body of the request is empty")
+        raise HTTPException(400, "no image: the body of the request is empty")
     return bytes(body)
 
 
-def _told(request: Request, *known: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The `from=NAME=VALUE` and `set=NAME=VALUE` of a request. Raises `RecipeError`, also for any other word."""
-    for word in request.query_params:
-        if word not in known:
-            raise RecipeError(f"{word!r} is not asked for here: {nearest(word, known)}")
-    source, changes = (pairs(word, request.query_params.getlist(word)) for word in ("from", "set"))
-    return source, changes
+def _parse_query(request: Request, *known: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Returns the `from=NAME=VALUE` and `set=NAME=VALUE` of a request; raises `RecipeError` for other parameters."""
+    for key in request.query_params:
+        if key not in known:
+            raise RecipeError(f"unknown query parameter {key!r}: {nearest(key, known)}")
+    source, edits = (parse_pairs(key, request.query_params.getlist(key)) for key in ("from", "set"))
+    return source, edits
 
 
-def _file(content: bytes, kind: str) -> Callable[[], Response]:
+def _file_endpoint(content: bytes, media_type: str) -> Callable[[], Response]:
     def file() -> Response:
-        return Response(content, media_type=kind)
+        return Response(content, media_type=media_type)
 
     return file
 
 
-def _name(host: str) -> str | None:
-    """The name in a `Host` header, without its port."""
+def _host_name(host: str) -> str | None:
+    """Returns the name in a `Host` header, without the port."""
     try:
         return urlsplit(f"//{host}").hostname
     except ValueError:
         return None
 
 
-def _error(code: int, message: str, headers: Mapping[str, str] | None = None) -> Answer:
-    return Answer({"error": " ".join(message.split())}, code, headers)
+def _error_response(code: int, message: str, headers: Mapping[str, str] | None = None) -> Response:
+    return EscapedJSONResponse({"error": " ".join(message.split())}, code, headers)
 
 
-def _failed(code: int) -> Callable[[Request, Exception], Response]:
-    def answer(request: Request, error: Exception) -> Response:
-        return _error(code, str(error))
+def _error_handler(code: int) -> Callable[[Request, Exception], Response]:
+    def handle(request: Request, error: Exception) -> Response:
+        return _error_response(code, str(error))
 
-    return answer
+    return handle
 
 
-def _bug(request: Request, error: Exception) -> Response:
-    """What nobody foresaw is shown whole where the server was started."""
+def _handle_unexpected_error(request: Request, error: Exception) -> Response:
+    """Answers in one line, and prints the traceback in the server's terminal."""
     traceback.print_exception(error)
-    return _error(500, f"this failed in a way that it should not: {error}")
+    return _error_response(500, f"internal error: {error}")
 
 
-def _refused(request: Request, error: Exception) -> Response:
-    assert isinstance(error, AnyHTTPException)
+def _handle_http_exception(request: Request, error: Exception) -> Response:
+    assert isinstance(error, StarletteHTTPException)
     if error.status_code in (404, 405) and not isinstance(error, HTTPException):
-        return _error(error.status_code, f"{request.method} {request.url.path}: nothing answers to that", error.headers)
-    return _error(error.status_code, error.detail, error.headers)
+        message = f"{request.method} {request.url.path}: no such page or method"
+        return _error_response(error.status_code, message, error.headers)
+    return _error_response(error.status_code, error.detail, error.headers)

@@ -19,7 +19,7 @@ export const table = (entries = {}) => Object.assign(Object.create(null), entrie
 // What a file holds now: one that changes on the disk could not be asked about again. Throws an error of one line.
 export async function held(file, name, largest) {
   if (file.size > largest) {
-    throw new Error(`${name} has ${(file.size / 1e6).toFixed(1)} MB; up to ${largest / 1e6} MB are taken.`);
+    throw new Error(`${name} has ${(file.size / 1e6).toFixed(1)} MB; at most ${largest / 1e6} MB are allowed.`);
   }
   try {
     return new Blob([await file.arrayBuffer()], { type: file.type });

@@ -1,4 +1,4 @@
-"""What the demo tells its page, and makes of pictures. It knows nothing of HTTP."""
+"""The demo without HTTP: what the page shows of a translator, and the operations it offers."""
 
 from __future__ import annotations
 
@@ -14,110 +14,151 @@ import numpy as np
 import torch
 from PIL import Image
 
-from mdtranslate.api.dataset import spell
+from mdtranslate.api.attribute import format_value
 from mdtranslate.data.batches import normalise
 from mdtranslate.errors import RecipeError
-from mdtranslate.inference.preprocessing import Pixels, View
+from mdtranslate.inference.preprocessing import Pixels, PreparedImage
 from mdtranslate.inference.translator import Translator
-from mdtranslate.serve.model_facts import card
-from mdtranslate.serve.test_samples import Sample, samples
-from mdtranslate.utils.image_files import opened
+from mdtranslate.serve.demo_samples import Sample, load_samples
+from mdtranslate.serve.model_info import model_info
+from mdtranslate.utils.image_files import open_image
 
-KEPT: Final = 8
-"""Views of pictures that are kept in memory: a page sends the picture anew with every change."""
+MAX_CACHED_IMAGES: Final = 8
+"""Number of prepared images that are cached: the page sends the image again with every request."""
 
-
-MOST: Final = 40_000_000
-"""Pixels of a picture: a file of some kilobytes may hold as many as are let in, each of which takes memory."""
+MAX_PIXELS: Final = 40_000_000
+"""Largest number of pixels of an image: a file of a few kilobytes may expand to gigabytes in memory."""
 
 
 class Demo:
-    """A translator as its page sees it. One thread at a time may ask it.
+    """The operations of the demo's page. It is not thread-safe.
 
-    Pictures come as the content of a file. Values are text, by the names that `Translator.words` gives; `source` is
-    what a picture is known to have, and `dataset` the one that it is like, as for a call of `Translator`. Pictures go
-    back as `data:` addresses. `RecipeError` is raised for a name or value that there is not, `DataError` for a picture
-    that cannot be read.
+    Images are passed as the content of a file, and returned as `data:` URLs. Values of attributes are text, by the
+    names of `Translator.edits`.
+
+    Attributes:
+        translator: The translator.
+        samples: Test images of the run's datasets.
+        missing_samples: One line for each dataset without samples, which says why.
+        info: Facts about the model, see `model_info`.
     """
 
     def __init__(self, translator: Translator, run: Path) -> None:
+        """Initialises the demo.
+
+        Args:
+            translator: The translator.
+            run: Folder of the run, for test images and evaluation results.
+        """
         self.translator = translator
         self.samples: Sequence[Sample]
-        self.samples, self.missing = samples(translator, run)
-        self.card = card(translator, run)
-        self._views: OrderedDict[bytes, View] = OrderedDict()
+        self.samples, self.missing_samples = load_samples(translator, run)
+        self.info = model_info(translator, run)
+        self._cache: OrderedDict[bytes, PreparedImage] = OrderedDict()
 
     def model(self) -> dict[str, Any]:
-        """What there is to choose from, and the model's card. `edits`: values that are worth showing by themselves."""
-        encoder, words = self.translator.encoder, self.translator.words
+        """Returns what the page shows before an image is chosen.
+
+        Returns:
+            JSON with `datasets`; `controls`: for each attribute its `name`, its `values`, the values that make an edit
+            (`edits`), whether it is yes/no (`is_binary`), and its `datasets`; `samples`; `missing_samples`; `info`.
+        """
+        label_encoder, parser = self.translator.label_encoder, self.translator.edit_parser
         controls: dict[str, dict[str, Any]] = {}
-        for number, own in enumerate(encoder.attributes):
-            worth = words.single(number, {})
-            for each in own:
-                name = words.name(number, each.name)
-                new = {
+        for index, attributes in enumerate(label_encoder.attributes):
+            single_edits = parser.single_edits(index, {})
+            for attribute in attributes:
+                name = parser.qualified_name(index, attribute.name)
+                control = {
                     "name": name,
-                    "values": [spell(value) for value in each.allowed],
-                    "edits": [spell(change[each.name]) for change in worth if each.name in change],
-                    "switch": not each.values,
+                    "values": [format_value(value) for value in attribute.allowed_values],
+                    "edits": [format_value(edit[attribute.name]) for edit in single_edits if attribute.name in edit],
+                    "is_binary": not attribute.values,
                     "datasets": [],
                 }
-                controls.setdefault(name, new)["datasets"].append(encoder.datasets[number])
-        shown = [{"key": each.key, "dataset": each.dataset, "known": each.known} for each in self.samples]
+                controls.setdefault(name, control)["datasets"].append(label_encoder.datasets[index])
+        samples = [{"key": sample.key, "dataset": sample.dataset, "known": sample.known} for sample in self.samples]
         return {
-            "datasets": encoder.datasets,
+            "datasets": label_encoder.datasets,
             "controls": [*controls.values()],
-            "samples": shown,
-            "missing": self.missing,
-            "card": self.card,
+            "samples": samples,
+            "missing_samples": self.missing_samples,
+            "info": self.info,
         }
 
-    def look(self, picture: bytes, source: Mapping[str, str], dataset: str | None) -> dict[str, Any]:
-        """What a picture has: `source`, the unknown inferred; and `asked`, what no network tells and people must."""
-        view, encoder, words = self._view(picture), self.translator.encoder, self.translator.words
-        known = words.everywhere(words.read(source, dataset))
-        found: dict[str, str] = {}
-        asked: dict[str, None] = {}
-        for number, own in known.items():
-            real = normalise(torch.from_numpy(view.squares[dataset or encoder.datasets[number]][None]))
+    def inspect(self, image: bytes, source: Mapping[str, str], dataset: str | None) -> dict[str, Any]:
+        """Infers the attributes of an image.
+
+        Args:
+            image: The content of an image file.
+            source: Known attributes of the image.
+            dataset: The dataset that the image resembles; None for each attribute's own.
+
+        Returns:
+            JSON with `original`: the image as the generator sees it; `source`: known and inferred attributes;
+            `required`: names of attributes that cannot be inferred, and must be set by the user.
+
+        Raises:
+            RecipeError: A name or value is unknown.
+            DataError: The image cannot be read.
+        """
+        prepared = self._prepare(image)
+        label_encoder, parser = self.translator.label_encoder, self.translator.edit_parser
+        values_by_dataset = parser.spread_shared(parser.parse(source, dataset))
+        attributes: dict[str, str] = {}
+        required: dict[str, None] = {}  # A set that keeps the order.
+        for index, values in values_by_dataset.items():
+            real = normalise(torch.from_numpy(prepared.squares[dataset or label_encoder.datasets[index]][None]))
             try:
-                label = self.translator.infer(real, encoder.encode(own, number)[None])
-                own = encoder.decode(label[0].cpu())
+                label = self.translator.infer(real, label_encoder.encode(values, index)[None])
+                values = label_encoder.decode(label[0].cpu())
             except RecipeError:
-                names = [words.name(number, each.name) for each in encoder.attributes[number] if each.name not in own]
-                asked |= dict.fromkeys(names)
-            for name, value in own.items():
-                found.setdefault(words.name(number, name), spell(value))
-        return {"original": _address(self._shown(view, dataset)), "source": found, "asked": [*asked]}
+                unknown = [item.name for item in label_encoder.attributes[index] if item.name not in values]
+                required |= dict.fromkeys(parser.qualified_name(index, name) for name in unknown)
+            for name, value in values.items():
+                attributes.setdefault(parser.qualified_name(index, name), format_value(value))
+        original = prepared.generator_input(dataset or label_encoder.datasets[0])
+        return {"original": _data_url(original), "source": attributes, "required": [*required]}
 
     def translate(
-        self, picture: bytes, changes: Mapping[str, str], source: Mapping[str, str], dataset: str | None
+        self, image: bytes, edits: Mapping[str, str], source: Mapping[str, str], dataset: str | None
     ) -> dict[str, str]:
-        """A picture with all `changes`, beside the square of it that was translated."""
-        view, words = self._view(picture), self.translator.words
-        first = next(iter(words.read_some(changes, dataset)))
-        made = self.translator(view, dataset=dataset, source=source, edits=changes)
-        like = dataset or self.translator.encoder.datasets[first]
-        return {"original": _address(view.shown(like)), "translated": _address(np.asarray(made))}
+        """Applies all edits to an image.
 
-    def _shown(self, view: View, dataset: str | None) -> Pixels:
-        return view.shown(dataset or self.translator.encoder.datasets[0])
+        Args:
+            image: The content of an image file.
+            edits: Values to set.
+            source: Known attributes of the image.
+            dataset: The dataset that the image resembles; None for that of the edit.
 
-    def _view(self, picture: bytes) -> View:
-        """What networks are shown of a picture; of the last pictures it is remembered."""
-        key = blake2b(picture, digest_size=32).digest()
-        if key not in self._views:
-            with opened(BytesIO(picture), MOST):  # Of its size alone.
+        Returns:
+            JSON with `original`: the image as the generator sees it, and `translated`.
+
+        Raises:
+            RecipeError: A name or value is unknown, or an attribute cannot be inferred.
+            DataError: The image cannot be read.
+        """
+        prepared = self._prepare(image)
+        edited_dataset = next(iter(self.translator.edit_parser.parse_edits(edits, dataset)))
+        translation = self.translator(prepared, dataset=dataset, source=source, edits=edits)
+        original = prepared.generator_input(dataset or self.translator.label_encoder.datasets[edited_dataset])
+        return {"original": _data_url(original), "translated": _data_url(np.asarray(translation))}
+
+    def _prepare(self, image: bytes) -> PreparedImage:
+        """Reads, crops and resizes an image; the last few are cached."""
+        key = blake2b(image, digest_size=32).digest()
+        if key not in self._cache:
+            with open_image(BytesIO(image), MAX_PIXELS):  # Reads only the header, and checks the size.
                 pass
-            self._views[key] = self.translator.view(BytesIO(picture))
-            if len(self._views) > KEPT:
-                self._views.popitem(last=False)
-        self._views.move_to_end(key)
-        return self._views[key]
+            self._cache[key] = self.translator.prepare_image(BytesIO(image))
+            if len(self._cache) > MAX_CACHED_IMAGES:
+                self._cache.popitem(last=False)
+        self._cache.move_to_end(key)
+        return self._cache[key]
 
 
-def _address(pixels: Pixels) -> str:
-    """Pixels [H, W, 3] as a PNG in an address."""
+def _data_url(pixels: Pixels) -> str:
+    """Encodes an image, uint8 `(H, W, 3)`, as PNG in a `data:` URL."""
     file = BytesIO()
     Image.fromarray(pixels).save(file, "PNG")
     return f"data:image/png;base64,{b64encode(file.getvalue()).decode()}"

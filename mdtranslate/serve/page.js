@@ -9,7 +9,7 @@ let picture = null; // {blob, name}: what is translated.
 let chosen = 0; // How often one was chosen: of several that are on their way the newest counts.
 let told = table(); // What is known of it: of a test picture, or said by the visitor.
 let source = table(); // What it has: `told`, and what was inferred.
-let asked = []; // What no network tells.
+let required = []; // Attributes that cannot be inferred.
 let edits = table(); // What the visitor changed.
 
 function make(tag, properties = {}, ...children) {
@@ -39,20 +39,20 @@ function wait(more) {
   $("says").textContent = busy ? "working …" : "";
 }
 
-// What was asked of another picture is worthless.
+// Answers about another image are discarded.
 const asking = (work) => newest(() => picture, work, wait, (error) => fail(error.message));
 
-const look = asking(async (stale) => {
+const inspect = asking(async (stale) => {
   let answer;
   try {
-    answer = await ask("look", pairs("from", told), picture.blob);
+    answer = await ask("inspect", pairs("from", told), picture.blob);
   } catch (error) {
     $("work").hidden = $("every").hidden = true; // What they show is of another picture.
     throw error;
   }
   if (stale()) return;
   source = table(answer.source);
-  asked = answer.asked;
+  required = answer.required;
   fail("");
   $("original").src = answer.original;
   $("work").hidden = $("every").hidden = false;
@@ -73,7 +73,7 @@ const translate = asking(async (stale) => {
   const edit = Object.entries(changes).map((pair) => pair.join("=")).join(", ");
   $("original").src = answer.original;
   $("translated").src = answer.translated;
-  $("translated").alt = `The picture with ${edit}`;
+  $("translated").alt = `The image with ${edit}`;
   $("translated").hidden = $("download").hidden = false;
   $("nothing").hidden = true;
   $("edit").replaceChildren(...breakable(edit));
@@ -88,8 +88,8 @@ function showNothing() {
 
 // One by one: what the visitor asks for meanwhile waits for one edit at most.
 const all = asking(async (stale) => {
-  $("later").hidden = asked.length === 0;
-  const slots = asked.length ? [] : singles().map(slot);
+  $("later").hidden = required.length === 0;
+  const slots = required.length ? [] : singles().map(slot);
   $("strip").replaceChildren(...slots.map(({ link }) => link));
   for (const { edit, link, image } of slots) {
     const answer = await ask("translate", [["set", edit], ...pairs("from", source)], picture.blob);
@@ -104,7 +104,7 @@ function singles() {
   const like = $("dataset").value;
   return model.controls
     .filter(({ datasets }) => !like || datasets.includes(like))
-    .flatMap(({ name, edits, switch: yesNo }) =>
+    .flatMap(({ name, edits, is_binary: yesNo }) =>
       edits.filter((value) => !yesNo || value !== source[name]).map((value) => `${name}=${value}`),
     );
 }
@@ -129,16 +129,16 @@ function changed() {
 // `place`: of the test picture that it is.
 async function use(file, name, known = {}, place = -1) {
   const own = ++chosen;
-  const blob = await held(file, name, model.largest).catch((error) => own === chosen && fail(error.message));
+  const blob = await held(file, name, model.max_bytes).catch((error) => own === chosen && fail(error.message));
   if (!blob || own !== chosen) return;
   picture = { blob, name: name.replace(/\.\w+$/, "").replace(/[^\p{L}\p{N}_.-]+/gu, "-") };
   told = table(known);
   source = table();
-  asked = [];
+  required = [];
   edits = table();
   for (const each of $("samples").children) each.ariaPressed = Number(each.value) === place;
   showNothing();
-  look();
+  inspect();
 }
 
 async function useSample(place) {
@@ -153,13 +153,13 @@ async function useSample(place) {
 }
 
 // A control: what the picture has, which can be corrected, and what it becomes.
-function control({ name, values, switch: yesNo, datasets }) {
-  const is = make("select", { ariaLabel: `What the picture has of ${name}` });
-  is.append(...["", ...values].map((value) => make("option", { value }, value || "which?")));
+function control({ name, values, is_binary: yesNo, datasets }) {
+  const is = make("select", { ariaLabel: `Source value of ${name}` });
+  is.append(...["", ...values].map((value) => make("option", { value }, value || "unknown")));
   is.addEventListener("change", () => {
     if (is.value) told[name] = is.value;
     else delete told[name];
-    look();
+    inspect();
   });
   const set = (value) => {
     edits[name] = value;
@@ -184,39 +184,41 @@ function control({ name, values, switch: yesNo, datasets }) {
   const draw = () => {
     const value = edits[name] ?? source[name];
     is.value = source[name] ?? "";
-    box.classList.toggle("asked", asked.includes(name));
+    box.classList.toggle("asked", required.includes(name));
     box.classList.toggle("changed", name in changed());
     for (const each of inputs) {
-      each.disabled = asked.length > 0 && datasets.some((own) => waits(own));
+      each.disabled = required.length > 0 && datasets.some((own) => waits(own));
       each.checked = yesNo ? value === "yes" : value === each.value;
       if (yesNo) each.indeterminate = value === undefined;
     }
-    state.textContent = value ?? "as it is";
+    state.textContent = value ?? "unchanged";
   };
   return { box, draw };
 }
 
 // Whether something must be said of a picture before edits of this dataset can be made.
 const waits = (dataset) =>
-  model.controls.some(({ name, datasets }) => asked.includes(name) && datasets.includes(dataset));
+  model.controls.some(({ name, datasets }) => required.includes(name) && datasets.includes(dataset));
 
 let controls = [];
 
 function refresh() {
   for (const each of controls) each.draw();
   $("reset").disabled = Object.keys(changed()).length === 0;
-  $("ask").hidden = asked.length === 0;
-  $("ask").textContent = `No network of this model tells what the picture has. Say it: ${asked.join(", ")}.`;
-  $("nothing").textContent = asked.length ? "Say first what the picture has." : "Change a value to see it here.";
+  $("ask").hidden = required.length === 0;
+  $("ask").textContent = `This model cannot infer these attributes of the image; set them: ${required.join(", ")}.`;
+  $("nothing").textContent = required.length
+    ? "Set the attributes of the image first."
+    : "Change a value to see the result here.";
 }
 
-function showCard({ facts, judged, note }) {
+function showInfo({ facts, evaluations, note }) {
   $("facts").append(...facts.flatMap(([name, text]) => [make("dt", {}, name), make("dd", {}, text)]));
   const share = (value) => (value === null ? "" : `${(100 * value).toFixed(1)} %`);
-  for (const { dataset, pictures, rows } of judged) {
+  for (const { dataset, images, rows } of evaluations) {
     const line = (tag, cells) => make("tr", {}, ...cells.map((text) => make(tag, {}, text)));
-    const caption = `${dataset}: ${pictures} test pictures, seen by an independent judge`;
-    const head = make("thead", {}, line("th", ["attribute", "real pictures right", "edits as wanted"]));
+    const caption = `${dataset}: ${images} test images, accuracy of an independent attribute classifier`;
+    const head = make("thead", {}, line("th", ["attribute", "real images", "edited images"]));
     const body = rows.map(([name, real, edited]) => line("td", [name, share(real), share(edited)]));
     $("judged").append(make("table", {}, make("caption", {}, caption), head, make("tbody", {}, ...body)));
   }
@@ -247,7 +249,7 @@ function showSamples() {
     button.addEventListener("click", () => useSample(place));
     $("samples").append(button);
   });
-  $("missing").textContent = model.missing.join(" ");
+  $("missing").textContent = model.missing_samples.join(" ");
 }
 
 function listen() {
@@ -256,7 +258,7 @@ function listen() {
     if (file) use(file, file.name);
     $("file").value = ""; // So that the same file can be chosen again.
   });
-  $("dataset").addEventListener("change", () => look());
+  $("dataset").addEventListener("change", () => inspect());
   $("reset").addEventListener("click", () => {
     edits = table();
     refresh();
@@ -274,14 +276,14 @@ function listen() {
     document.body.classList.remove("dropping");
     const [file] = event.dataTransfer.files;
     if (file) use(file, file.name);
-    else fail("What was dropped is no file: save the picture, and drop what was saved.");
+    else fail("This is not a file: save the image, and drop the saved file.");
   });
 }
 
 function begin() {
-  const recipe = model.card.facts.find(([name]) => name === "Recipe");
+  const recipe = model.info.facts.find(([name]) => name === "Recipe");
   $("recipe").textContent = recipe ? recipe[1] : "";
-  showCard(model.card);
+  showInfo(model.info);
   showControls();
   showSamples();
   listen();

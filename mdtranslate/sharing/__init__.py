@@ -1,1 +1,1 @@
-"""Models that are shared: pushed to a folder or to Hugging Face, and pulled from there."""
+"""Sharing trained models: `mdtranslate push` and `mdtranslate pull`."""

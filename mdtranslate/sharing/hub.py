@@ -1,4 +1,4 @@
-"""Repositories of Hugging Face: what is in one, and files from and to it. Nothing else knows the library."""
+"""Access to Hugging Face repositories; the only module that uses `huggingface_hub`."""
 
 from __future__ import annotations
 
@@ -15,16 +15,21 @@ from typing import Any, Final
 
 from mdtranslate.config.shared_models import MANIFEST
 from mdtranslate.errors import CheckpointError, MdtranslateError, PluginError, RecipeError, StorageError, first_line
-from mdtranslate.sharing.manifest import ASIDE, CARD, is_part
+from mdtranslate.sharing.manifest import IGNORED_FILES, MODEL_CARD, is_model_file
 
 PREFIX: Final = "hf://"
-_NAME: Final = re.compile(r"hf://([\w.-]+/[\w.-]+)(?:@([\w./-]+))?", re.ASCII)
+_REPOSITORY: Final = re.compile(r"hf://([\w.-]+/[\w.-]+)(?:@([\w./-]+))?", re.ASCII)
 LOGIN: Final = "log in with `hf auth login`, or set HF_TOKEN"
 
 
 @dataclass(frozen=True)
 class Repository:
-    """A repository of a model, and a branch, tag or commit of it; None: the newest."""
+    """A model repository.
+
+    Attributes:
+        name: `owner/name`.
+        revision: A branch, tag or commit; None for the newest commit.
+    """
 
     name: str
     revision: str | None = None
@@ -33,67 +38,93 @@ class Repository:
         return f"{PREFIX}{self.name}" + (f"@{self.revision}" if self.revision else "")
 
 
-def read_place(text: str) -> Repository | Path:
-    """The repository that `hf://owner/name` or `hf://owner/name@revision` is, or the folder. Raises `RecipeError`."""
+def parse_location(text: str) -> Repository | Path:
+    """Parses a repository, `hf://owner/name` or `hf://owner/name@revision`, or a folder; may raise `RecipeError`."""
     if not text.startswith("hf:") and "://" not in text:
         return Path(text)
-    found = _NAME.fullmatch(text)
-    if found is None:
-        raise RecipeError(f"{text}: write hf://OWNER/NAME for a repository of Hugging Face, or the path of a folder")
-    return Repository(found[1], found[2])
+    match = _REPOSITORY.fullmatch(text)
+    if match is None:
+        raise RecipeError(f"{text}: write hf://OWNER/NAME for a Hugging Face repository, or the path of a folder")
+    return Repository(match[1], match[2])
 
 
-def require() -> None:
-    """Raises `PluginError` where Hugging Face's library is not installed."""
+def require_library() -> None:
+    """Raises `PluginError` if `huggingface_hub` is not installed."""
     if find_spec("huggingface_hub") is None:
         raise PluginError("hf:// needs huggingface_hub: pip install 'mdtranslate[hub]'")
 
 
-def listing(repository: Repository) -> tuple[dict[str, int], str]:
-    """The files of a repository with their sizes in bytes, and the commit that has them."""
-    with _asked(repository):
+def list_files(repository: Repository) -> tuple[dict[str, int], str]:
+    """Returns the sizes in bytes of a repository's files, by name, and the commit that has them.
+
+    Raises:
+        CheckpointError: There is no such repository or revision, or it is not accessible.
+        StorageError: Hugging Face cannot be reached, or refuses access.
+    """
+    with _translate_errors(repository):
         info = _api().model_info(repository.name, revision=repository.revision, files_metadata=True)
-        return {each.rfilename: each.size or 0 for each in info.siblings or ()}, str(info.sha)
+        return {sibling.rfilename: sibling.size or 0 for sibling in info.siblings or ()}, str(info.sha)
 
 
 def download(repository: Repository, commit: str, names: Sequence[str], folder: Path) -> None:
-    """Fetches files of a commit by name into `folder`."""
-    with _asked(repository):
+    """Downloads files of a commit.
+
+    Args:
+        repository: The repository.
+        commit: The commit.
+        names: Names of the files.
+        folder: The folder to write to.
+
+    Raises:
+        CheckpointError: There is no such repository or commit, or it is not accessible.
+        StorageError: Hugging Face cannot be reached, or refuses access.
+    """
+    with _translate_errors(repository):
         _api().snapshot_download(
             repository.name, revision=commit, local_dir=folder, allow_patterns=list(names), etag_timeout=30
         )
-    shutil.rmtree(folder / ".cache", ignore_errors=True)  # The library's own notes.
+    shutil.rmtree(folder / ".cache", ignore_errors=True)  # Bookkeeping of the library.
 
 
 def upload(folder: Path, repository: Repository, *, private: bool, message: str) -> None:
-    """Makes a repository, or takes the one that is there, and brings a shared model into it in one commit.
+    """Uploads a shared model in one commit; creates the repository if necessary.
 
-    Raises `RecipeError` where it holds anything that is no part of a shared model, or is public where it is to be
-    `private`: such a one is left alone.
+    Args:
+        folder: The model's files.
+        repository: The repository. Its model files that are not in `folder` are deleted.
+        private: Create a private repository.
+        message: The commit message.
+
+    Raises:
+        RecipeError: The repository holds other files, or should be private and is public. It is not changed.
+        StorageError: Hugging Face cannot be reached, or refuses access.
     """
-    with _asked(repository, writing=True):
+    with _translate_errors(repository, writing=True):
         api = _api()
         api.create_repo(repository.name, repo_type="model", private=private or None, exist_ok=True)
-        # Of one that was there already the library leaves it as it is, and says nothing.
+        # The library does not change the visibility of an existing repository, and reports nothing.
         if private and not api.model_info(repository.name).private:
-            raise RecipeError(f"{repository}: is there already and public; push to another, or without --private")
-        before = api.list_repo_files(repository.name, repo_type="model")
-        if foreign := [name for name in before if not is_part(name) and name not in (CARD, MANIFEST, *ASIDE)]:
-            raise RecipeError(f"{repository}: holds {foreign[0]}, which is no part of a shared model; push to another")
-        new = {each.relative_to(folder).as_posix() for each in folder.rglob("*") if each.is_file()}
-        old = [name for name in before if is_part(name) and name not in new]
+            raise RecipeError(f"{repository}: exists and is public; choose another name, or leave out --private")
+        existing = api.list_repo_files(repository.name, repo_type="model")
+        allowed = {MODEL_CARD, MANIFEST, *IGNORED_FILES}
+        if other := [name for name in existing if not is_model_file(name) and name not in allowed]:
+            raise RecipeError(
+                f"{repository}: holds {other[0]}, which is not a file of a shared model; choose another repository"
+            )
+        new = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+        stale = [name for name in existing if is_model_file(name) and name not in new]
         api.upload_folder(
             repo_id=repository.name,
             repo_type="model",
             folder_path=folder,
             commit_message=message,
-            delete_patterns=old or None,
+            delete_patterns=stale or None,
         )
 
 
 def _api() -> Any:
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    if not sys.stderr.isatty():  # Its bars are for terminals.
+    if not sys.stderr.isatty():  # Progress bars are for terminals only.
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     from huggingface_hub import HfApi
 
@@ -101,42 +132,34 @@ def _api() -> Any:
 
 
 @contextmanager
-def _asked(repository: Repository, *, writing: bool = False) -> Iterator[None]:
-    """Turns what the library raises into one line.
-
-    `CheckpointError` where there is no such thing to read, `RecipeError` for a name that cannot be one, `StorageError`
-    where Hugging Face cannot be reached or does not let us.
-    """
-    require()
+def _translate_errors(repository: Repository, *, writing: bool = False) -> Iterator[None]:
+    """Translates exceptions of the library to those of mdtranslate, with a message of one line."""
+    require_library()
     from huggingface_hub import errors
 
+    access = "write to" if writing else "read"
     try:
         yield
     except MdtranslateError:
         raise
     except errors.HFValidationError as error:
-        raise RecipeError(f"{repository}: is no name of a repository: {first_line(error)}") from None
+        raise RecipeError(f"{repository}: invalid name of a repository: {first_line(error)}") from None
     except errors.GatedRepoError:
         raise CheckpointError(
-            f"{repository}: its owner lets in only whom they choose: ask at https://huggingface.co/{repository.name}, "
-            f"then {LOGIN}"
+            f"{repository}: access is restricted: request it at https://huggingface.co/{repository.name}, then {LOGIN}"
         ) from None
     except errors.RevisionNotFoundError:
-        raise CheckpointError(f"{repository}: has no branch, tag or commit {repository.revision!r}") from None
+        raise CheckpointError(f"{repository}: no branch, tag or commit {repository.revision!r}") from None
     except errors.RepositoryNotFoundError:
         if writing:
-            raise StorageError(f"{repository}: this machine may not write there: {LOGIN}") from None
-        raise CheckpointError(f"{repository}: there is no such repository, or it is private: then {LOGIN}") from None
-    except Exception as error:  # The network, the service and the library raise anything.
+            raise StorageError(f"{repository}: no permission to write to it: {LOGIN}") from None
+        raise CheckpointError(f"{repository}: no such repository; if it is private, {LOGIN}") from None
+    except Exception as error:  # The network, the service and the library raise many types.
         status = getattr(getattr(error, "response", None), "status_code", None)
         if isinstance(error, errors.LocalTokenNotFoundError) or status in (401, 403):
-            raise StorageError(f"{repository}: this machine may not {_what(writing)} there: {LOGIN}") from None
+            raise StorageError(f"{repository}: no permission to {access} it: {LOGIN}") from None
         if isinstance(error, errors.OfflineModeIsEnabled):
-            raise StorageError(f"{repository}: cannot be reached: HF_HUB_OFFLINE is set") from None
+            raise StorageError(f"{repository}: cannot be reached, since HF_HUB_OFFLINE is set") from None
         if isinstance(error, OSError) and error.errno is not None and error.filename is not None:
             raise StorageError(f"{error.filename}: cannot be written: {error.strerror}") from None
-        raise StorageError(f"{repository}: cannot be reached, or refuses: {first_line(error)}") from None
-
-
-def _what(writing: bool) -> str:
-    return "write" if writing else "read"
+        raise StorageError(f"{repository}: the request to Hugging Face failed: {first_line(error)}") from None

@@ -1,15 +1,15 @@
-"""What a shared model is: the folder of a run with only what others need, and a list of its files with their hashes.
+"""The files of a shared model: those of a run that others need, and a manifest with their hashes.
 
 ::
 
-    README.md               the model card, for people; its owner may edit it
-    mdtranslate.json        size and hash of every file below
-    recipe.toml             the recipe, where it was trained here
+    README.md               the model card; its owner may edit it
+    mdtranslate.json        the manifest: size and hash of every file below
+    recipe.toml             the recipe, if the model was trained with mdtranslate
     translator/             the trained model
     samples/STEP.png        the newest sample grid
-    evaluation/report.json  what `mdtranslate evaluate` measured
+    evaluation/report.json  the results of `mdtranslate evaluate`
 
-There is no pickle among them, and nothing of it is ever run.
+There are no pickles among them, and no code of a shared model is ever run.
 """
 
 from __future__ import annotations
@@ -26,103 +26,125 @@ from mdtranslate.config.shared_models import MANIFEST
 from mdtranslate.errors import CheckpointError, MdtranslateError, PluginError, StorageError, first_line
 from mdtranslate.inference import serialization
 from mdtranslate.utils import tensor_dir
-from mdtranslate.utils.files import sha256
+from mdtranslate.utils.files import file_sha256
 
-CARD: Final = "README.md"
-TRANSLATOR: Final = "translator/translator.json"
+MODEL_CARD: Final = "README.md"
 
-ASIDE: Final = frozenset({".gitattributes", ".gitignore", "LICENSE", "LICENSE.md", "LICENSE.txt"})
-"""What a repository may hold besides, and a pull leaves there."""
+IGNORED_FILES: Final = frozenset({".gitattributes", ".gitignore", "LICENSE", "LICENSE.md", "LICENSE.txt"})
+"""Files that a repository may hold besides; they are not pulled."""
 
-_PARTS: Final = re.compile(
+_MODEL_FILES: Final = re.compile(
     r"recipe\.toml|evaluation/report\.json|samples/\d{1,12}\.png|translator/(translator\.json|[\w-]{1,64}\.safetensors)",
     re.ASCII,
 )
-MOST: Final = 32 * 2**20
-"""Bytes of a file that holds no weights."""
-MOST_WEIGHTS: Final = 32 * 2**30
+MAX_BYTES: Final = 32 * 2**20
+"""Largest size of a file without weights."""
+
+MAX_WEIGHT_BYTES: Final = 32 * 2**30
 
 
-class _Part(BaseModel):
+class _FileEntry(BaseModel):
     size: Annotated[int, Field(ge=0)]
     sha256: str
 
 
 class Manifest(BaseModel):
-    """The content of `mdtranslate.json`."""
+    """The content of `mdtranslate.json`.
+
+    Attributes:
+        mdtranslate: The version that wrote it.
+        files: Size in bytes and hash of each file, by name.
+    """
 
     mdtranslate: str
-    """The version that wrote it."""
-    files: dict[str, _Part]
+    files: dict[str, _FileEntry]
 
 
-def is_part(name: str) -> bool:
-    """Whether a shared model may list a file of this name, with slashes whatever the system."""
-    return _PARTS.fullmatch(name) is not None
+def is_model_file(name: str) -> bool:
+    """Returns whether a shared model may contain a file of this name, with slashes on every system."""
+    return _MODEL_FILES.fullmatch(name) is not None
 
 
 def write_manifest(folder: Path) -> None:
-    """Lists everything in `folder` but the card."""
-    names = sorted(each.relative_to(folder).as_posix() for each in folder.rglob("*") if each.is_file())
+    """Writes the manifest of all files in a folder but the model card."""
+    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     files = {
-        name: {"size": (folder / name).stat().st_size, "sha256": sha256(folder / name)}
+        name: {"size": (folder / name).stat().st_size, "sha256": file_sha256(folder / name)}
         for name in names
-        if name not in (CARD, MANIFEST)
+        if name not in (MODEL_CARD, MANIFEST)
     }
-    tensor_dir.save_facts(folder, Path(MANIFEST).stem, {"mdtranslate": __version__, "files": files})
+    tensor_dir.save_metadata(folder, Path(MANIFEST).stem, {"mdtranslate": __version__, "files": files})
 
 
-def check_names(sizes: Mapping[str, int], where: str) -> list[str]:
-    """Of the files at `where`, by name with their sizes in bytes, those that make the model.
+def select_files(sizes: Mapping[str, int], location: str) -> list[str]:
+    """Selects the files to pull, before any of them is fetched.
 
-    Raises `CheckpointError` where there is no shared model, or anything that is no part of one: nothing is fetched
-    that nobody knows.
+    Args:
+        sizes: Sizes in bytes of all files at the location, by name.
+        location: The folder or repository, for error messages.
+
+    Returns:
+        The names of the model's files.
+
+    Raises:
+        CheckpointError: It is not a shared model, it contains other files, or a file is too large.
     """
     if MANIFEST not in sizes:
-        here = f"; {where} is read as it is" if {"recipe.toml", "translator.json"} & sizes.keys() else ""
-        raise CheckpointError(f"{where}: holds no {MANIFEST}, so it is no model that `mdtranslate push` wrote{here}")
-    found = []
+        is_readable = {"recipe.toml", "translator.json"} & sizes.keys()
+        hint = f"; commands accept {location} as it is" if is_readable else ""
+        raise CheckpointError(f"{location}: not a model of `mdtranslate push`, since it has no {MANIFEST}{hint}")
+    names = []
     for name, size in sorted(sizes.items()):
-        if name in ASIDE:
+        if name in IGNORED_FILES:
             continue
-        if not is_part(name) and name not in (CARD, MANIFEST):
-            raise CheckpointError(f"{where}: {name!r} is no part of a shared model, so nothing is taken from there")
-        most = MOST_WEIGHTS if name.endswith(".safetensors") else MOST
-        if size > most:
-            raise CheckpointError(f"{where}: {name} has {size:,} bytes; {most:,} are allowed")
-        found.append(name)
-    return found
+        if not is_model_file(name) and name not in (MODEL_CARD, MANIFEST):
+            raise CheckpointError(f"{location}: nothing is pulled, since {name!r} is not a file of a shared model")
+        max_bytes = MAX_WEIGHT_BYTES if name.endswith(".safetensors") else MAX_BYTES
+        if size > max_bytes:
+            raise CheckpointError(f"{location}: {name} has {size:,} bytes; at most {max_bytes:,} are allowed")
+        names.append(name)
+    return names
 
 
-def verify(folder: Path, where: str) -> None:
-    """Holds every file of a shared model that lies in `folder` against its hash, and loads its translator.
+def verify(folder: Path, location: str) -> None:
+    """Checks every file of a shared model against its hash, and loads its translator.
 
-    Raises `CheckpointError` that names `where` and the file, or `PluginError` where a plugin is missing.
+    Args:
+        folder: A folder with the files, which may be temporary.
+        location: Where the files come from, for error messages.
+
+    Raises:
+        CheckpointError: A file is corrupt, missing or not part of a shared model; the message names it.
+        PluginError: A plugin that the model needs is not installed.
+        StorageError: A file cannot be read.
     """
     try:
-        saved = tensor_dir.load_facts(folder, Path(MANIFEST).stem)
-        try:
-            manifest = Manifest.model_validate(saved)
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            key = ".".join(map(str, first["loc"]))
-            raise CheckpointError(f"{folder / MANIFEST}: is damaged: {key}: {first['msg']}") from None
-        there = {each.relative_to(folder).as_posix() for each in folder.rglob("*") if not each.is_dir()}
-        for name in sorted(there.union(manifest.files) - {CARD, MANIFEST}):
-            if name not in manifest.files:
-                raise CheckpointError(f"{folder / name}: is not listed in {MANIFEST}")
-            if not is_part(name):
-                raise CheckpointError(f"{folder / MANIFEST}: {name!r} is no part of a shared model")
-            if name not in there:
-                raise CheckpointError(f"{folder / name}: is missing")
-            part, file = manifest.files[name], folder / name
-            if file.stat().st_size != part.size or sha256(file) != part.sha256:
-                raise CheckpointError(f"{file}: is damaged: its content is not what was pushed")
-        serialization.read(folder)
+        _check_files(folder)
+        serialization.load_model(folder)
     except (CheckpointError, StorageError, PluginError) as error:
-        # Where the files lie now is gone in a moment: the person knows the place that they come from.
-        raise type(error)(str(error).replace(str(folder), where)) from None
-    except MdtranslateError as error:  # A recipe's mistake, where nobody wrote a recipe.
-        raise CheckpointError(f"{where}: {error}".replace(str(folder), where)) from None
-    except Exception as error:  # Whatever sound hashes and a hostile content lead to, it is no model.
-        raise CheckpointError(f"{where}: its translator cannot be made: {first_line(error)}") from None
+        raise type(error)(str(error).replace(str(folder), location)) from None
+    except MdtranslateError as error:  # Such as a RecipeError, whose exit code would blame the user's input.
+        raise CheckpointError(f"{location}: {error}".replace(str(folder), location)) from None
+    except Exception as error:  # Malicious content with valid hashes may raise anything.
+        raise CheckpointError(f"{location}: the translator cannot be loaded: {first_line(error)}") from None
+
+
+def _check_files(folder: Path) -> None:
+    content = tensor_dir.load_metadata(folder, Path(MANIFEST).stem)
+    try:
+        manifest = Manifest.model_validate(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = ".".join(map(str, first["loc"]))
+        raise CheckpointError(f"{folder / MANIFEST}: is damaged: {key}: {first['msg']}") from None
+    names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
+    for name in sorted(names.union(manifest.files) - {MODEL_CARD, MANIFEST}):
+        if name not in manifest.files:
+            raise CheckpointError(f"{folder / name}: is not listed in {MANIFEST}")
+        if not is_model_file(name):
+            raise CheckpointError(f"{folder / MANIFEST}: {name!r} is not a file of a shared model")
+        if name not in names:
+            raise CheckpointError(f"{folder / name}: is missing")
+        entry, file = manifest.files[name], folder / name
+        if file.stat().st_size != entry.size or file_sha256(file) != entry.sha256:
+            raise CheckpointError(f"{file}: is damaged: its content is not what was pushed")

@@ -1,4 +1,4 @@
-"""The model card: what a shared model is, in words, for the people who find it."""
+"""The model card of a shared model: README.md, with the front matter that Hugging Face reads."""
 
 from __future__ import annotations
 
@@ -11,64 +11,70 @@ from typing import Any, Final
 from mdtranslate._version import __version__
 
 COLUMNS: Final = {
-    "accuracy": ("edits judged as wanted", "{:.1%}"),
-    "l1": ("L1 after an edit and back", "{:.3f}"),
-    "psnr gain": ("PSNR against doing nothing", "{:+.1f} dB"),
+    "accuracy": ("accuracy on edited images", "{:.1%}"),
+    "l1": ("L1 of the reconstruction", "{:.3f}"),
+    "psnr gain": ("PSNR gain over the unedited image", "{:+.1f} dB"),
 }
-"""Figures of each edited attribute, as metrics call them, and how the card does."""
+"""Heading and format of the figures of an attribute, by their names in report.json."""
 
 
 @dataclass(frozen=True)
-class Card:
-    """What a card tells."""
+class ModelCard:
+    """The content of a model card.
+
+    Attributes:
+        title: The name of the model.
+        location: The argument of `mdtranslate pull`. If it is a folder, only its name is shown.
+        licence: Identifier of the licence.
+        metadata: The content of translator.json.
+        edits: Values of each attribute that can be edited.
+        usage: Arguments of `mdtranslate translate RUN` that make every edit.
+        sample_grid: Name of the sample grid's file.
+        recipe: The recipe as TOML.
+        report: The content of report.json; empty if there is none for these weights.
+        third_party_plugins: Plugins outside mdtranslate that the model was trained with.
+        is_report_outdated: Whether there is a report, but for other weights.
+    """
 
     title: str
-    where: str
-    """What a person gives `mdtranslate pull`; of a folder, only its name is told."""
+    location: str
     licence: str | None
-    facts: Mapping[str, Any]
-    """The content of translator.json."""
-    words: Mapping[str, Sequence[str]]
-    """The values that can be set, by attribute."""
+    metadata: Mapping[str, Any]
+    edits: Mapping[str, Sequence[str]]
     usage: str
-    """What `mdtranslate translate RUN` is given."""
-    sample: str | None
-    """The file of a sample grid."""
+    sample_grid: str | None
     recipe: str | None
-    """The recipe as TOML."""
     report: Mapping[str, Any]
-    """The content of report.json; empty where it was not evaluated."""
-    strangers: Sequence[str]
-    """Plugins that it was trained with and that are not mdtranslate's own."""
-    outdated: bool
-    """Whether it was evaluated, and trained on since."""
+    third_party_plugins: Sequence[str]
+    is_report_outdated: bool
 
     def text(self) -> str:
-        """README.md, with the front matter that Hugging Face reads."""
-        return "\n\n".join(part for part in self._parts() if part) + "\n"
+        """Returns the card as Markdown with front matter in YAML."""
+        return "\n\n".join(paragraph for paragraph in self._paragraphs() if paragraph) + "\n"
 
-    def _parts(self) -> Iterator[str]:
-        yield self._front()
-        yield f"# {_plain(self.title)}"
-        size = self.facts["image_size"]
-        names = ", ".join(map(_plain, self.words))
+    def _paragraphs(self) -> Iterator[str]:
+        yield self._front_matter()
+        yield f"# {_escape(self.title)}"
+        size = self.metadata["image_size"]
+        names = ", ".join(map(_escape, self.edits))
         yield (
-            f"A model that translates pictures to other domains: it changes {names} of a picture, "
-            f"{size} x {size} pixels, and is to leave the rest as it is. Made with mdtranslate {__version__}."
+            f"An image-to-image translation model for images of {size} x {size} pixels. It edits {names}, and should "
+            f"preserve everything else. Made with mdtranslate {__version__}."
         )
-        if self.sample:
-            yield f"![Each row: a picture, then the same picture after each edit]({self.sample})"
-            # Whether they were held out is not known here: without a val split they are some of those trained on.
-            yield f"*Pictures of the data, after step {int(self.sample.rpartition('/')[2].partition('.')[0]):,}.*"
-        yield from self._use()
-        yield "## What it changes"
-        rows = ((name, ", ".join(values)) for name, values in self.words.items())
+        if self.sample_grid:
+            yield f"![Each row: an image, then the same image after each edit]({self.sample_grid})"
+            # Without a validation split these are training images, so do not call them held out.
+            step = int(self.sample_grid.rpartition("/")[2].partition(".")[0])
+            yield f"*Images of the dataset, after step {step:,}.*"
+        yield from self._usage()
+        yield "## Attributes"
+        rows = ((name, ", ".join(values)) for name, values in self.edits.items())
         yield _table(("attribute", "values"), rows)
-        yield from self._figures()
+        yield from self._evaluation()
         yield from self._training()
-        yield from self._limits()
+        yield from self._limitations()
 
-    def _front(self) -> str:
+    def _front_matter(self) -> str:
         lines = ["---"]
         if self.licence:
             lines.append(f"license: {self.licence}")
@@ -76,97 +82,105 @@ class Card:
         lines += ["library_name: mdtranslate", "pipeline_tag: image-to-image", f"tags: {json.dumps(tags)}", "---"]
         return "\n".join(lines)
 
-    def _use(self) -> Iterator[str]:
-        local = self.title
-        name, values = next(iter(self.words.items()))
-        hub = self.where.startswith("hf://")
-        source = self.where if hub else f"FOLDER/{local}"
-        yield "## How to use it"
-        extra = "'mdtranslate[hub]'" if hub else "mdtranslate"
+    def _usage(self) -> Iterator[str]:
+        folder = self.title
+        name, values = next(iter(self.edits.items()))
+        is_on_hub = self.location.startswith("hf://")
+        source = self.location if is_on_hub else f"FOLDER/{folder}"
+        yield "## Usage"
+        package = "'mdtranslate[hub]'" if is_on_hub else "mdtranslate"
         yield _code(
-            f"pip install {extra}",
+            f"pip install {package}",
             f"mdtranslate pull {shlex.quote(source)}",
-            f"mdtranslate translate {shlex.quote(local)} {self.usage}",
-            f"mdtranslate translate {shlex.quote(local)} PHOTO --set {shlex.quote(f'{name}={values[-1]}')}",
+            f"mdtranslate translate {shlex.quote(folder)} {self.usage}",
+            f"mdtranslate translate {shlex.quote(folder)} PHOTO --set {shlex.quote(f'{name}={values[-1]}')}",
         )
-        yield "or in Python, after the pull:"
+        yield "or, after the pull, in Python:"
         yield _code(
             "import mdtranslate",
             "",
-            f"translator = mdtranslate.Translator.load({json.dumps(local)})",
-            f'translator("photo.jpg", edits={json.dumps({name: values[-1]})}).save("changed.png")',
+            f"translator = mdtranslate.Translator.load({json.dumps(folder)})",
+            f'translator("photo.jpg", edits={json.dumps({name: values[-1]})}).save("edited.png")',
         )
-        needed = "; ".join(map(_plain, self.facts["plugins"]))
-        yield f"It needs: {needed}. The weights are safetensors, the rest is JSON and TOML; nothing of it is run."
+        plugins = "; ".join(map(_escape, self.metadata["plugins"]))
+        yield f"Required plugins: {plugins}. Weights are safetensors, the rest is JSON and TOML; it contains no code."
 
-    def _figures(self) -> Iterator[str]:
-        yield "## Figures"
-        if self.outdated:
-            yield "Its evaluation is not of these weights, or does not say of which: its figures are left out."
+    def _evaluation(self) -> Iterator[str]:
+        yield "## Evaluation"
+        if self.is_report_outdated:
+            yield "There are evaluation results, but they are for other weights, so they are left out."
         if not self.report:
-            yield "This model was not evaluated. `mdtranslate evaluate` measures it where its dataset is at hand."
+            yield "This model was not evaluated. With its dataset, `mdtranslate evaluate` does so."
             return
         yield (
-            "Measured on test pictures by a classifier of its own, which was trained on the dataset's real pictures. "
-            "How often it is right on those bounds what can be believed of the rest. `evaluation/report.json` has all "
-            "figures."
+            "Measured on test images by an independent attribute classifier, which was trained on real images of the "
+            "dataset. Its accuracy on real images limits how far the other figures can be trusted. All figures are in "
+            "`evaluation/report.json`."
         )
-        for name, own in self.report["datasets"].items():
-            figures = {key: value for each in own["figures"].values() for key, value in each.items()}
-            real, guess = own["judge"]["accuracy_on_real_pictures"], own["judge"].get("share_of_commonest_value", {})
-            shown = {key: COLUMNS[key] for key in COLUMNS if any(f"{each}/{key}" in figures for each in own["edited"])}
+        for dataset, result in self.report["datasets"].items():
+            figures = {key: value for group in result["figures"].values() for key, value in group.items()}
+            accuracy = result["classifier"]["accuracy_on_real_images"]
+            majority_share = result["classifier"].get("majority_share", {})
+            columns = {
+                key: column
+                for key, column in COLUMNS.items()
+                if any(f"{attribute}/{key}" in figures for attribute in result["edited"])
+            }
             rows = (
                 (
-                    each,
-                    _form(real.get(each), "{:.1%}"),
-                    _form(guess.get(each), "{:.1%}"),
-                    *(_form(figures.get(f"{each}/{key}"), form) for key, (_, form) in shown.items()),
+                    attribute,
+                    _format(accuracy.get(attribute), "{:.1%}"),
+                    _format(majority_share.get(attribute), "{:.1%}"),
+                    *(_format(figures.get(f"{attribute}/{key}"), spec) for key, (_, spec) in columns.items()),
                 )
-                for each in own["edited"]
+                for attribute in result["edited"]
             )
-            missing = f", {len(own['left_out'])} more cannot be read" if own.get("left_out") else ""
-            yield f"**{_plain(name)}**: {own['pictures']} test pictures{missing}, {sum(own['edits'].values())} edits."
-            yield _table(("edited", "judge on real pictures", "a guess", *(head for head, _ in shown.values())), rows)
+            left_out = f" ({len(result['left_out'])} more could not be read)" if result.get("left_out") else ""
+            num_edits = sum(result["edits"].values())
+            yield f"**{_escape(dataset)}**: {result['images']} test images{left_out}, {num_edits} edits."
+            headings = (heading for heading, _ in columns.values())
+            yield _table(("edited", "accuracy on real images", "share of the commonest value", *headings), rows)
             if "preservation" in figures:
-                yield f"What was not edited is judged as it was in {figures['preservation']:.1%}."
+                yield f"Preservation (other attributes that are classified as before): {figures['preservation']:.1%}."
 
     def _training(self) -> Iterator[str]:
-        trained = self.facts["trained"]
+        trained = self.metadata["trained"]
         yield "## Training"
         if "imported" in trained:
             files = ", ".join(f"`{name}` (sha256 `{value}`)" for name, value in trained.get("files", {}).items())
-            yield f"Not trained here: imported from {files}, as `mdtranslate import {trained['imported']}` reads them."
+            yield f"Imported from {files} by `mdtranslate import {trained['imported']}`."
         elif "step" in trained:
             yield f"Recipe `{trained.get('recipe')}`, {trained['step']:,} steps."
-        if more := [each for each in self.strangers if each not in self.facts["plugins"]]:
-            yield f"To train or evaluate it, besides: {'; '.join(map(_plain, more))}."
+        plugins = [plugin for plugin in self.third_party_plugins if plugin not in self.metadata["plugins"]]
+        if plugins:
+            yield f"Training and evaluation require further plugins: {'; '.join(map(_escape, plugins))}."
         if self.recipe:
-            yield (
-                "Every setting, as in `recipe.toml`. Of folders and files elsewhere on the machine only the last part "
-                "of the path is told."
-            )
+            yield "All settings, as in `recipe.toml`. Absolute paths are shortened to their last part."
             yield f"<details><summary>Settings</summary>\n\n````toml\n{self.recipe.strip()}\n````\n\n</details>"
         yield "## Data and credit"
-        own = self.facts["attributes"]
-        labelled = ((name, ", ".join(each["name"] for each in attributes)) for name, attributes in own.items())
-        yield _table(("dataset", "labelled with"), labelled)
-        credit = self.facts["credit"]
-        yield "\n".join(f"- {_plain(each)}" for each in credit) if credit else "The datasets name nobody to credit."
+        attribute_names = (
+            (dataset, ", ".join(attribute["name"] for attribute in attributes))
+            for dataset, attributes in self.metadata["attributes"].items()
+        )
+        yield _table(("dataset", "attributes"), attribute_names)
+        credit = self.metadata["credit"]
+        yield "\n".join(f"- {_escape(line)}" for line in credit) if credit else "The datasets have no credit lines."
 
-    def _limits(self) -> Iterator[str]:
-        yield "## Limits"
-        size, datasets = self.facts["image_size"], ", ".join(map(_plain, self.facts["attributes"]))
+    def _limitations(self) -> Iterator[str]:
+        yield "## Limitations"
+        size, datasets = self.metadata["image_size"], ", ".join(map(_escape, self.metadata["attributes"]))
         yield (
-            f"- It knows pictures like those of {datasets}, cut as they were and scaled to {size} pixels. On others, "
-            "and on much larger ones, it edits little or wrongly.\n"
-            "- An attribute is what those labels say, with whatever else goes with it in that data: that changes too.\n"
-            "- What is preserved was judged of labelled attributes only; who a face belongs to was not.\n"
-            "- Its pictures are made up. They are no evidence of how anybody looks."
+            f"- The model was trained on {datasets}, cropped and resized to {size} pixels. On other images, and on "
+            "much larger ones, edits may be weak or wrong.\n"
+            "- An attribute means what the labels of the dataset mean; properties that are correlated with it in the "
+            "dataset change, too.\n"
+            "- Preservation was measured for labelled attributes only, not for the identity of a face.\n"
+            "- The results are synthetic images. They are no evidence of how anybody looks."
         )
 
 
-def _table(heads: Sequence[str], rows: Iterator[tuple[str, ...]]) -> str:
-    lines = [heads, ["---"] * len(heads), *(map(_plain, row) for row in rows)]
+def _table(headings: Sequence[str], rows: Iterator[tuple[str, ...]]) -> str:
+    lines = [headings, ["---"] * len(headings), *(map(_escape, row) for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
@@ -174,11 +188,11 @@ def _code(*lines: str) -> str:
     return "\n".join(f"    {line}".rstrip() for line in lines)
 
 
-def _plain(text: str) -> str:
-    """Text of which Markdown makes nothing else."""
-    flat = " ".join(str(text).split())
-    return "".join(f"\\{letter}" if letter in "\\`*_[]<>|#" else letter for letter in flat)
+def _escape(text: str) -> str:
+    """Escapes what Markdown and HTML would interpret."""
+    line = " ".join(str(text).split())
+    return "".join(f"\\{letter}" if letter in "\\`*_[]<>|#" else letter for letter in line)
 
 
-def _form(value: float | None, form: str) -> str:
-    return "" if value is None else form.format(value)
+def _format(value: float | None, spec: str) -> str:
+    return "" if value is None else spec.format(value)

@@ -1,4 +1,4 @@
-"""Takes a shared model from a folder or from Hugging Face: checked whole, and there whole or not at all."""
+"""Pulls a shared model from a folder or from Hugging Face: all of its files, checked, or nothing."""
 
 from __future__ import annotations
 
@@ -7,68 +7,75 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from mdtranslate.config.run_dir import refuse_taken
+from mdtranslate.config.run_folder import refuse_existing
 from mdtranslate.config.shared_models import MANIFEST
 from mdtranslate.errors import CheckpointError, RecipeError, StorageError
 from mdtranslate.sharing import hub
-from mdtranslate.sharing.manifest import check_names, verify
+from mdtranslate.sharing.manifest import select_files, verify
 from mdtranslate.utils.files import new_folder
 
 
 def pull(source: str, out: Path | None) -> Path:
-    """Brings a model from `source` to the folder `out`, by default one of its name, and gives the folder.
+    """Copies or downloads a shared model.
 
-    Raises `CheckpointError` for what is no shared model or a damaged one, `RecipeError` where `out` is taken or the
-    current folder, `PluginError` where a plugin that it needs is missing, `StorageError` where a disk or Hugging Face
-    refuses.
+    Args:
+        source: A folder, or `hf://owner/name`, optionally with `@revision`.
+        out: The folder to create; None for one with the name of the source.
+
+    Returns:
+        The folder.
+
+    Raises:
+        CheckpointError: The source is not a shared model, or it is corrupt.
+        RecipeError: `out` exists already, or is the current folder.
+        PluginError: A plugin that the model needs is not installed.
+        StorageError: Files cannot be read or written, or Hugging Face refuses access.
     """
-    place = hub.read_place(source)
-    named = Path(place.name.partition("/")[2]) if isinstance(place, hub.Repository) else Path(place.resolve().name)
-    out = out or named
+    location = hub.parse_location(source)
+    name = location.name.partition("/")[2] if isinstance(location, hub.Repository) else location.resolve().name
+    out = out or Path(name)
     if not out.absolute().name:
         raise RecipeError(f"--out {out}: name a new folder")
-    refuse_taken(out)
-    if isinstance(place, Path):
-        names = check_names(_sizes(place), str(place))
-        with new_folder(out) as side:
-            _copy(place, names, side)
-            verify(side, str(place))
+    refuse_existing(out)
+    if isinstance(location, Path):
+        names = select_files(_file_sizes(location), str(location))
+        with new_folder(out) as temporary:
+            _copy(location, names, temporary)
+            verify(temporary, str(location))
         return out
-    hub.require()
-    sizes, commit = hub.listing(place)
-    names = check_names(sizes, str(place))
-    with new_folder(out) as side:
-        hub.download(place, commit, names, side)
-        verify(side, str(place))
+    hub.require_library()
+    sizes, commit = hub.list_files(location)
+    names = select_files(sizes, str(location))
+    with new_folder(out) as temporary:
+        hub.download(location, commit, names, temporary)
+        verify(temporary, str(location))
     return out
 
 
-def _sizes(folder: Path) -> dict[str, int]:
-    """The files in a folder and below, with their sizes. Raises `CheckpointError` for what is neither file nor folder.
+def _file_sizes(folder: Path) -> dict[str, int]:
+    """Returns the sizes of all files in a folder, by relative path; hidden ones at the top are ignored, such as `.git`.
 
-    What begins with a dot at the top is the system's or git's, and is passed over.
+    Raises `CheckpointError` for links, pipes and the like: a link may lead anywhere, and reading a pipe may block.
     """
     if not folder.is_dir():
-        raise CheckpointError(f"{folder}: there is no such folder")
-    found = {}
-    left = [Path()]
-    whole = (folder / MANIFEST).is_file()  # Somebody's home is not walked through to say that it is no model.
-    while left:
-        inside = left.pop()
-        for entry in os.scandir(folder / inside):
-            name = inside / entry.name
-            if entry.name.startswith(".") and inside == Path():
+        raise CheckpointError(f"{folder}: no such folder")
+    sizes = {}
+    subfolders = [Path()]
+    has_manifest = (folder / MANIFEST).is_file()  # Without it, do not walk through what may be a home folder.
+    while subfolders:
+        subfolder = subfolders.pop()
+        for entry in os.scandir(folder / subfolder):
+            name = subfolder / entry.name
+            if entry.name.startswith(".") and subfolder == Path():
                 continue
             if entry.is_dir(follow_symlinks=False):
-                left += [name] if whole else []
+                subfolders += [name] if has_manifest else []
             elif entry.is_file(follow_symlinks=False):
-                found[name.as_posix()] = entry.stat().st_size
-            elif whole:  # A link may lead anywhere, and a pipe is waited for without end.
-                raise CheckpointError(
-                    f"{folder / name}: is {'a link' if entry.is_symlink() else 'no file'}, and no "
-                    "part of a shared model"
-                )
-    return found
+                sizes[name.as_posix()] = entry.stat().st_size
+            elif has_manifest:
+                kind = "a link" if entry.is_symlink() else "not a regular file"
+                raise CheckpointError(f"{folder / name}: is {kind}, which a shared model cannot contain")
+    return sizes
 
 
 def _copy(folder: Path, names: Sequence[str], out: Path) -> None:

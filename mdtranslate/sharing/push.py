@@ -1,4 +1,4 @@
-"""Makes a shared model of a run, in a folder or on Hugging Face. Nothing else of the machine goes with it."""
+"""Pushes the model of a run to a folder or to Hugging Face, without paths and other facts of this machine."""
 
 from __future__ import annotations
 
@@ -14,142 +14,167 @@ import tomli_w
 from PIL import Image
 
 from mdtranslate._version import __version__
-from mdtranslate.config.recipes import read_toml
-from mdtranslate.config.run_dir import RunFolder, is_run, refuse_taken
+from mdtranslate.config.run_folder import RunFolder, is_run, refuse_existing
+from mdtranslate.config.toml_tree import read_toml
 from mdtranslate.errors import CheckpointError, DataError, RecipeError
-from mdtranslate.evaluation.report_schema import Measured, read_report
+from mdtranslate.evaluation.report_schema import ReportSchema, read_report
 from mdtranslate.inference import serialization
 from mdtranslate.inference.translator import Translator
 from mdtranslate.sharing import hub
-from mdtranslate.sharing.manifest import CARD, is_part, verify, write_manifest
-from mdtranslate.sharing.model_card import Card
-from mdtranslate.sharing.redaction import without_origins, without_places
+from mdtranslate.sharing.manifest import MODEL_CARD, is_model_file, verify, write_manifest
+from mdtranslate.sharing.model_card import ModelCard
+from mdtranslate.sharing.redaction import clear_initial_weights, remove_paths
 from mdtranslate.utils import tensor_dir
-from mdtranslate.utils.files import disk, new_folder, sha256, write_bytes, write_json, write_text
-from mdtranslate.utils.image_io import decode
+from mdtranslate.utils.files import file_sha256, new_folder, storage_errors, write_bytes, write_json, write_text
+from mdtranslate.utils.image_io import read_image
 
-MOST_PICTURE: Final = 8 * 2**20
-"""Bytes of a sample grid in a model card."""
-
-
-def push(run: Path, target: str, *, licence: str | None, picture: bool, private: bool, message: str | None) -> None:
-    """Shares the model of `run` at `target`, a new folder or `hf://owner/name`.
-
-    `licence`: as Hugging Face calls it. `picture`: with the newest sample grid, which shows pictures of the dataset.
-    `private` and `message` are for Hugging Face. Raises `RecipeError` where the target cannot be meant or is taken,
-    `CheckpointError` where the run has no translator or a damaged one, `StorageError` where a disk or Hugging Face
-    refuses.
-    """
-    place = hub.read_place(target)
-    if licence is not None and not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", licence):
-        raise RecipeError(f"--license {licence}: write it as Hugging Face does, such as mit, cc-by-nc-4.0 or other")
-    if isinstance(place, Path):
-        if private or message:
-            raise RecipeError(f"--private and --message are for hf://OWNER/NAME, and {target} is a folder")
-        if not place.absolute().name:
-            raise RecipeError(f"{target}: name a new folder")
-        refuse_taken(place, "")
-        translator = Translator.load(run)
-        with new_folder(place) as side:
-            _fill(side, run, translator, str(place), place.absolute().name, licence, picture)
-        return
-    hub.require()
-    if place.revision is not None:
-        raise RecipeError(f"{target}: a push makes a commit of its own; write hf://{place.name}")
-    translator = Translator.load(run)
-    with TemporaryDirectory(prefix="mdtranslate-push-") as temporary:
-        folder = Path(temporary)
-        _fill(folder, run, translator, str(place), place.name.partition("/")[2], licence, picture)
-        hub.upload(folder, place, private=private, message=message or f"A model of mdtranslate {__version__}")
+MAX_SAMPLE_GRID_BYTES: Final = 8 * 2**20
+"""Largest size of the sample grid in a model card."""
 
 
-def _fill(
-    side: Path, run: Path, translator: Translator, where: str, title: str, licence: str | None, picture: bool
+def push(
+    run: Path, target: str, *, licence: str | None, include_sample_grid: bool, private: bool, message: str | None
 ) -> None:
-    """Writes a shared model to the empty folder `side`, and holds it against what a pull accepts."""
-    folder = serialization.find(run)
-    facts = tensor_dir.load_facts(folder, "translator")
-    own = RunFolder(run)
-    with disk(side):
-        (side / "translator").mkdir()
-        for file, expected in facts["files"].items():
-            copy = side / "translator" / file
-            try:
-                shutil.copyfile(folder / file, copy)
-            except FileNotFoundError:
-                expected = "of a file that was there a moment ago"
-            if not copy.exists() or sha256(copy) != expected:
-                raise CheckpointError(
-                    f"{folder}: was replaced while it was read, as a run that trains does; push again"
-                )
-    facts |= {
-        role: {"name": part.name, **without_origins(part.config)}
-        for role, part in {"encoder": translator.encoder, **translator.model.networks}.items()
-    }
-    # What looks like a path in a name of an attribute or a value is that name: networks and labels go by it.
-    facts = without_places(facts) | {key: facts[key] for key in ("attributes", "layout")}
-    # What was saved by the first versions says where a plugin lies that is a plain file.
-    facts["plugins"] = [re.sub(r"\(.*[/\\]", "(", each) for each in facts["plugins"]]
-    tensor_dir.save_facts(side / "translator", "translator", facts)
+    """Shares the model of a run.
+
+    Args:
+        run: The run, or a folder with a translator.
+        target: A new folder, or `hf://owner/name`.
+        licence: Identifier of the licence at Hugging Face, such as `mit`.
+        include_sample_grid: Whether to include the newest sample grid, which shows images of the dataset.
+        private: Create a private repository; for Hugging Face only.
+        message: The commit message; for Hugging Face only.
+
+    Raises:
+        RecipeError: An argument is invalid, or the target exists already.
+        CheckpointError: There is no translator, or it is corrupt.
+        PluginError: `huggingface_hub` is not installed.
+        StorageError: Files cannot be read or written, or Hugging Face refuses access.
+    """
+    location = hub.parse_location(target)
+    if licence is not None and not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", licence):
+        raise RecipeError(f"--license {licence}: not an identifier of Hugging Face, such as mit, cc-by-nc-4.0 or other")
+    if isinstance(location, Path):
+        if private or message:
+            raise RecipeError(f"--private and --message are only for hf://OWNER/NAME, and {target} is a folder")
+        if not location.absolute().name:
+            raise RecipeError(f"{target}: name a new folder")
+        refuse_existing(location, "")
+        translator = Translator.load(run)
+        with new_folder(location) as temporary:
+            _write_model(
+                temporary, run, translator, str(location), location.absolute().name, licence, include_sample_grid
+            )
+        return
+    hub.require_library()
+    if location.revision is not None:
+        raise RecipeError(f"{target}: cannot push to an existing revision; write hf://{location.name}")
+    translator = Translator.load(run)
+    with TemporaryDirectory(prefix="mdtranslate-push-") as temporary_name:
+        folder, title = Path(temporary_name), location.name.partition("/")[2]
+        _write_model(folder, run, translator, str(location), title, licence, include_sample_grid)
+        hub.upload(folder, location, private=private, message=message or f"A model of mdtranslate {__version__}")
+
+
+def _write_model(
+    folder: Path,
+    run: Path,
+    translator: Translator,
+    location: str,
+    title: str,
+    licence: str | None,
+    include_sample_grid: bool,
+) -> None:
+    """Writes a shared model to an empty folder, and checks it as `pull` does."""
+    run_folder = RunFolder(run)
+    metadata = _copy_translator(run, translator, folder)
     recipe = None
     if is_run(run):
-        tree = without_places(read_toml(run / "recipe.toml"))
-        recipe = f"# {own.name}, every setting written out.\n{tomli_w.dumps(tree)}"
-        write_text(side / "recipe.toml", recipe)
-    report = _report(run)
-    measured = report.get("weights") == facts["files"]
-    if report and measured:
-        with disk(side):
-            (side / "evaluation").mkdir()
-        write_json(side / "evaluation" / "report.json", report)
-    card = Card(
+        tree = remove_paths(read_toml(run / "recipe.toml"))
+        recipe = f"# {run_folder.name}, every setting written out.\n{tomli_w.dumps(tree)}"
+        write_text(folder / "recipe.toml", recipe)
+    report = _read_public_report(run)
+    is_current = report.get("weights") == metadata["files"]
+    if report and is_current:
+        with storage_errors(folder):
+            (folder / "evaluation").mkdir()
+        write_json(folder / "evaluation" / "report.json", report)
+    card = ModelCard(
         title=title,
-        where=where,
+        location=location,
         licence=licence,
-        facts=facts,
-        words=translator.edits(),
+        metadata=metadata,
+        edits=translator.edits(),
         usage=translator.usage,
-        sample=_sample(own, side) if picture else None,
+        sample_grid=_write_sample_grid(run_folder, folder) if include_sample_grid else None,
         recipe=recipe,
-        report=report if measured else {},
-        strangers=own.strangers,
-        outdated=bool(report) and not measured,
+        report=report if is_current else {},
+        third_party_plugins=run_folder.third_party_plugins,
+        is_report_outdated=bool(report) and not is_current,
     )
-    write_text(side / CARD, card.text())
-    write_manifest(side)
-    verify(side, where)
+    write_text(folder / MODEL_CARD, card.text())
+    write_manifest(folder)
+    verify(folder, location)
 
 
-def _sample(run: RunFolder, side: Path) -> str | None:
-    """Puts the newest sample grid that can be read and is not too large into `side`; its name there.
+def _copy_translator(run: Path, translator: Translator, folder: Path) -> dict[str, Any]:
+    """Copies the weights, and writes `translator.json` without paths; returns its content."""
+    source = serialization.find_translator(run)
+    metadata: dict[str, Any] = tensor_dir.load_metadata(source, "translator")
+    with storage_errors(folder):
+        (folder / "translator").mkdir()
+        for file, sha256 in metadata["files"].items():
+            copy = folder / "translator" / file
+            try:
+                shutil.copyfile(source / file, copy)
+                is_unchanged = file_sha256(copy) == sha256
+            except FileNotFoundError:
+                is_unchanged = False
+            if not is_unchanged:
+                raise CheckpointError(f"{source}: was replaced while it was read, perhaps by a run; push again")
+    components = {"label_encoder": translator.label_encoder, **translator.model.networks}
+    metadata |= {
+        role: {"name": component.name, **clear_initial_weights(component.config)}
+        for role, component in components.items()
+    }
+    # Names of attributes and values may look like paths; changing them would change what labels mean.
+    metadata = remove_paths(metadata) | {key: metadata[key] for key in ("attributes", "channel_names")}
+    # Early versions stored the folder of plugins that are single files.
+    metadata["plugins"] = [re.sub(r"\(.*[/\\]", "(", plugin) for plugin in metadata["plugins"]]
+    tensor_dir.save_metadata(folder / "translator", "translator", metadata)
+    return metadata
 
-    It is drawn anew: what else a file may hold beside its pixels stays here.
+
+def _write_sample_grid(run: RunFolder, folder: Path) -> str | None:
+    """Writes the newest sample grid that is readable and not too large; returns its name.
+
+    It is encoded again, without the metadata that an image file may hold.
     """
     for file in sorted(run.samples.glob("*.png"), reverse=True):
         name = f"samples/{file.name}"
         try:
-            pixels = decode(file)
-        except DataError:  # A kill may have left it; the one before it shows nearly the same.
+            pixels = read_image(file)
+        except DataError:  # A run that was killed may leave an incomplete file; use the one before.
             continue
         buffer = BytesIO()
         Image.fromarray(np.asarray(pixels)).save(buffer, "PNG", optimize=True)
-        if is_part(name) and buffer.tell() <= MOST_PICTURE:
-            with disk(side):
-                (side / "samples").mkdir()
-            write_bytes(side / name, buffer.getvalue())
+        if is_model_file(name) and buffer.tell() <= MAX_SAMPLE_GRID_BYTES:
+            with storage_errors(folder):
+                (folder / "samples").mkdir()
+            write_bytes(folder / name, buffer.getvalue())
             return name
     return None
 
 
-def _report(run: Path) -> dict[str, Any]:
-    """What an evaluation measured, without where and on what machine; empty where there is none."""
-    if not (found := read_report(run)):
+def _read_public_report(run: Path) -> dict[str, Any]:
+    """Returns the results of the evaluation without facts of this machine; empty if there are none."""
+    if not (report := read_report(run)):
         return {}
-    kept = {
-        key: found[key] for key in (*Measured.model_fields, "recipe", "mdtranslate", "made", "split") if key in found
-    }
-    kept["cost"] = {key: found["cost"][key] for key in ("parameters", "translator_bytes")} if "cost" in found else {}
-    for each in kept["datasets"].values():  # These name files.
-        each["left_out"] = ["a picture that cannot be read"] * len(each["left_out"])
-    cleaned: dict[str, Any] = without_places(kept)
+    keys = (*ReportSchema.model_fields, "recipe", "mdtranslate", "created", "split")
+    public = {key: report[key] for key in keys if key in report}
+    cost_keys = ("parameters", "translator_bytes")
+    public["cost"] = {key: report["cost"][key] for key in cost_keys} if "cost" in report else {}
+    for result in public["datasets"].values():  # The messages contain paths.
+        result["left_out"] = ["an image that cannot be read"] * len(result["left_out"])
+    cleaned: dict[str, Any] = remove_paths(public)
     return cleaned

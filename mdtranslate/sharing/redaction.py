@@ -1,4 +1,4 @@
-"""Takes out of settings and reports what is the business of one machine alone: where its files lie."""
+"""Removes paths of this machine from settings and reports before they are shared."""
 
 from __future__ import annotations
 
@@ -11,43 +11,49 @@ from mdtranslate.api import Settings
 from mdtranslate.config.choice import Choice
 
 
-def without_places(value: Any) -> Any:
-    """A tree of JSON or TOML in which each path that leads from a machine's root or home is its last part alone.
+def remove_paths(value: Any) -> Any:
+    """Shortens each path that leads from a machine's root or home folder to its last part.
 
     `/home/ann/data/celeba` becomes `celeba`, and so do `~/celeba`, `../ann/celeba` and `file:///data/celeba`. A path
-    that begins where the command is typed (`data/celeba`) says nothing of the machine, and stays.
+    relative to the working directory (`data/celeba`) tells nothing about the machine, and stays.
+
+    Args:
+        value: A tree of JSON or TOML.
+
+    Returns:
+        The tree without such paths.
     """
     if isinstance(value, Mapping):
-        return {key: without_places(each) for key, each in value.items()}
+        return {key: remove_paths(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [without_places(each) for each in value]
-    return _without_place(value) if isinstance(value, str) else value
+        return [remove_paths(item) for item in value]
+    return _shorten_path(value) if isinstance(value, str) else value
 
 
-def _without_place(text: str) -> str:
+def _shorten_path(text: str) -> str:
     home = Path.home()
     path = text.partition("file://")[2] or text
-    for flavour in (PurePosixPath(path), PureWindowsPath(path)):
-        # A drive alone says nothing: `c:hair` is a name. A server's (`\\server`) has no root by itself.
-        elsewhere = flavour.root or flavour.drive.startswith("\\\\") or ".." in flavour.parts
-        if elsewhere or path != text or path.startswith("~"):
-            # The last part of a home folder is mostly the name of its owner.
-            own = flavour.name.startswith("~") or flavour.name == home.name
-            return "." if own else flavour.name or "."
-    # Inside a text: a path that only begins or ends like it is another.
+    for pure_path in (PurePosixPath(path), PureWindowsPath(path)):
+        # A drive alone is no path: `c:hair` is a name. A network share (`\\server`) has no root by itself.
+        is_outside = pure_path.root or pure_path.drive.startswith("\\\\") or ".." in pure_path.parts
+        if is_outside or path != text or path.startswith("~"):
+            # The last part of a home folder is usually the user's name.
+            is_home = pure_path.name.startswith("~") or pure_path.name == home.name
+            return "." if is_home else pure_path.name or "."
+    # Within a sentence, replace the home folder, but not longer names that contain its path.
     return re.sub(rf"(?<!\w){re.escape(str(home))}(?![\w-])", "~", text) if len(home.parts) > 1 else text
 
 
-def without_origins(settings: Settings) -> dict[str, Any]:
-    """The settings of a component, without the files that its first weights came from.
+def clear_initial_weights(settings: Settings) -> dict[str, Any]:
+    """Returns the settings of a component without the files of its initial weights.
 
-    A setting that names a file, and is None if left out, is None here: what was trained replaces those weights, and a
-    file of one machine is not there on another.
+    Training has replaced those weights, and the files do not exist on other machines. So each path whose default is
+    None is set to None.
     """
     tree = settings.model_dump(mode="json")
     for key, value in settings:
         if isinstance(value, Path) and type(settings).model_fields[key].default is None:
             tree[key] = None
         elif isinstance(value, Choice):
-            tree[key] = {"name": value.name, **without_origins(value.config)}
+            tree[key] = {"name": value.name, **clear_initial_weights(value.config)}
     return tree

@@ -1,20 +1,25 @@
-"""Contract checks for the authors of components, and pytest fixtures.
+"""Contract checks for authors of components, and pytest fixtures.
 
-A component is checked by a test that takes `check` and calls it; each promise of the contract is a case of its own::
+A test that takes `check` and calls it runs every check of a contract as a test of its own::
 
     from mdtranslate.testing import dataset_checks
 
     @dataset_checks(Pets(Pets.Config(root="tests/pets")))
-    def test_the_contract(check):
+    def test_contract(check):
         check()
 
-What is given is the component, its class (networks, losses, encoders and metrics, with default settings), or a function
-that makes it: of no argument for `dataset_checks`, `features_checks` and `importer_checks`, of attributes for
-`encoder_checks`, of an encoder and an image size for `generator_checks`, `discriminator_checks` and `loss_checks`, of
-attributes and the judge's features for `metric_checks`. `skip=["name_of_a_check"]` leaves some out. On the command line
-it is `mdtranslate plugins check NAME`.
+Every decorator takes a component's class, which is then built with default settings, or a function that builds it
+(datasets: an instance or a function). These are the arguments of that function:
 
-The fixtures `tiny_dataset`, `tiny_run`, `register` and `no_network` are there wherever mdtranslate is installed.
+- `dataset_checks`, `features_checks`, `importer_checks`: none;
+- `encoder_checks`: the attributes of each dataset;
+- `generator_checks`, `discriminator_checks`, `loss_checks`: a label encoder and an image size;
+- `metric_checks`: attributes and the features of the attribute classifier.
+
+`skip=["name_of_a_check"]` leaves checks out. `mdtranslate plugins check NAME` runs the same checks.
+
+The pytest fixtures `tiny_dataset`, `tiny_run`, `register` and `no_network` are available wherever mdtranslate is
+installed.
 """
 
 from __future__ import annotations
@@ -44,67 +49,121 @@ __all__ = [
     "suite",
 ]
 
+# Module and name of each suite. They are imported on first use: that of datasets needs no torch.
 SUITES = {
     "dataset": "datasets:DATASET",
     "encoder": "encoders:ENCODER",
     "generator": "networks:GENERATOR",
     "discriminator": "networks:DISCRIMINATOR",
     "loss": "losses:LOSS",
-    "metric": "metrics:METRIC",
-    "features": "features:FEATURES",
-    "importer": "importers:IMPORTER",
+    "metric": "metric_checks:METRIC",
+    "features": "feature_checks:FEATURES",
+    "importer": "importer_checks:IMPORTER",
 }
-"""Where the checks of each kind are; those of datasets need no torch."""
 
 
 def suite(kind: str) -> Suite[Any]:
-    """The checks of a kind of component, one of `SUITES`."""
+    """Returns the checks of a kind of component.
+
+    Args:
+        kind: dataset, encoder, generator, discriminator, loss, metric, features or importer.
+    """
     module, _, name = SUITES[kind].partition(":")
-    found: Suite[Any] = getattr(import_module(f"{__name__}.{module}"), name)
-    return found
+    checks: Suite[Any] = getattr(import_module(f"{__name__}.{module}"), name)
+    return checks
 
 
-def dataset_checks(given: Dataset | Callable[[], Dataset], skip: Collection[str] = ()) -> pytest.MarkDecorator:
-    """Cases for a dataset whose settings name data that is there: small, and of the real layout."""
-    return suite("dataset").cases(given, skip)
+def dataset_checks(component: Dataset | Callable[[], Dataset], skip: Collection[str] = ()) -> pytest.MarkDecorator:
+    """Parametrises a test by the checks of a dataset.
+
+    Args:
+        component: The dataset, or a function that builds it. Its settings must name existing data, preferably few
+            files in the real layout.
+        skip: Names of checks to leave out.
+    """
+    return suite("dataset").cases(component, skip)
 
 
 def encoder_checks(
-    given: type[LabelEncoder] | Callable[..., LabelEncoder], skip: Collection[str] = ()
+    component: type[LabelEncoder] | Callable[..., LabelEncoder], skip: Collection[str] = ()
 ) -> pytest.MarkDecorator:
-    """Cases for a label encoder."""
-    return suite("encoder").cases(given, skip)
+    """Parametrises a test by the checks of a label encoder.
+
+    Args:
+        component: The class, or a function that builds a label encoder for the attributes of each dataset.
+        skip: Names of checks to leave out.
+    """
+    return suite("encoder").cases(component, skip)
 
 
 def generator_checks(
-    given: type[Generator] | Callable[..., Generator], skip: Collection[str] = (), size: int = 32
+    component: type[Generator] | Callable[..., Generator], skip: Collection[str] = (), size: int = 32
 ) -> pytest.MarkDecorator:
-    """Cases for a generator of pictures of `size` pixels; make it small, for it is built some dozens of times."""
-    return suite("generator").cases(given, skip, size=size)
+    """Parametrises a test by the checks of a generator.
+
+    Args:
+        component: The class, or a function that builds a generator for a label encoder and an image size. Keep it
+            small, since it is built dozens of times.
+        skip: Names of checks to leave out.
+        size: Height and width of the images in pixels.
+    """
+    return suite("generator").cases(component, skip, size=size)
 
 
 def discriminator_checks(
-    given: type[Discriminator] | Callable[..., Discriminator], skip: Collection[str] = (), size: int = 32
+    component: type[Discriminator] | Callable[..., Discriminator], skip: Collection[str] = (), size: int = 32
 ) -> pytest.MarkDecorator:
-    """Cases for a discriminator of pictures of `size` pixels; make it small, for it is built some dozens of times."""
-    return suite("discriminator").cases(given, skip, size=size)
+    """Parametrises a test by the checks of a discriminator.
+
+    Args:
+        component: The class, or a function that builds a discriminator for a label encoder and an image size. Keep it
+            small, since it is built dozens of times.
+        skip: Names of checks to leave out.
+        size: Height and width of the images in pixels.
+    """
+    return suite("discriminator").cases(component, skip, size=size)
 
 
-def features_checks(given: type[Features] | Callable[[], Features], skip: Collection[str] = ()) -> pytest.MarkDecorator:
-    """Cases for a feature network."""
-    return suite("features").cases(given, skip)
+def features_checks(
+    component: type[Features] | Callable[[], Features], skip: Collection[str] = ()
+) -> pytest.MarkDecorator:
+    """Parametrises a test by the checks of a feature network.
+
+    Args:
+        component: The class, or a function that builds the network.
+        skip: Names of checks to leave out.
+    """
+    return suite("features").cases(component, skip)
 
 
-def importer_checks(given: type[Importer] | Callable[[], Importer], skip: Collection[str] = ()) -> pytest.MarkDecorator:
-    """Cases for an importer of published checkpoints."""
-    return suite("importer").cases(given, skip)
+def importer_checks(
+    component: type[Importer] | Callable[[], Importer], skip: Collection[str] = ()
+) -> pytest.MarkDecorator:
+    """Parametrises a test by the checks of an importer of published checkpoints.
+
+    Args:
+        component: The class, or a function that builds the importer.
+        skip: Names of checks to leave out.
+    """
+    return suite("importer").cases(component, skip)
 
 
-def loss_checks(given: type[Loss] | Callable[..., Loss], skip: Collection[str] = ()) -> pytest.MarkDecorator:
-    """Cases for a loss."""
-    return suite("loss").cases(given, skip)
+def loss_checks(component: type[Loss] | Callable[..., Loss], skip: Collection[str] = ()) -> pytest.MarkDecorator:
+    """Parametrises a test by the checks of a loss.
+
+    Args:
+        component: The class, or a function that builds a loss for a label encoder and an image size.
+        skip: Names of checks to leave out.
+    """
+    return suite("loss").cases(component, skip)
 
 
-def metric_checks(given: type[Metric] | Callable[..., Metric], skip: Collection[str] = ()) -> pytest.MarkDecorator:
-    """Cases for a metric."""
-    return suite("metric").cases(given, skip)
+def metric_checks(component: type[Metric] | Callable[..., Metric], skip: Collection[str] = ()) -> pytest.MarkDecorator:
+    """Parametrises a test by the checks of a metric.
+
+    Args:
+        component: The class, or a function that builds a metric for attributes and the features of the attribute
+            classifier.
+        skip: Names of checks to leave out.
+    """
+    return suite("metric").cases(component, skip)

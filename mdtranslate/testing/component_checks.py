@@ -1,4 +1,4 @@
-"""What is asked of every kind of component: its name, its docstring and its settings."""
+"""Checks of every kind of component: its name, its docstring and its settings."""
 
 from __future__ import annotations
 
@@ -17,126 +17,130 @@ from mdtranslate.testing.checks import Suite
 WORD = re.compile(r"[A-Za-z0-9][\w-]*")
 
 
-def maker(given: Any, *names: str) -> Callable[..., Any]:
-    """A function that makes the component of what it is made of, in the order of `names`.
+def as_builder(component: Any, *arguments: str) -> Callable[..., Any]:
+    """Returns a function that builds a component.
 
-    `given` is such a function already, or the component's class, which is then made with its default settings.
+    Args:
+        component: Such a function, which is returned as it is, or the component's class, which is then built with
+            default settings.
+        arguments: Names of the class's keyword arguments, in the order in which the function takes their values.
     """
-    cls: Any = given
-    if isinstance(given, type):
-        return lambda *values: cls(cls.Config(), **dict(zip(names, values, strict=True)))
-    made: Callable[..., Any] = given
-    return made
+    cls: Any = component
+    if isinstance(component, type):
+        return lambda *values: cls(cls.Config(), **dict(zip(arguments, values, strict=True)))
+    build: Callable[..., Any] = component
+    return build
 
 
-class Given(Protocol):
-    """What the checks look at."""
+class ComponentCase(Protocol):
+    """What the checks of this module test."""
 
     @property
-    def component(self) -> type[Component]: ...
+    def component(self) -> type[Component]:
+        """The class of the component."""
 
     @property
     def config(self) -> Any:
         """Its settings, an instance of its `Config`."""
 
 
-def has_a_name(given: Given) -> str | None:
+def has_valid_name(case: ComponentCase) -> str | None:
     """`name` is one word of letters, digits, `-` and `_`.
 
-    Recipes and the command line write it as a key, where a dot or a blank means something else.
+    Recipes and the command line use it as a key, in which a dot or a space has another meaning.
     """
-    name = getattr(given.component, "name", None)
+    name = getattr(case.component, "name", None)
     return None if isinstance(name, str) and WORD.fullmatch(name) else repr(name)
 
 
-def has_a_docstring(given: Given) -> str | None:
-    """The class has a docstring of its own.
+def has_docstring(case: ComponentCase) -> str | None:
+    """The class has a docstring, which is not inherited.
 
-    `mdtranslate plugins KIND NAME` shows it, and the reference: it is where a user reads what it does.
+    `mdtranslate plugins KIND NAME` and the reference show it: users read there what the component does.
     """
-    text = given.component.__doc__
-    parents = (inspect.getdoc(given.component.__mro__[1]) or "").strip()
-    return None if text and text.strip() != parents else "none"
+    text = case.component.__doc__
+    inherited = (inspect.getdoc(case.component.__mro__[1]) or "").strip()
+    return None if text and text.strip() != inherited else "none"
 
 
-def config_is_a_model_of_settings(given: Given) -> str | None:
-    """`Config` is a subclass of `mdtranslate.Settings`, and the settings are of it.
+def config_derives_from_settings(case: ComponentCase) -> str | None:
+    """`Config` is a subclass of `mdtranslate.Settings`, and the component's settings are an instance of it.
 
-    Recipes are validated by it, so that a mistake is named before anything is made.
+    Recipes are validated with it, so that mistakes are reported before anything is built.
     """
-    cls = given.component.Config
+    cls = case.component.Config
     if not issubclass(cls, Settings):
         return f"{cls!r}"
-    return None if isinstance(given.config, cls) else f"settings of {type(given.config).__name__}"
+    return None if isinstance(case.config, cls) else f"settings of type {type(case.config).__name__}"
 
 
-def config_refuses_what_it_does_not_know(given: Given) -> str | None:
-    """`Config` refuses a setting that it does not have.
+def config_rejects_unknown_keys(case: ComponentCase) -> str | None:
+    """`Config` rejects keys that it does not define.
 
-    A misspelt setting that is passed over leaves the user with the default, and nobody says so.
+    If a misspelt key is ignored, the default is used without any message.
     """
-    config = given.config
+    config = case.config
     try:
         type(config).model_validate({**config.model_dump(), "no_such_setting": 1})
     except ValidationError:
         return None
-    return "it took no_such_setting=1"
+    return "no_such_setting=1 was accepted"
 
 
-def config_is_frozen(given: Given) -> str | None:
+def config_is_frozen(case: ComponentCase) -> str | None:
     """Settings cannot be changed after validation.
 
-    A run writes its settings down once; what changes later is not what was written.
+    A run writes its settings to disk once; later changes would not be recorded.
     """
-    return None if type(given.config).model_config.get("frozen") else "they can be assigned"
+    return None if type(case.config).model_config.get("frozen") else "settings can be assigned"
 
 
-def config_describes_each_setting(given: Given) -> str | None:
-    """Each setting has a description: `Field(description=...)`.
+def config_describes_every_setting(case: ComponentCase) -> str | None:
+    """Every setting has a description: `Field(description=...)`.
 
-    The reference and `mdtranslate plugins KIND NAME` are made of them.
+    The reference and `mdtranslate plugins KIND NAME` show it.
     """
-    fields = type(given.config).model_fields
-    bare = [name for name, each in fields.items() if not each.description]
-    return f"{', '.join(bare)} without one" if bare else None
+    fields = type(case.config).model_fields
+    undescribed = [name for name, field in fields.items() if not field.description]
+    return f"no description of {', '.join(undescribed)}" if undescribed else None
 
 
-def config_round_trips(given: Given) -> str | None:
+def config_survives_json(case: ComponentCase) -> str | None:
     """Settings that are written as JSON and read again are equal.
 
-    Runs, worker processes and translators get their settings that way.
+    Runs, worker processes and translators store and send settings that way.
     """
-    config = given.config
-    back = type(config).model_validate_json(config.model_dump_json())
-    return None if back == config else f"{back!r}"
+    config = case.config
+    restored = type(config).model_validate_json(config.model_dump_json())
+    return None if restored == config else f"{restored!r}"
 
 
-def config_can_be_a_recipe(given: Given) -> str | None:
-    """Settings can be written as TOML and read again.
+def config_survives_toml(case: ComponentCase) -> str | None:
+    """Settings that are written as TOML and read again are equal.
 
-    A run keeps its recipe as TOML, and goes on from it.
+    A run stores its recipe as TOML and is resumed from it.
     """
-    from mdtranslate.config.recipes import without_none  # It imports torch, which checks of a dataset do without.
+    from mdtranslate.config.toml_tree import without_none  # It imports torch, which dataset checks do not need.
 
-    config = given.config
-    written = tomli_w.dumps(without_none(config.model_dump(mode="json")))
-    back = type(config).model_validate(tomllib.loads(written))
-    return None if back == config else f"{back!r}"
+    config = case.config
+    document = tomli_w.dumps(without_none(config.model_dump(mode="json")))
+    restored = type(config).model_validate(tomllib.loads(document))
+    return None if restored == config else f"{restored!r}"
 
 
 CHECKS = (
-    has_a_name,
-    has_a_docstring,
-    config_is_a_model_of_settings,
-    config_refuses_what_it_does_not_know,
+    has_valid_name,
+    has_docstring,
+    config_derives_from_settings,
+    config_rejects_unknown_keys,
     config_is_frozen,
-    config_describes_each_setting,
-    config_round_trips,
-    config_can_be_a_recipe,
+    config_describes_every_setting,
+    config_survives_json,
+    config_survives_toml,
 )
 
 
-def common(suite: Suite[Any]) -> None:
-    """Adds these checks to those of a kind."""
-    for each in CHECKS:
-        suite.check(each)
+def add_common_checks(suite: Suite[Any]) -> None:
+    """Adds the checks of this module to a suite."""
+    for check in CHECKS:
+        suite.check(check)

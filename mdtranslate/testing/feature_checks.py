@@ -1,4 +1,4 @@
-"""The contract of feature networks, as checks."""
+"""Checks of the contract of feature networks."""
 
 from __future__ import annotations
 
@@ -9,166 +9,183 @@ import torch
 from torch import Tensor
 
 from mdtranslate.api import Features
-from mdtranslate.testing import sample_components
 from mdtranslate.testing.checks import Suite
-from mdtranslate.testing.component_checks import common, maker
+from mdtranslate.testing.component_checks import add_common_checks, as_builder
+from mdtranslate.testing.sample_components import random_images
 from mdtranslate.testing.side_effects import random_state
-from mdtranslate.utils.device import isolated
+from mdtranslate.utils.device import isolated_rng
 
-Make = Callable[[], Features]
-SAME = 1e-4
-"""Difference, on the scale of what comes out, that rounding may make."""
+FeaturesBuilder = Callable[[], Features]
+TOLERANCE = 1e-4
+"""Relative difference of features that rounding may cause."""
 
 
-class Given:
-    """A feature network, and pictures for it."""
+class FeaturesCase:
+    """A feature network with images.
 
-    def __init__(self, given: type[Features] | Make) -> None:
-        """`given`: a class, with its default settings; or a function that makes one."""
-        self.make: Make = maker(given)
-        self.network = self.new()
+    Attributes:
+        build: Builds the network.
+        network: The network.
+        component: Its class.
+        config: Its settings.
+        real: Four images of 64 x 64 pixels.
+    """
+
+    def __init__(self, component: type[Features] | FeaturesBuilder) -> None:
+        """Initialises the case.
+
+        Args:
+            component: The class, built with default settings, or a function that builds the network.
+        """
+        self.build: FeaturesBuilder = as_builder(component)
+        self.network = self.new_instance()
         self.component, self.config = type(self.network), self.network.config
-        self.real = sample_components.pictures(4, 64)
+        self.real = random_images(4, 64)
 
-    def new(self, seed: int = 0) -> Features:
-        with isolated(seed):
-            return self.make()
-
-
-FEATURES: Suite[Given] = Suite(Given)
-common(FEATURES)
+    def new_instance(self, seed: int = 0) -> Features:
+        """Builds another network with torch's generator seeded by `seed`."""
+        with isolated_rng(seed):
+            return self.build()
 
 
-@FEATURES.premise
-def gives_features(given: Given) -> str | None:
-    """Pictures [B, 3, H, W] in [-1, 1] become features [B, F], finite and of floating point.
+FEATURES: Suite[FeaturesCase] = Suite(FeaturesCase)
+add_common_checks(FEATURES)
 
-    Distances between sets of pictures are taken of them.
+
+@FEATURES.prerequisite
+def returns_features(case: FeaturesCase) -> str | None:
+    """For images (B, 3, H, W) in [-1, 1], `forward` returns features (B, F), finite and of a floating-point dtype.
+
+    Metrics compare distributions of features.
     """
-    found = given.network(given.real)
-    fits = found.dim() == 2 and len(found) == len(given.real) and found.is_floating_point()
-    return None if fits and found.isfinite().all() else f"{found.dtype} {list(found.shape)}"
+    features = case.network(case.real)
+    has_format = features.dim() == 2 and len(features) == len(case.real) and features.is_floating_point()
+    return None if has_format and features.isfinite().all() else f"{features.dtype} {list(features.shape)}"
 
 
-@FEATURES.premise
-def gives_maps(given: Given) -> str | None:
-    """`maps` gives at least one map [B, C, h, w], finite, from early to late: none is larger than the one before.
+@FEATURES.prerequisite
+def returns_feature_maps(case: FeaturesCase) -> str | None:
+    """`feature_maps` returns at least one map (B, C, h, w), finite, from early to late layers: sizes never increase.
 
-    Perceptual losses and distances weigh them by their place.
+    Perceptual losses and distances select maps by their position.
     """
-    found = _maps(given.network, given.real)
-    if not found:
+    maps = _feature_maps(case.network, case.real)
+    if not maps:
         return "none"
-    for each in found:
-        if each.dim() != 4 or len(each) != len(given.real) or not each.isfinite().all():
-            return f"{list(each.shape)}"
-    sizes = [each.shape[2] * each.shape[3] for each in found]
+    for feature_map in maps:
+        if feature_map.dim() != 4 or len(feature_map) != len(case.real) or not feature_map.isfinite().all():
+            return f"{list(feature_map.shape)}"
+    sizes = [feature_map.shape[2] * feature_map.shape[3] for feature_map in maps]
     return None if sizes == sorted(sizes, reverse=True) else f"maps of {sizes} pixels"
 
 
 @FEATURES.check
-def takes_pictures_of_any_size(given: Given) -> str | None:
-    """Pictures of 16, 100 and 48 x 80 pixels have features of the same length.
+def accepts_any_image_size(case: FeaturesCase) -> str | None:
+    """Images of 16 x 16, 100 x 100 and 48 x 80 pixels have features of the same length.
 
-    What the network wants, it scales them to itself.
+    The network resizes images to the size that it expects.
     """
     for height, width in ((16, 16), (100, 100), (48, 80)):
-        real = torch.nn.functional.interpolate(given.real, (height, width))
-        if given.network(real).shape != given.network(given.real).shape:
-            return f"{list(given.network(real).shape)} for {height} x {width} pixels"
+        real = torch.nn.functional.interpolate(case.real, (height, width))
+        shape = case.network(real).shape
+        if shape != case.network(case.real).shape:
+            return f"{list(shape)} for {height} x {width} pixels"
     return None
 
 
 @FEATURES.check
-def heeds_the_picture(given: Given) -> str | None:
-    """Different pictures have different features.
+def depends_on_the_image(case: FeaturesCase) -> str | None:
+    """Different images have different features.
 
-    Otherwise nothing can be compared.
+    Otherwise images cannot be compared.
     """
-    found = given.network(given.real)
-    return "two pictures have the same" if any(torch.equal(found[0], each) for each in found[1:]) else None
+    features = case.network(case.real)
+    is_equal = any(torch.equal(features[0], other) for other in features[1:])
+    return "two images have the same features" if is_equal else None
 
 
 @FEATURES.check
-def is_never_trained(given: Given) -> str | None:
-    """No parameter takes a gradient, and `train()` changes nothing of what it gives.
+def is_frozen(case: FeaturesCase) -> str | None:
+    """No parameter requires a gradient, and `train()` does not change the features.
 
-    It is what things are measured by. Losses are put into training mode with all that they hold.
+    Measurements must not change during training, and losses are set to training mode with all their modules.
     """
-    network = given.new()
-    if taking := [name for name, each in network.named_parameters() if each.requires_grad]:
-        return f"{taking[0]} takes a gradient"
-    before = network(given.real)
-    difference = float((network.train()(given.real) - before).abs().max())
-    return f"{difference:.3g} apart in training mode" if difference > 0 else None
+    network = case.new_instance()
+    if trainable := [name for name, param in network.named_parameters() if param.requires_grad]:
+        return f"{trainable[0]} requires a gradient"
+    features = network(case.real)
+    difference = float((network.train()(case.real) - features).abs().max())
+    return f"features differ by {difference:.3g} in training mode" if difference > 0 else None
 
 
 @FEATURES.check
-def pictures_do_not_mix(given: Given) -> str | None:
-    """The features of a picture are the same alone and in a batch.
+def samples_are_independent(case: FeaturesCase) -> str | None:
+    """The features of an image are the same alone and in a batch.
 
-    What is measured must not depend on how pictures are cut into batches.
+    Measurements must not depend on how images are batched.
     """
-    together = given.network(given.real)
-    alone = torch.cat([given.network(given.real[n : n + 1]) for n in range(len(given.real))])
-    difference = float((together - alone).abs().max())
-    return f"{difference:.3g} apart" if difference > SAME * max(1.0, float(together.abs().max())) else None
+    features = case.network(case.real)
+    one_by_one = torch.cat([case.network(image[None]) for image in case.real])
+    difference = float((features - one_by_one).abs().max())
+    is_close = difference <= TOLERANCE * max(1.0, float(features.abs().max()))
+    return None if is_close else f"features differ by {difference:.3g}"
 
 
 @FEATURES.check
-def maps_teach_the_picture(given: Given) -> str | None:
-    """Maps have a gradient by the picture, finite and not 0.
+def feature_maps_have_gradients(case: FeaturesCase) -> str | None:
+    """Feature maps have a gradient with respect to the image, finite and not 0.
 
-    Perceptual losses learn by it.
+    Perceptual losses need it.
     """
-    real = given.real.clone().requires_grad_()
-    total = torch.stack([each.square().mean() for each in _maps(given.network, real)]).sum()
+    real = case.real.clone().requires_grad_()
+    maps = _feature_maps(case.network, real)
+    total = torch.stack([feature_map.square().mean() for feature_map in maps]).sum()
     if not total.requires_grad:
         return "none"
-    (slope,) = torch.autograd.grad(total, real)
-    return None if slope.isfinite().all() and slope.any() else "0, or not finite"
+    (gradient,) = torch.autograd.grad(total, real)
+    return None if gradient.isfinite().all() and gradient.any() else "0, or not finite"
 
 
 @FEATURES.check
-def identity_tells_networks_apart(given: Given) -> str | None:
-    """`identity` and `label` are texts of one line, and networks of the same identity give the same features.
+def fingerprint_identifies_the_network(case: FeaturesCase) -> str | None:
+    """`fingerprint` and `display_name` are single lines, and networks of equal fingerprints give the same features.
 
-    Tables of results show it, and figures of another network are not compared with its own. Weights at random are
-    either the same each time, or part of the identity.
+    Figures are only compared if fingerprints are equal. Random weights must be the same every time, or be part of the
+    fingerprint.
     """
-    one, other = given.new(0), given.new(1)
-    for text in (one.identity, one.label):
+    first, second = case.new_instance(0), case.new_instance(1)
+    for text in (first.fingerprint, first.display_name):
         if not isinstance(text, str) or not re.fullmatch(r"\S.*", text):
             return repr(text)
-    if one.identity == other.identity and not torch.equal(one(given.real), other(given.real)):
-        return f"other features of {one.identity!r} at another seed"
+    if first.fingerprint == second.fingerprint and not torch.equal(first(case.real), second(case.real)):
+        return f"other features of {first.fingerprint!r} with another seed"
     return None
 
 
 @FEATURES.check
-def draws_nothing(given: Given) -> str | None:
-    """It moves no global random generator.
+def draws_no_random_numbers(case: FeaturesCase) -> str | None:
+    """It does not change the state of the global random generators.
 
-    Whoever measures leaves a run as it was.
+    Measurements during a run must not change the run.
     """
     before = random_state()
-    given.network(given.real)
-    _maps(given.network, given.real)
-    return None if random_state() == before else "a generator moved"
+    case.network(case.real)
+    _feature_maps(case.network, case.real)
+    return None if random_state() == before else "the state of random, numpy.random or torch changed"
 
 
 @FEATURES.check
-def leaves_its_input(given: Given) -> str | None:
-    """Pictures are after it as they were before.
+def does_not_modify_its_input(case: FeaturesCase) -> str | None:
+    """It does not modify images.
 
-    Others look at them after it.
+    Other code uses them afterwards.
     """
-    real = given.real.clone()
-    given.network(real)
-    _maps(given.network, real)
-    return None if torch.equal(real, given.real) else "they changed"
+    real = case.real.clone()
+    case.network(real)
+    _feature_maps(case.network, real)
+    return None if torch.equal(real, case.real) else "they were modified"
 
 
-def _maps(network: Features, real: Tensor) -> Sequence[Tensor]:
-    found: Sequence[Tensor] = network.maps(real)
-    return found
+def _feature_maps(network: Features, real: Tensor) -> Sequence[Tensor]:
+    maps: Sequence[Tensor] = network.feature_maps(real)
+    return maps

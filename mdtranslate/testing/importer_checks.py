@@ -1,4 +1,4 @@
-"""The contract of importers, as checks. That pictures are those of the published code only its author can check."""
+"""Checks of the contract of importers. Whether imported models give the published images is not checked."""
 
 from __future__ import annotations
 
@@ -8,74 +8,80 @@ from pathlib import Path
 import torch
 
 from mdtranslate.api import Attribute, Importer
-from mdtranslate.api.importer import State
+from mdtranslate.api.importer import StateDict
 from mdtranslate.errors import CheckpointError, RecipeError
-from mdtranslate.testing import sample_components
-from mdtranslate.testing.checks import DoesNotApply, Suite
-from mdtranslate.testing.component_checks import common, maker
-from mdtranslate.testing.side_effects import watched
+from mdtranslate.testing.checks import NotApplicable, Suite
+from mdtranslate.testing.component_checks import add_common_checks, as_builder
+from mdtranslate.testing.sample_components import GLASSES, HAIR, YOUNG
+from mdtranslate.testing.side_effects import recorded_side_effects
 
-Make = Callable[[], Importer]
-STRANGE = Path("strange.ckpt")
-LABELS = (
-    (sample_components.HAIR, sample_components.GLASSES),
-    (sample_components.YOUNG,),
-    (Attribute("kind", ("horse", "zebra")),),
-)
+FILE = Path("unrelated.ckpt")
+ATTRIBUTE_CHOICES = ((HAIR, GLASSES), (YOUNG,), (Attribute("kind", ("horse", "zebra")),))
+"""Attributes of a dataset to try, since importers may accept only those of the published code."""
 
 
-class Given:
-    """An importer."""
+class ImporterCase:
+    """An importer.
 
-    def __init__(self, given: type[Importer] | Make) -> None:
-        """`given`: a class, with its default settings; or a function that makes one."""
-        self.importer = maker(given)()
+    Attributes:
+        importer: The importer.
+        component: Its class.
+        config: Its settings.
+    """
+
+    def __init__(self, component: type[Importer] | Callable[[], Importer]) -> None:
+        """Initialises the case.
+
+        Args:
+            component: The class, built with default settings, or a function that builds the importer.
+        """
+        self.importer: Importer = as_builder(component)()
         self.component, self.config = type(self.importer), self.importer.config
 
 
-IMPORTER: Suite[Given] = Suite(Given)
-common(IMPORTER)
+IMPORTER: Suite[ImporterCase] = Suite(ImporterCase)
+add_common_checks(IMPORTER)
 
 
 @IMPORTER.check
-def weights_of_something_else_are_refused(given: Given) -> str | None:
-    """`read` of weights with other names raises `CheckpointError`, one line that names the file.
+def rejects_unrelated_weights(case: ImporterCase) -> str | None:
+    """`read` raises `CheckpointError` for weights with other names, with one line that names the file.
 
-    Who has several files takes the wrong one.
+    Users with several files may choose the wrong one.
     """
-    return _refused(given, {"fc.weight": torch.zeros(3, 3), "fc.bias": torch.zeros(3)})
+    return _check_error(case, {"fc.weight": torch.zeros(3, 3), "fc.bias": torch.zeros(3)})
 
 
 @IMPORTER.check
-def a_file_without_weights_is_refused(given: Given) -> str | None:
-    """`read` of a file that holds no weights raises `CheckpointError`, one line that names the file.
+def rejects_empty_files(case: ImporterCase) -> str | None:
+    """`read` raises `CheckpointError` for a file without weights, with one line that names the file.
 
-    An interrupted training leaves such files.
+    An interrupted training may leave such files.
     """
-    return _refused(given, {})
+    return _check_error(case, {})
 
 
 @IMPORTER.check
-def opens_no_file_itself(given: Given) -> str | None:
-    """`read` opens no file and asks no network: it is given what the files hold.
+def opens_no_files(case: ImporterCase) -> str | None:
+    """`read` neither opens files nor uses the network: it receives the content of the files.
 
-    The core reads them, without running any code that is in them.
+    The core reads them without running code that they contain.
     """
-    with watched() as seen:
-        _refused(given, {"fc.weight": torch.zeros(3, 3)})
-    opened = [path for path in seen.read if path.name == STRANGE.name]
-    return f"{[*opened, *seen.network][0]}" if opened or seen.network else None
+    with recorded_side_effects() as effects:
+        _check_error(case, {"fc.weight": torch.zeros(3, 3)})
+    opened = [str(path) for path in effects.read if path.name == FILE.name]
+    return [*opened, *effects.network][0] if opened or effects.network else None
 
 
-def _refused(given: Given, state: State) -> str | None:
-    """What is wrong with how a file of these weights is refused."""
-    for attributes in LABELS:
+def _check_error(case: ImporterCase, state: StateDict) -> str | None:
+    """Reads a file with these weights; describes what is wrong with the error."""
+    for attributes in ATTRIBUTE_CHOICES:
         try:
-            found = given.importer.read({STRANGE: state}, {"pictures": attributes})
+            model = case.importer.read({FILE: state}, {"images": attributes})
         except CheckpointError as error:
-            text = str(error)
-            return None if STRANGE.name in text and "\n" not in text else f"a message that does not name it: {text!r}"
+            message = str(error)
+            return None if FILE.name in message and "\n" not in message else f"a message without the file: {message!r}"
         except RecipeError:
             continue  # The published code has other labels.
-        return f"{type(found).__name__}, as if they were its own"
-    raise DoesNotApply("it takes none of the labels that are tried")
+        return f"no error; {type(model).__name__} was returned"
+    raise NotApplicable("it accepts none of the attributes that are tried")

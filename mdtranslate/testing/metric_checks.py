@@ -1,9 +1,9 @@
-"""The contract of metrics, as checks."""
+"""Checks of the contract of metrics."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
 from math import isclose, isfinite
@@ -11,91 +11,115 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d
 
-from mdtranslate.api import Attribute, Edited, Features, Metric, Value
-from mdtranslate.testing import sample_components
+from mdtranslate.api import Attribute, EditBatch, Features, Metric, Value
 from mdtranslate.testing.checks import Suite
-from mdtranslate.testing.component_checks import common, maker
+from mdtranslate.testing.component_checks import add_common_checks, as_builder
+from mdtranslate.testing.sample_components import GLASSES, HAIR, random_images
 from mdtranslate.testing.side_effects import random_state
 
-Make = Callable[[Sequence[Attribute], Features], Metric]
-SIZE = 16
-ATTRIBUTES = (sample_components.HAIR, sample_components.GLASSES)
+MetricBuilder = Callable[[Sequence[Attribute], Features], Metric]
+COUNT, SIZE = 12, 16
+ATTRIBUTES = (HAIR, GLASSES)
+EDITS: tuple[Mapping[str, Value], ...] = ({"hair": "Blond_Hair"}, {"hair": "Black_Hair"}, {"Eyeglasses": True})
 
 
-class Seeing(Features):
-    """Features of nothing learned: means of parts of a picture."""
+class AverageColours(Features):
+    """Features without weights: the average colours of the four quarters of an image."""
 
     name = "check-features"
-    label = "check"
-    identity = "check"
+    display_name = "check"
+    fingerprint = "check"
 
     def forward(self, image: Tensor) -> Tensor:
-        return torch.nn.functional.adaptive_avg_pool2d(image, 2).flatten(1)
+        return adaptive_avg_pool2d(image, 2).flatten(1)
 
-    def maps(self, image: Tensor) -> Sequence[Tensor]:
-        return [image, torch.nn.functional.avg_pool2d(image, 2)]
+    def feature_maps(self, image: Tensor) -> Sequence[Tensor]:
+        return [image, avg_pool2d(image, 2)]
 
 
-class Given:
-    """A metric, and what an evaluation shows it."""
+class MetricCase:
+    """A metric, with the data of an evaluation.
 
-    def __init__(self, given: type[Metric] | Make) -> None:
-        """`given`: a class, with its default settings; or a function of the attributes and the judge's features."""
-        self.make: Make = maker(given, "attributes", "judge")
-        metric = self.new()
+    Attributes:
+        build: Builds the metric for attributes and the features of the attribute classifier.
+        component: Its class.
+        config: Its settings.
+    """
+
+    def __init__(self, component: type[Metric] | MetricBuilder) -> None:
+        """Initialises the case.
+
+        Args:
+            component: The class, built with default settings, or a function that builds a metric for attributes and
+                the features of the attribute classifier.
+        """
+        self.build: MetricBuilder = as_builder(component, "attributes", "classifier_features")
+        metric = self.new_instance()
         self.component, self.config = type(metric), metric.config
 
-    def new(self) -> Metric:
-        return self.make(ATTRIBUTES, Seeing(Seeing.Config()))
+    def new_instance(self) -> Metric:
+        """Builds another metric without data."""
+        return self.build(ATTRIBUTES, AverageColours(AverageColours.Config()))
 
-    def shown(self, *, truth: bool = True, parts: int = 1, turned: bool = False) -> Metric:
-        """One that has seen everything: twelve pictures in each of three edits, each cut into `parts` batches."""
-        metric = self.new()
-        real = sample_components.pictures(12, SIZE)
-        known = [_known(n) for n in range(len(real))]
-        for rows in _cut(len(real), parts):
-            metric.see(real[rows].clone(), known[rows], real[rows].clone() * 0.9)
-        edited = [batch for edit in EDITS for batch in batches(edit, truth=truth, parts=parts)]
-        for batch in reversed(edited) if turned else edited:
+    def with_data(self, *, truth: bool = True, batches: int = 1, reverse: bool = False) -> Metric:
+        """Builds a metric that has seen twelve images and three edits of each.
+
+        Args:
+            truth: Whether there is ground truth.
+            batches: Number of batches into which the images of each edit are split.
+            reverse: Whether the edited batches come in reverse order.
+        """
+        metric = self.new_instance()
+        real, known = random_images(COUNT, SIZE), known_attributes()
+        for rows in _split(batches):
+            metric.update_real(real[rows].clone(), known[rows], real[rows].clone() * 0.9)
+        edited = [batch for edit in EDITS for batch in edit_batches(edit, truth=truth, batches=batches)]
+        for batch in reversed(edited) if reverse else edited:
             metric.update(batch)
         return metric
 
 
-EDITS: tuple[Mapping[str, Value], ...] = ({"hair": "Blond_Hair"}, {"hair": "Black_Hair"}, {"Eyeglasses": True})
-
-
-def batches(edit: Mapping[str, Value], *, truth: bool = True, parts: int = 1) -> list[Edited]:
-    """Twelve pictures with an edit, in so many batches."""
-    real = sample_components.pictures(12, SIZE)
-    fake, true = (sample_components.pictures(12, SIZE, seed) for seed in (len(str(edit)), 7))
-    before = [_known(n) for n in range(12)]
-    judged = [{**each, **(edit if n % 3 else {})} for n, each in enumerate(before)]
+def edit_batches(edit: Mapping[str, Value], *, truth: bool = True, batches: int = 1) -> list[EditBatch]:
+    """Returns twelve images with an edit in several batches, with ground truth or without."""
+    real, known = random_images(COUNT, SIZE), known_attributes()
+    fake, truth_images = (random_images(COUNT, SIZE, seed) for seed in (len(str(edit)), 7))
+    predicted = [{**values, **(edit if index % 3 else {})} for index, values in enumerate(known)]
     return [
-        Edited(
+        EditBatch(
             edit,
             real[rows],
             (fake[rows] + real[rows]) / 2,
             real[rows] * 0.8,
-            true[rows] if truth else None,
-            before[rows],
-            judged[rows],
+            truth_images[rows] if truth else None,
+            known[rows],
+            predicted[rows],
         )
-        for rows in _cut(12, parts)
+        for rows in _split(batches)
     ]
 
 
-METRIC: Suite[Given] = Suite(Given)
-common(METRIC)
+def known_attributes() -> list[dict[str, Value]]:
+    """Returns what is known about each of the twelve images."""
+    return [{"hair": HAIR.allowed_values[index % 3], "Eyeglasses": index % 2 == 0} for index in range(COUNT)]
 
 
-@METRIC.premise
-def figures_have_names(given: Given) -> str | None:
-    """`compute` gives finite numbers by names that are texts, at least one.
+def _split(parts: int) -> list[slice]:
+    return [slice(part * COUNT // parts, (part + 1) * COUNT // parts) for part in range(parts)]
 
-    They stand in reports and tables as they are.
+
+METRIC: Suite[MetricCase] = Suite(MetricCase)
+add_common_checks(METRIC)
+
+
+@METRIC.prerequisite
+def figures_are_named_numbers(case: MetricCase) -> str | None:
+    """`compute` returns at least one figure; names are strings, and figures are finite numbers.
+
+    Reports and tables show them without any change.
     """
-    figures = given.shown().compute()
+    figures = case.with_data().compute()
     for name, value in figures.items():
         if not isinstance(name, str) or not name or not isinstance(value, int | float) or isinstance(value, bool):
             return f"{name!r}: {value!r}"
@@ -105,156 +129,142 @@ def figures_have_names(given: Given) -> str | None:
 
 
 @METRIC.check
-def without_pictures_there_are_no_figures(given: Given) -> str | None:
-    """Before it has seen anything, `compute` gives no figures, and no NaN.
+def figures_without_data_are_missing(case: MetricCase) -> str | None:
+    """Before there is any data, `compute` returns no figures.
 
-    What never had data is missing: 0 would be a figure.
+    0 would look like a measurement, and NaN cannot be averaged.
     """
-    figures = given.new().compute()
+    figures = case.new_instance().compute()
     return f"{dict(figures)}" if figures else None
 
 
 @METRIC.check
-def works_without_truth(given: Given) -> str | None:
-    """It takes batches of which the true pictures are not known.
+def works_without_truth(case: MetricCase) -> str | None:
+    """It accepts batches without ground truth.
 
-    Most datasets know none. What is of the truth is missing then.
+    Most datasets have none; figures that need it are then missing.
     """
-    wrong = [name for name, value in given.shown(truth=False).compute().items() if not isfinite(value)]
-    return f"{wrong[0]} is not finite" if wrong else None
+    invalid = [name for name, value in case.with_data(truth=False).compute().items() if not isfinite(value)]
+    return f"{invalid[0]} is not finite" if invalid else None
 
 
 @METRIC.check
-def is_the_same_twice(given: Given) -> str | None:
-    """`compute` asked twice gives the same, and two of them that saw the same give the same.
+def is_deterministic(case: MetricCase) -> str | None:
+    """`compute` returns the same figures when it is called again, and so does another instance with the same data.
 
-    Figures are repeated by a command.
+    An evaluation can be repeated.
     """
-    metric = given.shown()
-    return _compared(metric.compute(), metric.compute()) or _compared(metric.compute(), given.shown().compute())
+    metric = case.with_data()
+    return _compare(metric.compute(), metric.compute()) or _compare(metric.compute(), case.with_data().compute())
 
 
 @METRIC.check
-def batches_make_no_difference(given: Given) -> str | None:
-    """The figures are the same however the pictures were cut into batches.
+def batch_size_does_not_matter(case: MetricCase) -> str | None:
+    """Figures do not depend on how images are split into batches.
 
-    A batch's size is a matter of memory.
+    The batch size is chosen by memory alone.
     """
-    return _compared(given.shown().compute(), given.shown(parts=4).compute())
+    return _compare(case.with_data().compute(), case.with_data(batches=4).compute())
 
 
 @METRIC.check
-def order_makes_no_difference(given: Given) -> str | None:
-    """The figures are the same in whatever order edits came.
+def order_does_not_matter(case: MetricCase) -> str | None:
+    """Figures do not depend on the order of edits.
 
-    It is not stated anywhere.
+    The order of edits is not specified.
     """
-    return _compared(given.shown().compute(), given.shown(turned=True).compute())
+    return _compare(case.with_data().compute(), case.with_data(reverse=True).compute())
 
 
 @METRIC.check
-def computing_does_not_end_it(given: Given) -> str | None:
-    """After `compute` it takes in more, and the figures are those of all.
+def accumulates_after_compute(case: MetricCase) -> str | None:
+    """After `compute`, it accepts further batches, and later figures include all of them.
 
-    Figures are shown on the way.
+    Figures are also shown during an evaluation.
     """
-    metric = given.new()
-    real = sample_components.pictures(12, SIZE)
-    metric.see(real, [_known(n) for n in range(12)], real * 0.9)
+    metric = case.new_instance()
+    real = random_images(COUNT, SIZE)
+    metric.update_real(real, known_attributes(), real * 0.9)
     for edit in EDITS:
-        for batch in batches(edit, parts=2):
+        for batch in edit_batches(edit, batches=2):
             metric.update(batch)
             metric.compute()
-    return _compared(given.shown(parts=2).compute(), metric.compute())
+    return _compare(case.with_data(batches=2).compute(), metric.compute())
 
 
 @METRIC.check
-def leaves_what_it_is_shown(given: Given) -> str | None:
-    """Pictures and what is known of them are after it as they were before.
+def does_not_modify_its_input(case: MetricCase) -> str | None:
+    """`update` and `update_real` do not modify images or attributes.
 
-    Other metrics look at them after it.
+    Other metrics use them afterwards.
     """
-    metric = given.new()
-    real, known = sample_components.pictures(12, SIZE), [_known(n) for n in range(12)]
-    before = deepcopy((real, known))
-    metric.see(real, known, real * 0.9)
-    if not torch.equal(real, before[0]) or known != before[1]:
-        return "they changed in see"
-    (batch,) = batches(EDITS[0])
-    copied = deepcopy(batch)
+    metric = case.new_instance()
+    real, known = random_images(COUNT, SIZE), known_attributes()
+    real_before = real.clone()
+    metric.update_real(real, known, real * 0.9)
+    if not torch.equal(real, real_before) or known != known_attributes():
+        return "they were modified by update_real"
+    (batch,) = edit_batches(EDITS[0])
+    before = deepcopy(batch)
     metric.update(batch)
-    assert batch.truth is not None and copied.truth is not None
-    pairs = [
-        (batch.real, copied.real),
-        (batch.fake, copied.fake),
-        (batch.reconstruction, copied.reconstruction),
-        (batch.truth, copied.truth),
-    ]
-    same = all(torch.equal(one, other) for one, other in pairs)
-    return (
-        None if same and batch.before == copied.before and batch.judged == copied.judged else "they changed in update"
+    is_equal = all(map(torch.equal, _tensors(vars(batch)), _tensors(vars(before)))) and (
+        batch.source_attributes == before.source_attributes
+        and batch.predicted_attributes == before.predicted_attributes
     )
+    return None if is_equal else "they were modified by update"
 
 
 @METRIC.check
-def draws_nothing(given: Given) -> str | None:
-    """It moves no global random generator.
+def draws_no_random_numbers(case: MetricCase) -> str | None:
+    """It does not change the state of the global random generators.
 
-    Figures are repeated by a command.
+    An evaluation can be repeated.
     """
     before = random_state()
-    given.shown().compute()
-    return None if random_state() == before else "a generator moved"
+    case.with_data().compute()
+    return None if random_state() == before else "the state of random, numpy.random or torch changed"
 
 
 @METRIC.check
-def keeps_no_graph(given: Given) -> str | None:
-    """Pictures that have a graph of gradients are taken in without keeping it.
+def keeps_no_autograd_graph(case: MetricCase) -> str | None:
+    """It does not keep the autograd graph of images.
 
-    A graph a batch fills the memory.
+    A graph for every batch fills the memory.
     """
-    metric = given.new()
-    real = sample_components.pictures(12, SIZE)
-    metric.see(real, [_known(n) for n in range(12)], real)
-    (batch,) = batches(EDITS[0])
-    held = replace(batch, fake=batch.fake.clone().requires_grad_() * 1)
-    metric.update(held)
-    kept = [each for each in _tensors(vars(metric)) if each.requires_grad and each.grad_fn is not None]
-    return f"{len(kept)} tensors with a graph" if kept else None
+    metric = case.new_instance()
+    real = random_images(COUNT, SIZE)
+    metric.update_real(real, known_attributes(), real)
+    (batch,) = edit_batches(EDITS[0])
+    metric.update(replace(batch, fake=batch.fake.clone().requires_grad_() * 1))
+    tensors = [tensor for tensor in _tensors(vars(metric)) if tensor.requires_grad and tensor.grad_fn is not None]
+    return f"{len(tensors)} tensors with a graph" if tensors else None
 
 
 @METRIC.check
-def facts_can_be_written(given: Given) -> str | None:
-    """`facts` can be written as JSON.
+def metadata_is_json(case: MetricCase) -> str | None:
+    """`metadata` can be written as JSON.
 
-    They stand in the report.
+    It is part of the report.
     """
-    json.dumps(given.shown().facts())
+    json.dumps(case.with_data().metadata())
     return None
 
 
-def _known(n: int) -> dict[str, Value]:
-    return {"hair": sample_components.HAIR.allowed[n % 3], "Eyeglasses": n % 2 == 0}
+def _tensors(value: Any) -> Iterator[Tensor]:
+    """Yields the tensors in nested mappings, lists and tuples."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, Mapping):
+        yield from _tensors(list(value.values()))
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _tensors(item)
 
 
-def _cut(count: int, parts: int) -> list[slice]:
-    return [slice(n * count // parts, (n + 1) * count // parts) for n in range(parts)]
-
-
-def _tensors(values: Any) -> list[Tensor]:
-    if isinstance(values, Tensor):
-        return [values]
-    if isinstance(values, Mapping):
-        return [each for value in values.values() for each in _tensors(value)]
-    if isinstance(values, list | tuple):
-        return [each for value in values for each in _tensors(value)]
-    return []
-
-
-def _compared(one: Mapping[str, float], other: Mapping[str, float]) -> str | None:
-    if one.keys() != other.keys():
-        return f"{sorted(one.keys() ^ other.keys())[0]} in one of them alone"
-    for name, value in one.items():
-        if not isclose(value, other[name], rel_tol=1e-4, abs_tol=1e-6):
-            return f"{name} {value:.6g} and {other[name]:.6g}"
+def _compare(first: Mapping[str, float], second: Mapping[str, float]) -> str | None:
+    if first.keys() != second.keys():
+        return f"{sorted(first.keys() ^ second.keys())[0]} is only in one of them"
+    for name, value in first.items():
+        if not isclose(value, second[name], rel_tol=1e-4, abs_tol=1e-6):
+            return f"{name} is {value:.6g} and {second[name]:.6g}"
     return None

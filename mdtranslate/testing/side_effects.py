@@ -1,4 +1,4 @@
-"""What a component does to the world around it: files, the network, random state, calls."""
+"""Observes side effects of a component: files, network requests, random state, function calls."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from typing import Any
 
 import numpy as np
 
-CHANGING = {"os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.link", "os.symlink", "os.truncate", "os.chmod"}
-NETWORK = {
+# Audit events (PEP 578) that change files or folders, send network requests, or change the state of the process.
+FILE_EVENTS = {"os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.link", "os.symlink", "os.truncate", "os.chmod"}
+NETWORK_EVENTS = {
     "socket.connect",
     "socket.bind",
     "socket.sendto",
@@ -26,113 +27,122 @@ NETWORK = {
     "socket.gethostbyname",
     "socket.gethostbyaddr",
 }
-PROCESS = {
-    "os.chdir": "the working directory became {}",
-    "os.putenv": "{} was set in the environment",
-    "os.unsetenv": "{} was taken out of the environment",
+PROCESS_EVENTS = {
+    "os.chdir": "the working directory was changed to {}",
+    "os.putenv": "the environment variable {} was set",
+    "os.unsetenv": "the environment variable {} was removed",
 }
-TELLING = 20_181_129
-"""A seed that nobody sets: what seeds a generator by the usual ones moves it."""
-WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+WRITE_FLAGS = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+
+UNUSUAL_SEED = 20_181_129
+"""A seed that no component uses itself: seeding a generator by a usual one then changes its state."""
 
 
 @dataclass
-class Seen:
-    """What happened in this process while it was watched."""
+class SideEffects:
+    """Side effects in this process.
+
+    Attributes:
+        read: Files that were opened for reading.
+        written: Files and folders that were created, changed or removed, except for Python's bytecode caches.
+        network: Requested addresses.
+        process: Descriptions of changes of the working directory and the environment.
+    """
 
     read: list[Path] = field(default_factory=list)
     written: list[Path] = field(default_factory=list)
-    """Files and folders that were made, changed or removed; not what Python keeps of imported modules."""
     network: list[str] = field(default_factory=list)
-    """Addresses that were asked for."""
     process: list[str] = field(default_factory=list)
-    """Changes of the working directory and of the environment, in words."""
 
 
-_watching: list[Seen] = []
-_refusing: list[None] = []
-_installed = threading.Event()
+_recorders: list[SideEffects] = []
+_network_blocks: list[None] = []
+_hook_installed = threading.Event()
 
 
 @contextmanager
-def watched() -> Iterator[Seen]:
-    """Watches files and the network by Python's audit events (PEP 578). What C code does by itself is not seen."""
-    _install()
-    seen = Seen()
-    _watching.append(seen)
+def recorded_side_effects() -> Iterator[SideEffects]:
+    """Records side effects by Python's audit events (PEP 578). What C code does by itself is not recorded."""
+    _install_hook()
+    effects = SideEffects()
+    _recorders.append(effects)
     try:
-        yield seen
+        yield effects
     finally:
-        _watching.remove(seen)
+        _recorders.remove(effects)
 
 
 @contextmanager
-def offline() -> Iterator[None]:
-    """Whatever asks the network in this process fails, with the address that it asked for."""
-    _install()
-    _refusing.append(None)
+def blocked_network() -> Iterator[None]:
+    """Raises `OSError` with the requested address on every network request in this process."""
+    _install_hook()
+    _network_blocks.append(None)
     try:
         yield
     finally:
-        _refusing.pop()
+        _network_blocks.pop()
 
 
-def _install() -> None:
-    if not _installed.is_set():
-        sys.addaudithook(_audit)  # For ever: there is no way to take one away.
-        _installed.set()
+def _install_hook() -> None:
+    if not _hook_installed.is_set():
+        sys.addaudithook(_audit)  # Permanent: audit hooks cannot be removed.
+        _hook_installed.set()
 
 
 def _audit(event: str, arguments: tuple[Any, ...]) -> None:
-    if not _watching and not _refusing:
+    if not _recorders and not _network_blocks:
         return
     if event == "open" and isinstance(arguments[0], str | bytes):
-        path = Path(os.path.abspath(os.fsdecode(arguments[0])))  # noqa: PTH100  Links are not to be followed.
-        writes = isinstance(arguments[2], int) and bool(arguments[2] & WRITES)
-        for seen in _watching:
-            if not writes:
-                seen.read.append(path)
+        path = Path(os.path.abspath(os.fsdecode(arguments[0])))  # noqa: PTH100  Links must not be followed.
+        is_write = isinstance(arguments[2], int) and bool(arguments[2] & WRITE_FLAGS)
+        for effects in _recorders:
+            if not is_write:
+                effects.read.append(path)
             elif path.parent.name != "__pycache__" and not path.is_relative_to("/dev"):
-                seen.written.append(path)
-    elif event in CHANGING:
-        paths = [Path(os.fsdecode(each)).absolute() for each in arguments[:2] if isinstance(each, str | bytes)]
-        for seen in _watching:
-            seen.written += [each for each in paths if "__pycache__" not in each.parts]
-    elif event in PROCESS:
-        for seen in _watching:
-            seen.process.append(PROCESS[event].format(os.fsdecode(arguments[0])))
-    elif event in NETWORK and not _on_this_machine(arguments[0]):
-        asked = next((each for each in reversed(arguments) if isinstance(each, tuple)), arguments[0])
-        for seen in _watching:
-            seen.network.append(str(asked))
-        if _refusing:
-            raise OSError(f"this test allows no network, and {asked!r} was asked for")
+                effects.written.append(path)
+    elif event in FILE_EVENTS:
+        paths = [Path(os.fsdecode(path)).absolute() for path in arguments[:2] if isinstance(path, str | bytes)]
+        for effects in _recorders:
+            effects.written += [path for path in paths if "__pycache__" not in path.parts]
+    elif event in PROCESS_EVENTS:
+        for effects in _recorders:
+            effects.process.append(PROCESS_EVENTS[event].format(os.fsdecode(arguments[0])))
+    elif event in NETWORK_EVENTS and not _is_unix_socket(arguments[0]):
+        address = next((argument for argument in reversed(arguments) if isinstance(argument, tuple)), arguments[0])
+        for effects in _recorders:
+            effects.network.append(str(address))
+        if _network_blocks:
+            raise OSError(f"this test allows no network, but {address!r} was requested")
 
 
-def _on_this_machine(one: Any) -> bool:
-    """Whether it is a socket that is a file, by which processes of one machine speak."""
-    return isinstance(one, socket.socket) and one.family == getattr(socket, "AF_UNIX", None)
+def _is_unix_socket(value: Any) -> bool:
+    """Returns whether it is a socket by which processes of one machine communicate."""
+    return isinstance(value, socket.socket) and value.family == getattr(socket, "AF_UNIX", None)
 
 
 @contextmanager
-def counted() -> Iterator[list[int]]:
-    """Counts the calls of functions in this thread: work that is the same on every machine."""
+def counted_calls() -> Iterator[list[int]]:
+    """Counts function calls in this thread, a measure of work that is the same on every machine.
+
+    Yields:
+        A list that holds the number of calls so far.
+    """
     calls = [0]
 
     def count(frame: FrameType, event: str, argument: Any) -> None:
         if event in ("call", "c_call"):
             calls[0] += 1
 
-    before = sys.getprofile()
+    previous = sys.getprofile()
     sys.setprofile(count)
     try:
         yield calls
     finally:
-        sys.setprofile(before)
+        sys.setprofile(previous)
 
 
 def random_state() -> tuple[Any, ...]:
-    """The state of every global random generator there is, to be compared."""
+    """Returns the state of all global random generators (random, NumPy, torch), to be compared."""
     numpy_state = np.random.get_state(legacy=False)
     state: tuple[Any, ...] = (random.getstate(), repr(numpy_state), numpy_state["state"]["key"].tobytes())
     if torch := sys.modules.get("torch"):
@@ -142,10 +152,10 @@ def random_state() -> tuple[Any, ...]:
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Every global random generator at a seed, and afterwards as before."""
-    before, before_numpy = random.getstate(), np.random.get_state()
+    """Seeds all global random generators, and restores their states afterwards."""
+    state, numpy_state = random.getstate(), np.random.get_state()
     torch = sys.modules.get("torch")
-    before_torch = torch.random.get_rng_state() if torch else None
+    torch_state = torch.random.get_rng_state() if torch else None
     random.seed(seed)
     np.random.seed(seed)
     if torch:
@@ -153,7 +163,7 @@ def seeded(seed: int) -> Iterator[None]:
     try:
         yield
     finally:
-        random.setstate(before)
-        np.random.set_state(before_numpy)
+        random.setstate(state)
+        np.random.set_state(numpy_state)
         if torch:
-            torch.random.set_rng_state(before_torch)
+            torch.random.set_rng_state(torch_state)

@@ -1,4 +1,4 @@
-"""The whole state of a trainer in the checkpoints of a run, and back."""
+"""Training checkpoints: what they hold, when they are written, and how a run is restored from one."""
 
 from __future__ import annotations
 
@@ -10,55 +10,74 @@ from typing import Final
 
 import torch
 
-from mdtranslate.config.resume_policy import fixed, trained_with
-from mdtranslate.config.run_dir import RunFolder
+from mdtranslate.config.resume_policy import fixed_settings, training_settings
+from mdtranslate.config.run_folder import RunFolder
 from mdtranslate.errors import CheckpointError, FormatError, NonFiniteError
 from mdtranslate.training.trainer import Trainer
 from mdtranslate.utils import tensor_dir
-from mdtranslate.utils.files import disk
+from mdtranslate.utils.files import storage_errors
 
-MANY: Final = 10
-"""Updates in a row, up to the last one, whose skipping fails a run."""
+MAX_SKIPPED_AT_END: Final = 10
+"""A run whose last updates were skipped, at least so many in a row, fails instead of being saved."""
 
 
-def worth_saving(trainer: Trainer, step: int, say: Callable[[str], None]) -> bool:
-    """Whether the last update was made: while they are skipped, older checkpoints are what a run can go back to.
+def should_save(trainer: Trainer, step: int, say: Callable[[str], None]) -> bool:
+    """Returns whether the last update was made, so that a checkpoint is worth saving.
 
-    Raises `NonFiniteError` where many were skipped up to the last step: such a run has not trained.
+    While updates are skipped, older checkpoints are what a run can go back to.
+
+    Args:
+        trainer: The trainer.
+        step: Number of steps done.
+        say: Prints a line for the user.
+
+    Raises:
+        NonFiniteError: This is the last step, and many updates up to it were skipped.
     """
     skipped = max(trainer.statistics.streaks.values(), default=0)
-    last = step == trainer.recipe.train.steps
-    if last and skipped >= MANY:
+    is_last = step == trainer.recipe.train.steps
+    if is_last and skipped >= MAX_SKIPPED_AT_END:
         raise NonFiniteError(
             f"non-finite values: the last {skipped} updates were skipped, and nothing is saved at step {step}"
         )
-    if skipped and not last:
+    if skipped and not is_last:
         say(f"warning: nothing is saved at step {step}, since the last {skipped} updates were skipped")
-    return last or not skipped
+    return is_last or not skipped
 
 
-def save(run: RunFolder, trainer: Trainer, step: int, identity: Mapping[str, str]) -> None:
-    """Writes the checkpoint of `step` and removes the oldest beyond `train.keep`.
+def save(run: RunFolder, trainer: Trainer, step: int, data_digests: Mapping[str, str]) -> None:
+    """Writes a checkpoint and removes the oldest ones beyond `train.keep_checkpoints`.
 
-    For process 0, of several that train together; the others call `save_along`.
+    Called by the main process of a distributed run; the others call `send_process_state`.
+
+    A checkpoint is a folder of safetensors files, with hashes: `networks` (generator, discriminator, moving average,
+    trainable parameters and buffers of losses), `optimizers`, `sums` (loss terms since the last line of the log), and
+    `process-N` (buffers of the other processes). `checkpoint.json` holds the step, the recipe, digests of the data, and
+    the length of the log.
+
+    Args:
+        run: The run.
+        trainer: The trainer.
+        step: Number of steps done.
+        data_digests: Digest of images and labels by dataset.
     """
     networks: dict[str, torch.Tensor] = {}
     for name, module in _modules(trainer).items():
-        networks |= tensor_dir.gather(name, module.state_dict())
+        networks |= tensor_dir.with_prefix(name, module.state_dict())
     for name, loss in trainer.losses.items():
-        frozen = {key for key, each in loss.named_parameters() if not each.requires_grad}
-        kept = {key: value for key, value in loss.state_dict().items() if key not in frozen}
-        networks |= tensor_dir.gather(f"losses.{name}", kept)
+        frozen = {key for key, param in loss.named_parameters() if not param.requires_grad}
+        state = {key: value for key, value in loss.state_dict().items() if key not in frozen}
+        networks |= tensor_dir.with_prefix(f"losses.{name}", state)
     optimizers: dict[str, torch.Tensor] = {}
-    for role, optimizer in trainer.optimizers.items():
-        optimizers |= tensor_dir.gather(role, tensor_dir.optimizer_state(optimizer))
+    for phase in trainer.phases:
+        optimizers |= tensor_dir.with_prefix(phase.network, tensor_dir.optimizer_state(phase.optimizer))
     if run.log.exists():
-        with disk(run.log), run.log.open("rb") as file:
-            os.fsync(file.fileno())  # The checkpoint counts on these lines.
-    facts = {
+        with storage_errors(run.log), run.log.open("rb") as file:
+            os.fsync(file.fileno())  # `log_bytes` below relies on these lines.
+    metadata = {
         "step": step,
-        "recipe": trained_with(trainer.recipe),
-        "data": dict(identity),
+        "recipe": training_settings(trainer.recipe),
+        "data": dict(data_digests),
         "log_bytes": run.log.stat().st_size if run.log.exists() else 0,
         "counts": trainer.statistics.counts,
         "processes": trainer.world.size,
@@ -68,154 +87,172 @@ def save(run: RunFolder, trainer: Trainer, step: int, identity: Mapping[str, str
         "optimizers": optimizers,
         "sums": dict(trainer.statistics.sums),
     }
-    others = trainer.world.gather(_process_state(trainer))[1:]
-    tensors |= {f"process-{rank}": state for rank, state in enumerate(others, 1)}
-    tensor_dir.save(run.checkpoints / f"{step:06d}", "checkpoint", tensors, facts)
-    for old in _steps(run)[: -trainer.recipe.train.keep]:
+    other_states = trainer.world.gather(_process_state(trainer))[1:]
+    tensors |= {f"process-{rank}": state for rank, state in enumerate(other_states, 1)}
+    tensor_dir.save(run.checkpoints / f"{step:06d}", "checkpoint", tensors, metadata)
+    for old in _steps(run)[: -trainer.recipe.train.keep_checkpoints]:
         shutil.rmtree(run.checkpoints / f"{old:06d}")
 
 
-def save_along(trainer: Trainer) -> None:
-    """Gives process 0, which saves, what this process has of its own."""
+def send_process_state(trainer: Trainer) -> None:
+    """Sends the buffers of this process to the main process, which calls `save` at the same time."""
     trainer.world.gather(_process_state(trainer))
 
 
 def restore(
-    run: RunFolder, trainer: Trainer, identity: Mapping[str, str], say: Callable[[str], None], *, tidy: bool = True
+    run: RunFolder,
+    trainer: Trainer,
+    data_digests: Mapping[str, str],
+    say: Callable[[str], None],
+    *,
+    clean_up: bool = True,
 ) -> int:
-    """Puts a trainer into the newest sound checkpoint of a run; the step to go on from, 0 where there is none.
+    """Restores a trainer from the newest valid checkpoint of a run.
 
-    `tidy`: takes back what was logged after it, and sets damaged checkpoints aside, which is for one process to do.
+    Corrupt checkpoints are reported and skipped, which only makes training repeat some steps.
 
-    A damaged checkpoint is named and the one before it taken: what follows is the same, only later. Raises
-    `CheckpointError` where none is sound, or where the data is not what the run was trained on, and `FormatError` where
-    another version of mdtranslate wrote the newest.
+    Args:
+        run: The run.
+        trainer: The trainer to fill.
+        data_digests: Digest of images and labels by dataset.
+        say: Prints a line for the user.
+        clean_up: Remove what was logged after the checkpoint and set corrupt checkpoints aside; for one process only.
+
+    Returns:
+        The number of steps done; 0 if there is no checkpoint yet.
+
+    Raises:
+        CheckpointError: No checkpoint is valid, or data or settings differ from those of the run.
+        FormatError: Another version of mdtranslate wrote the newest checkpoint.
+        RecipeError: The run was saved with a setting that does not exist any more.
     """
-    trouble = None
+    oldest_error = None
     for step in reversed(_steps(run)):
         try:
-            tensors, facts = tensor_dir.load(run.checkpoints / f"{step:06d}", "checkpoint")
-        except FormatError:  # It is sound, and newer than what the checkpoints before it hold.
+            tensors, metadata = tensor_dir.load(run.checkpoints / f"{step:06d}", "checkpoint")
+        except FormatError:  # Valid, and ahead of the checkpoints that this version could read.
             raise
         except CheckpointError as error:
-            trouble = error
-            older = step > min(_steps(run))
-            say(f"{error}{'; going back to the checkpoint before it' if older else ''}")
+            oldest_error = error
+            has_older = step > min(_steps(run))
+            say(f"{error}{'; going back to the checkpoint before it' if has_older else ''}")
             continue
-        before, now = run.with_defaults(facts["recipe"]), fixed(trainer.recipe)
-        for key in sorted(before.keys() | now.keys()):
-            if before.get(key) != now.get(key):
-                was = before.get(key, "not set")
-                raise CheckpointError(f"{run.path}/recipe.toml: {key} was {was} when the run was saved; undo that")
-        for name, own in identity.items():
-            if facts["data"].get(name) != own:
+        _check_same_recipe(run, trainer, metadata["recipe"])
+        for name, digest in data_digests.items():
+            if metadata["data"].get(name) != digest:
                 raise CheckpointError(
-                    f"{run.path}: the pictures or labels of dataset {name} are not those that the run was trained on"
+                    f"{run.path}: the images or labels of dataset {name} are not those that the run was trained on"
                 )
-        _fill(trainer, tensors, say)
-        _fill_process_state(trainer, tensors, facts.get("processes"), say)
-        statistics = trainer.statistics
-        statistics.counts = dict(facts["counts"])
-        # In the order of the counts, which is the log's; safetensors sorts its keys.
-        statistics.sums = {name: tensors["sums"][name].to(trainer.device) for name in statistics.counts}
-        if tidy:
-            run.cut_log(facts["log_bytes"], say)
-        for damaged in _steps(run) if tidy else ():
-            if damaged > step:  # They would count among the newest when older ones are removed.
-                _set_aside(run.checkpoints / f"{damaged:06d}")
+        _load_tensors(trainer, tensors, say)
+        _load_process_state(trainer, tensors, metadata["processes"], say)
+        trainer.statistics.counts = dict(metadata["counts"])
+        # In the order of the counts, which is that of the log; safetensors sorts its keys.
+        trainer.statistics.sums = {name: tensors["sums"][name].to(trainer.device) for name in trainer.statistics.counts}
+        if clean_up:
+            run.truncate_log(metadata["log_bytes"], say)
+            for other in _steps(run):
+                if other > step:  # Corrupt; it would count among the newest when older ones are removed.
+                    _set_aside(run.checkpoints / f"{other:06d}")
         return step
-    if trouble is not None:
+    if oldest_error is not None:
         raise CheckpointError(
-            f"{run.path}: no checkpoint is sound; the oldest: {trouble}; a new run can start from its translator: "
+            f"{run.path}: no checkpoint is valid; the oldest: {oldest_error}; a new run can start from its translator: "
             f"train.init={run.path}"
         )
     if run.translator.exists():  # It is never saved before a checkpoint.
         raise CheckpointError(
-            f"{run.checkpoints}: is empty, so the run cannot go on; a new one can start from its weights "
-            f"(train.init={run.path})"
+            f"{run.checkpoints}: is empty, so the run cannot be resumed; a new run can start from its weights: "
+            f"train.init={run.path}"
         )
-    if tidy:
-        run.cut_log(0, say)
+    if clean_up:
+        run.truncate_log(0, say)
     return 0
 
 
-def _set_aside(damaged: Path) -> None:
-    """Renames a folder to `NAME.damaged`, with a number where there is one already."""
-    name, number = f"{damaged.name}.damaged", 2
-    while (damaged.parent / name).exists():
-        name, number = f"{damaged.name}.damaged-{number}", number + 1
-    with disk(damaged):
-        damaged.rename(damaged.parent / name)
+def saved_step(run: RunFolder) -> int:
+    """Returns the step of the newest checkpoint, 0 if there is none."""
+    return max(_steps(run), default=0)
+
+
+def _check_same_recipe(run: RunFolder, trainer: Trainer, saved_recipe: Mapping[str, str]) -> None:
+    before, now = run.complete_fixed_settings(saved_recipe), fixed_settings(trainer.recipe)
+    for key in sorted(before.keys() | now.keys()):
+        if before.get(key) != now.get(key):
+            was = before.get(key, "not set")
+            raise CheckpointError(f"{run.path}/recipe.toml: {key} was {was} when the run was saved; undo that")
+
+
+def _set_aside(checkpoint: Path) -> None:
+    """Renames a corrupt checkpoint to `NAME.damaged`, or `NAME.damaged-2` and so on."""
+    name, number = f"{checkpoint.name}.damaged", 2
+    while (checkpoint.parent / name).exists():
+        name, number = f"{checkpoint.name}.damaged-{number}", number + 1
+    with storage_errors(checkpoint):
+        checkpoint.rename(checkpoint.parent / name)
 
 
 def _modules(trainer: Trainer) -> dict[str, torch.nn.Module]:
-    """The networks, and the average where there is one."""
     return {**trainer.networks, **({"average": trainer.average} if trainer.average is not None else {})}
 
 
 def _process_state(trainer: Trainer) -> dict[str, torch.Tensor]:
-    """What each process has of its own: the buffers that are kept, such as image pools and batch statistics."""
+    """Buffers that differ between processes, such as image pools and batch statistics."""
     modules = {**trainer.networks, **{f"losses.{name}": loss for name, loss in trainer.losses.items()}}
     state: dict[str, torch.Tensor] = {}
     for name, module in modules.items():
-        kept = module.state_dict()
-        state |= {f"{name}.{key}": buffer for key, buffer in module.named_buffers() if key in kept}
+        saved_keys = module.state_dict()
+        state |= {f"{name}.{key}": buffer for key, buffer in module.named_buffers() if key in saved_keys}
     return state
 
 
-def _fill_process_state(
+def _load_tensors(
+    trainer: Trainer, tensors: Mapping[str, Mapping[str, torch.Tensor]], say: Callable[[str], None]
+) -> None:
+    networks = tensors["networks"]
+    for name, module in _modules(trainer).items():
+        tensor_dir.load_weights(module, tensor_dir.without_prefix(name, networks), name)
+    for name, loss in trainer.losses.items():
+        _load_loss(loss, tensor_dir.without_prefix(f"losses.{name}", networks), f"losses.{name}", say)
+    for phase in trainer.phases:
+        tensor_dir.load_optimizer(phase.optimizer, tensor_dir.without_prefix(phase.network, tensors["optimizers"]))
+
+
+def _load_process_state(
     trainer: Trainer,
     tensors: Mapping[str, Mapping[str, torch.Tensor]],
-    processes: int | None,
+    processes: int,
     say: Callable[[str], None],
 ) -> None:
-    """The state of this process, where as many train together as did before; else it stays that of process 0."""
-    own, world = _process_state(trainer), trainer.world
-    if processes is None:  # Of an earlier version, which kept the state of process 0 alone.
-        return
-    if not own:
+    """Loads the buffers of this process, if as many processes train as before; otherwise those of the main process."""
+    buffers, world = _process_state(trainer), trainer.world
+    if not buffers:
         return
     if world.size != processes:
         say(
-            f"{processes} processes trained this, and now it is {world.size}: image pools and batch statistics are "
-            "those of process 0"
+            f"resuming with {world.size} processes instead of {processes}: all take image pools and batch statistics "
+            "from process 0"
         )
     elif world.rank:
         for name, value in tensors[f"process-{world.rank}"].items():
-            if name in own:
-                own[name].copy_(value)
+            if name in buffers:
+                buffers[name].copy_(value)
 
 
-def _fill(trainer: Trainer, tensors: Mapping[str, Mapping[str, torch.Tensor]], say: Callable[[str], None]) -> None:
-    networks = tensors["networks"]
-    for name, module in _modules(trainer).items():
-        tensor_dir.fill(module, tensor_dir.part(name, networks), name)
-    for name, loss in trainer.losses.items():
-        _fill_loss(loss, tensor_dir.part(f"losses.{name}", networks), f"losses.{name}", say)
-    for role, optimizer in trainer.optimizers.items():
-        tensor_dir.fill_optimizer(optimizer, tensor_dir.part(role, tensors["optimizers"]))
-
-
-def _fill_loss(loss: torch.nn.Module, state: Mapping[str, torch.Tensor], name: str, say: Callable[[str], None]) -> None:
-    """Loads what was saved of a loss. Another version of its plugin may have other buffers, which is said."""
-    own = loss.state_dict()
-    frozen = {key for key, each in loss.named_parameters() if not each.requires_grad}  # Never saved.
-    anew = sorted({key for key, _ in loss.named_buffers() if key in own} - state.keys())
-    unknown = sorted(state.keys() - own.keys())
-    for keys, what in ((anew, "not in the checkpoint; initialised"), (unknown, "not used by this version; ignored")):
+def _load_loss(loss: torch.nn.Module, state: Mapping[str, torch.Tensor], name: str, say: Callable[[str], None]) -> None:
+    """Loads the state of a loss; buffers that another version of its plugin has or lacks are reported."""
+    current = loss.state_dict()
+    frozen = {key for key, param in loss.named_parameters() if not param.requires_grad}  # Never saved.
+    missing = sorted({key for key, _ in loss.named_buffers() if key in current} - state.keys())
+    unknown = sorted(state.keys() - current.keys())
+    for keys, what in ((missing, "not in the checkpoint; initialised"), (unknown, "not used by this version; ignored")):
         if keys:
             say(f"{name}: {', '.join(keys)}: {what}")
-    known = {key: value for key, value in state.items() if key in own}
-    tensor_dir.fill(loss, {**{key: own[key] for key in (*frozen, *anew)}, **known}, name)
-
-
-def saved_step(run: RunFolder) -> int:
-    """The newest step that has a checkpoint; 0 where none has."""
-    return max(_steps(run), default=0)
+    known = {key: value for key, value in state.items() if key in current}
+    tensor_dir.load_weights(loss, {**{key: current[key] for key in (*frozen, *missing)}, **known}, name)
 
 
 def _steps(run: RunFolder) -> list[int]:
-    """The steps that have a checkpoint, oldest first."""
+    """Returns the steps that have a checkpoint, in ascending order."""
     if not run.checkpoints.is_dir():
         return []
-    return sorted(int(each.name) for each in run.checkpoints.iterdir() if each.name.isdecimal() and each.is_dir())
+    return sorted(int(entry.name) for entry in run.checkpoints.iterdir() if entry.name.isdecimal() and entry.is_dir())

@@ -1,8 +1,8 @@
-"""Several processes that train one model, each on its part of every batch (torch.distributed).
+"""Distributed training: several processes train one model, each on its slice of every batch (torch.distributed).
 
-`torchrun --nproc-per-node 8 -m mdtranslate run RECIPE`, or `srun` with a task for each GPU, begins them. Each draws the
-same batch and computes its own part of it; gradients and terms are averaged before an optimizer sees them, so weights
-stay equal everywhere. The process of rank 0 alone writes, shows and looks.
+Start them with `torchrun --nproc-per-node 8 -m mdtranslate run RECIPE`, or with `srun` and one task per GPU. Every
+process draws the same batch and computes its slice; gradients and loss terms are averaged before the optimizer step, so
+weights stay equal everywhere. Only the main process, rank 0, writes, prints and validates.
 """
 
 from __future__ import annotations
@@ -25,233 +25,273 @@ from mdtranslate.errors import PeerError, RecipeError, Stopped
 from mdtranslate.training.heartbeat import LOST, Heartbeat
 from mdtranslate.utils.device import pick_device
 
-MEET: Final = 300.0
-"""Seconds until all have to be there."""
+RENDEZVOUS_TIMEOUT: Final = 300.0
+"""Seconds until all processes must have started."""
 
-STEP: Final = 3_600.0
+STEP_TIMEOUT: Final = 3_600.0
 """Seconds that a step waits for the other processes."""
 
 
 class World:
-    """The processes that train together, as one of them sees it. One alone sends nothing."""
+    """The processes that train together, as seen from one of them. A single process exchanges nothing.
 
-    def __init__(self, device: torch.device, rank: int = 0, size: int = 1, local: int = 0) -> None:
-        """`local`: its rank among those of its machine."""
-        self.device, self.rank, self.size, self.local = device, rank, size, local
-        self.caught: list[int] = []
-        """Signals that this process has caught."""
-        self._ending = False
+    Attributes:
+        device: The device of this process.
+        rank: The number of this process.
+        size: The number of processes.
+        local_rank: The number of this process on its machine.
+        received_signals: Signals that this process has received.
+        step_group: Process group for exchanges within a step; None for the default group.
+    """
+
+    def __init__(self, device: torch.device, rank: int = 0, size: int = 1, local_rank: int = 0) -> None:
+        self.device, self.rank, self.size, self.local_rank = device, rank, size, local_rank
+        self.received_signals: list[int] = []
         self.step_group: Any = None
-        """For what is exchanged in a step; None: as for everything else."""
+        self._any_received_signal = False
 
     @property
-    def leads(self) -> bool:
-        """Whether it is the one that writes."""
+    def is_main_process(self) -> bool:
+        """Whether this process writes, prints and validates."""
         return self.rank == 0
 
     @property
-    def ending(self) -> bool:
-        """Whether all are to stop after this step, since one of them caught a signal."""
-        return self._ending if self.size > 1 else bool(self.caught)
+    def should_stop(self) -> bool:
+        """Whether all processes must stop after this step, because one of them received a signal."""
+        return self._any_received_signal if self.size > 1 else bool(self.received_signals)
 
     @property
     def signal(self) -> int:
-        """The signal that ends it: SIGTERM where another process caught one."""
-        return self.caught[0] if self.caught else int(signal.SIGTERM)
+        """The signal that ends this process; SIGTERM if another process received one."""
+        return self.received_signals[0] if self.received_signals else int(signal.SIGTERM)
 
-    def part(self, count: int, cuts: int = 1) -> slice:
-        """Which pictures of a batch are its own, to be cut into so many parts.
+    def batch_slice(self, batch_size: int, micro_batches: int = 1) -> slice:
+        """Returns the slice of every batch that this process computes.
 
-        Raises `RecipeError` where they cannot be shared out evenly.
+        Args:
+            batch_size: Number of samples in a batch.
+            micro_batches: Number of micro-batches that the slice will be split into.
+
+        Raises:
+            RecipeError: The batch cannot be split evenly.
         """
-        if count % (self.size * cuts):
-            cut, each = f", {cuts} parts each" if cuts > 1 else "", self.size * cuts
+        if batch_size % (self.size * micro_batches):
+            split = f" of {micro_batches} micro-batches each" if micro_batches > 1 else ""
+            multiple = self.size * micro_batches
             raise RecipeError(
-                f"data.batch_size={count}: {self.size} processes share it{cut}; a multiple of {each} is right"
+                f"data.batch_size={batch_size}: not divisible among {self.size} processes{split}; use a multiple of "
+                f"{multiple}"
             )
-        own = count // self.size
-        return slice(self.rank * own, (self.rank + 1) * own)
+        size = batch_size // self.size
+        return slice(self.rank * size, (self.rank + 1) * size)
 
-    def share(
-        self, parameters: Sequence[nn.Parameter], terms: Mapping[str, Tensor], known: Collection[str]
+    def all_reduce_mean(
+        self, parameters: Sequence[nn.Parameter], terms: Mapping[str, Tensor], known_names: Collection[str]
     ) -> dict[str, Tensor]:
-        """Averages gradients, in place, and the terms of losses over all processes; a term that is missing is zero.
+        """Averages gradients (in place) and loss terms over all processes; a missing term counts as zero.
 
-        A parameter that no process used keeps no gradient, as in one process with the whole batch. `known`: names of
-        terms that all processes know already. Names need not be the same everywhere, nor in one order.
+        A parameter that no process used keeps no gradient, as in one process with the whole batch. Names of terms need
+        not be the same in all processes, nor in the same order.
+
+        Args:
+            parameters: The parameters of the update, in the same order everywhere.
+            terms: Scalar loss terms of this process by name.
+            known_names: Names of terms that all processes know already.
+
+        Returns:
+            The averaged terms by name, sorted.
         """
-        names, zero = {*known, *terms}, torch.zeros((), device=self.device)
+        names, zero = {*known_names, *terms}, torch.zeros((), device=self.device)
         if self.size == 1:
             return {name: terms.get(name, zero) for name in sorted(names)}
-        # On the processor, so that nothing waits for the GPU: what is used, a bank tells only by the labels.
+
+        # Which parameters have gradients anywhere, whether anyone received a signal, and whether anyone has new names.
+        # On the CPU, so that nothing waits for the GPU.
         flags = torch.tensor(
-            [*(each.grad is not None for each in parameters), bool(self.caught), len(names) > len(known)],
+            [
+                *(param.grad is not None for param in parameters),
+                bool(self.received_signals),
+                len(names) > len(known_names),
+            ],
             dtype=torch.uint8,
         )
-        self._wait(lambda: dist.all_reduce(flags, dist.ReduceOp.MAX, group=self.step_group))
-        *used, ending, news = flags.tolist()
-        self._ending = self._ending or bool(ending)
-        if news:
-            every: list[Any] = [None] * self.size
-            self._wait(lambda: dist.all_gather_object(every, sorted(names), group=self.step_group))
-            names = {name for own in every for name in own}
+        self._run_collective(lambda: dist.all_reduce(flags, dist.ReduceOp.MAX, group=self.step_group))
+        *is_used, any_signal, any_new_names = flags.tolist()
+        self._any_received_signal |= bool(any_signal)
+        if any_new_names:
+            names_by_rank: list[Any] = [None] * self.size
+            self._run_collective(lambda: dist.all_gather_object(names_by_rank, sorted(names), group=self.step_group))
+            names = {name for rank_names in names_by_rank for name in rank_names}
+
+        # One flat all-reduce of all gradients and terms.
         means = {name: terms.get(name, zero).clone() for name in sorted(names)}
         gradients = []
-        for parameter, wanted in zip(parameters, used, strict=True):
-            if wanted and parameter.grad is None:
-                parameter.grad = torch.zeros_like(parameter)
-            if parameter.grad is not None:
-                gradients.append(parameter.grad)
-        values = [*gradients, *means.values()]
-        if not values:
+        for param, used in zip(parameters, is_used, strict=True):
+            if used and param.grad is None:
+                param.grad = torch.zeros_like(param)
+            if param.grad is not None:
+                gradients.append(param.grad)
+        tensors = [*gradients, *means.values()]
+        if not tensors:
             return means
-        flat = torch.cat([each.reshape(-1) for each in values])
-        self._wait(lambda: dist.all_reduce(flat, group=self.step_group))
+        flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
+        self._run_collective(lambda: dist.all_reduce(flat, group=self.step_group))
         flat /= self.size
-        for value, mean in zip(values, torch.split(flat, [each.numel() for each in values]), strict=True):
-            value.copy_(mean.view_as(value))
+        for tensor, mean in zip(tensors, torch.split(flat, [tensor.numel() for tensor in tensors]), strict=True):
+            tensor.copy_(mean.view_as(tensor))
         return means
 
     def gather(self, state: Mapping[str, Tensor]) -> list[dict[str, Tensor]]:
-        """In process 0 the tensors of each process, by rank, on the CPU; in the others nothing. All have to call it."""
+        """Gathers the tensors of all processes, on the CPU. Must be called in all of them.
+
+        Returns:
+            In the main process the tensors of each process by rank; in the others an empty list.
+        """
         state = {name: value.detach().cpu() for name, value in state.items()}
         if self.size == 1:
             return [state]
-        states: list[Any] | None = [None] * self.size if self.leads else None
-        self._wait(lambda: dist.gather_object(state, states, group=self.step_group))
+        states: list[Any] | None = [None] * self.size if self.is_main_process else None
+        self._run_collective(lambda: dist.gather_object(state, states, group=self.step_group))
         return states or []
 
     @contextmanager
-    def one_first(self) -> Iterator[None]:
-        """A block that one process of each machine goes through before the others: it fills the cache."""
-        if self.local:
-            self._meet()
+    def main_process_first(self) -> Iterator[None]:
+        """A block that one process of each machine runs before the others, such as filling the cache."""
+        if self.local_rank:
+            self._interruptible_barrier()
         yield
-        if not self.local:
-            self._meet()
+        if not self.local_rank:
+            self._interruptible_barrier()
 
-    def _meet(self) -> None:
-        """Waits for all before anything is on disk that a signal could leave half-written."""
-        if self.size > 1:
-            with _mortal():
-                self.barrier()
-
-    def same(self, mine: Mapping[str, object]) -> None:
-        """Raises `RecipeError` in all of them where something is not the same everywhere."""
+    def assert_same(self, values: Mapping[str, object]) -> None:
+        """Raises `RecipeError` in all processes if a value differs between them."""
         if self.size == 1:
             return
-        every: list[Any] = [None] * self.size
-        self._wait(lambda: dist.all_gather_object(every, dict(mine)))
-        first = every[0]
-        for rank, other in enumerate(every):
-            for key in sorted(first.keys() | other.keys()):
-                if first.get(key) != other.get(key):
+        values_by_rank: list[Any] = [None] * self.size
+        self._run_collective(lambda: dist.all_gather_object(values_by_rank, dict(values)))
+        main = values_by_rank[0]
+        for rank, other in enumerate(values_by_rank):
+            for key in sorted(main.keys() | other.keys()):
+                if main.get(key) != other.get(key):
                     raise RecipeError(
-                        f"{key}: is {other.get(key)} in process {rank} and {first.get(key)} in process 0; "
+                        f"{key}: is {other.get(key)} in process {rank} and {main.get(key)} in process 0; "
                         "processes that train together must have the same"
                     )
 
     def barrier(self) -> None:
-        """Waits for all."""
+        """Waits for all processes."""
         if self.size > 1:
-            self._wait(dist.barrier)
+            self._run_collective(dist.barrier)
 
-    def _wait(self, collective: Callable[[], object]) -> None:
+    def _interruptible_barrier(self) -> None:
+        """Waits for all processes before anything is on disk that a signal could leave half-written."""
+        if self.size > 1:
+            with _default_signals():
+                self.barrier()
+
+    def _run_collective(self, collective: Callable[[], object]) -> None:
         try:
             collective()
-        except RuntimeError as error:  # Whatever the backend calls it; an error of the device is named, too.
-            said = shorten(str(error), 120, placeholder=" ...")
-            raise PeerError(f"another process of this training {LOST} ({said})") from None
+        except RuntimeError as error:  # Backends raise nothing more specific; errors of the device are quoted, too.
+            reason = shorten(str(error), 120, placeholder=" ...")
+            raise PeerError(f"another process of this run {LOST} ({reason})") from None
 
 
 @contextmanager
-def _mortal() -> Iterator[None]:
-    """While a process waits in the backend, where no handler of ours is called, signals end it: it holds nothing."""
-    before = {each: signal.signal(each, signal.SIG_DFL) for each in (signal.SIGINT, signal.SIGTERM)}
+def _default_signals() -> Iterator[None]:
+    """Restores default signal handlers while blocked in a collective, where Python handlers cannot run."""
+    handlers = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 @contextmanager
-def joined(device: str) -> Iterator[World]:
-    """This process among those that `torchrun` or `srun` began with it; alone where neither did.
+def join_world(device: str) -> Iterator[World]:
+    """Joins the processes that `torchrun` or `srun` started; without them the process is alone.
 
-    `device`: as for `--device`; of several processes on a machine each takes a GPU of its own. Raises `RecipeError`.
+    Args:
+        device: As for `--device`; several processes on a machine take one GPU each.
+
+    Raises:
+        RecipeError: The device does not suit several processes, or an environment variable is wrong.
+        PeerError: The other processes were not found.
     """
-    placed = _placed(os.environ)
-    if placed is None:
+    placement = _placement(os.environ)
+    if placement is None:
         yield World(pick_device(device))
         return
-    rank, size, local = placed
+    rank, size, local_rank = placement
     if device in ("auto", "cuda") and torch.cuda.is_available():
         count = torch.cuda.device_count()
-        if local >= count > 1:
-            raise RecipeError(f"process {local} of this machine has no GPU of its own: there are {count}")
-        device = f"cuda:{local if count > 1 else 0}"  # Slurm can show each process its own GPU alone.
+        if local_rank >= count > 1:
+            raise RecipeError(f"process {local_rank} of this machine has no GPU: there are {count}")
+        device = f"cuda:{local_rank if count > 1 else 0}"  # Slurm may show each process its own GPU only.
     elif device.startswith("cuda:"):
-        raise RecipeError(f"device {device}: of several processes each takes its own GPU; cuda is right")
-    world = World(pick_device(device), rank, size, local)
+        raise RecipeError(f"device {device}: several processes take one GPU each; use --device cuda")
+    world = World(pick_device(device), rank, size, local_rank)
     if world.device.type == "cuda":
         torch.cuda.set_device(world.device)
     elif world.device.type != "cpu":
-        raise RecipeError(f"device {device}: several processes train on NVIDIA's GPUs or on processors")
+        raise RecipeError(f"device {device}: distributed training needs NVIDIA GPUs or CPUs")
     backend = "cpu:gloo,cuda:nccl" if world.device.type == "cuda" else "gloo"
     try:
-        with _mortal():
-            store, _, _ = next(iter(rendezvous("env://", rank, size, timeout=timedelta(seconds=MEET))))
-            # As long as anybody packs: who is gone is found by signs of life.
+        with _default_signals():
+            store, _, _ = next(iter(rendezvous("env://", rank, size, timeout=timedelta(seconds=RENDEZVOUS_TIMEOUT))))
+            # Filling the cache can take days; lost processes are detected by heartbeats.
             dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=timedelta(days=7))
-            # Who is alive and hangs is not: others would wait for days. A step waits while rank 0 looks and saves.
-            world.step_group = dist.new_group(timeout=timedelta(seconds=STEP))
-            pulse = Heartbeat(rank, size)
+            # A process that is alive but hangs has heartbeats, so steps need a time-out of their own. It covers the
+            # validation and saving of the main process.
+            world.step_group = dist.new_group(timeout=timedelta(seconds=STEP_TIMEOUT))
+            heartbeat = Heartbeat(rank, size)
     except (RuntimeError, ValueError) as error:
-        said = shorten(str(error), 200, placeholder=" ...")
-        raise PeerError(f"process {rank} of {size} did not find the others: {said}") from None
+        reason = shorten(str(error), 200, placeholder=" ...")
+        raise PeerError(f"process {rank} of {size} did not find the others: {reason}") from None
     try:
         yield world
         world.barrier()
     except Stopped:
-        world.barrier()  # Until rank 0 has saved.
+        world.barrier()  # Until the main process has saved.
         raise
     finally:
-        pulse.stop()
+        heartbeat.stop()
         dist.destroy_process_group()
 
 
-def _placed(environment: Mapping[str, str]) -> tuple[int, int, int] | None:
-    """Rank, number of processes and rank on this machine; None for one alone.
+def _placement(environment: Mapping[str, str]) -> tuple[int, int, int] | None:
+    """Returns rank, number of processes and local rank; None for a single process.
 
-    `srun` tells them in its own variables, and as much as is needed to meet: the first host of the step. What `sbatch`
-    itself runs has no step, and is alone.
+    For `srun`, the address to meet at is the first host of the job step. A script that `sbatch` runs directly belongs
+    to no job step and is alone.
     """
 
-    def number(name: str, otherwise: str = "") -> int:
-        word = environment.get(name, otherwise)
-        if not word.isdecimal():
-            raise RecipeError(f"{name}={word}: is no number; torchrun and srun set it, or leave it out to train alone")
-        return int(word)
+    def number(name: str, default: str = "") -> int:
+        text = environment.get(name, default)
+        if not text.isdecimal():
+            raise RecipeError(f"{name}={text}: is not a number; torchrun and srun set it; unset it to train alone")
+        return int(text)
 
     if "RANK" in environment and "WORLD_SIZE" in environment:
-        placed = number("RANK"), number("WORLD_SIZE"), number("LOCAL_RANK", "0")
+        placement = number("RANK"), number("WORLD_SIZE"), number("LOCAL_RANK", "0")
     elif "SLURM_PROCID" in environment and number("SLURM_STEP_NUM_TASKS", "1") > 1:
-        placed = number("SLURM_PROCID"), number("SLURM_STEP_NUM_TASKS"), number("SLURM_LOCALID")
+        placement = number("SLURM_PROCID"), number("SLURM_STEP_NUM_TASKS"), number("SLURM_LOCALID")
         nodes = environment.get("SLURM_STEP_NODELIST", environment.get("SLURM_JOB_NODELIST", "localhost"))
         os.environ.setdefault("MASTER_ADDR", first_host(nodes))
-        own = 31 * number("SLURM_JOB_ID", "0") + number("SLURM_STEP_ID", "0")  # Steps of a job can share a machine.
-        os.environ.setdefault("MASTER_PORT", str(20_000 + own % 20_000))
+        # Job steps can share a machine, so the port depends on job and step.
+        offset = 31 * number("SLURM_JOB_ID", "0") + number("SLURM_STEP_ID", "0")
+        os.environ.setdefault("MASTER_PORT", str(20_000 + offset % 20_000))
     else:
         return None
-    rank, size, local = placed
-    return (rank, size, local) if size > 1 else None
+    rank, size, local_rank = placement
+    return (rank, size, local_rank) if size > 1 else None
 
 
 def first_host(nodes: str) -> str:
-    """The first of a list of hosts as Slurm writes it: `gpu003` of `gpu[003-008,012],login1`."""
-    found = re.match(r"([^\[,]+)(?:\[(\d+)[^\]]*\](\S*))?", nodes)
-    if found is None:
+    """Returns the first host of a Slurm host list, such as `gpu003` of `gpu[003-008,012],login1`."""
+    match = re.match(r"([^\[,]+)(?:\[(\d+)[^\]]*\](\S*))?", nodes)
+    if match is None:
         raise RecipeError(f"SLURM_STEP_NODELIST={nodes}: names no host")
-    name, number, rest = found.groups()
+    name, number, rest = match.groups()
     return f"{name}{number or ''}{(rest or '').partition(',')[0]}"

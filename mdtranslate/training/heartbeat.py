@@ -1,4 +1,4 @@
-"""Notices when one of several processes that train together is gone, and ends the others."""
+"""Detects that a process of a distributed run is gone, and ends the others."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 from mdtranslate.errors import PeerError
 
-BEAT: Final = 3.0
-"""Seconds from one sign of life to the next."""
+INTERVAL: Final = 3.0
+"""Seconds between heartbeats."""
 
-PATIENCE: Final = 40.0
-"""Seconds without one after which a process is taken for lost."""
+TIMEOUT: Final = 40.0
+"""Seconds without a heartbeat after which a process counts as lost."""
 
-LOST: Final = "is gone; from a checkpoint `mdtranslate run FOLDER` goes on, with any number of processes"
+LOST: Final = "is gone; `mdtranslate run FOLDER` resumes from the last checkpoint, with any number of processes"
 
 
 class Heartbeat:
-    """Signs of life: a thread in each process, so that one that vanishes ends the others within a minute.
+    """A thread in each process that sends heartbeats, so that a lost process ends the others within a minute.
 
-    A backend tells of a closed connection at best, and never of a machine that lost its power.
+    The communication backend reports a closed connection at best, and never a machine that lost power.
     """
 
     def __init__(self, rank: int, size: int) -> None:
-        self.rank, self.size, self.ended = rank, size, threading.Event()
+        self.rank, self.size, self.stopped = rank, size, threading.Event()
         port: list[Any] = [None]
         host = os.environ["MASTER_ADDR"]
         if rank == 0:
@@ -39,41 +39,43 @@ class Heartbeat:
         dist.broadcast_object_list(port, src=0, device=torch.device("cpu"))
         if rank != 0:
             self.store = TCPStore(host, port[0], is_master=False)
-        self.answered = time.monotonic()
-        self.thread = threading.Thread(target=self._watch, daemon=True)
+        self.last_reply = time.monotonic()
+        self.thread = threading.Thread(target=self._exchange, daemon=True)
         self.thread.start()
-        # A store that hangs with its machine answers no more, and a call to it never comes back.
-        threading.Thread(target=self._overlook, daemon=True).start()
+        # The store may hang with its machine, and a call to it then never returns.
+        threading.Thread(target=self._watch_store, daemon=True).start()
 
     def stop(self) -> None:
-        """Nobody is missed any more."""
-        self.ended.set()
-        self.thread.join(2 * BEAT)
+        """Stops watching the other processes."""
+        self.stopped.set()
+        self.thread.join(2 * INTERVAL)
 
-    def _watch(self) -> None:
+    def _exchange(self) -> None:
+        """Sends heartbeats and watches those of the main process, or, in the main process, those of all others."""
         watched = [0] if self.rank != 0 else [*range(1, self.size)]
-        seen = {rank: (-1, time.monotonic()) for rank in watched}
-        while not self.ended.wait(BEAT):
+        last_seen = {rank: (-1, time.monotonic()) for rank in watched}
+        while not self.stopped.wait(INTERVAL):
             try:
                 self.store.add(str(self.rank), 1)
                 counts = {rank: self.store.add(str(rank), 0) for rank in watched}
-            except RuntimeError:  # The store is rank 0's.
-                self._give_up(0)
+            except RuntimeError:  # The store belongs to rank 0.
+                self._exit_because_of(0)
                 return
-            self.answered = now = time.monotonic()
+            self.last_reply = now = time.monotonic()
             for rank, count in counts.items():
-                if count != seen[rank][0]:
-                    seen[rank] = count, now
-                elif now - seen[rank][1] > PATIENCE:
-                    self._give_up(rank)
+                if count != last_seen[rank][0]:
+                    last_seen[rank] = count, now
+                elif now - last_seen[rank][1] > TIMEOUT:
+                    self._exit_because_of(rank)
 
-    def _overlook(self) -> None:
-        while not self.ended.wait(BEAT):
-            if time.monotonic() - self.answered > PATIENCE:
-                self._give_up(0)
+    def _watch_store(self) -> None:
+        while not self.stopped.wait(INTERVAL):
+            if time.monotonic() - self.last_reply > TIMEOUT:
+                self._exit_because_of(0)
 
-    def _give_up(self, rank: int) -> None:
-        if self.ended.wait(BEAT):  # It may have ended as this one does.
+    def _exit_because_of(self, rank: int) -> None:
+        if self.stopped.wait(INTERVAL):  # The run may be ending in all processes.
             return
         print(f"error: process {rank} of {self.size} {LOST}", file=sys.stderr, flush=True)
-        os._exit(PeerError.exit_code)  # The main thread may wait in the backend, where no exception reaches it.
+        # The main thread may be blocked in the backend, where exceptions do not reach it.
+        os._exit(PeerError.exit_code)

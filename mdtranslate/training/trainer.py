@@ -1,11 +1,11 @@
-"""The one training loop. It never asks which algorithm it runs or which dataset it reads.
+"""The training step: everything that changes during training, and how one batch changes it.
 
-The only `backward()` and optimizer step of the repository are here.
+The only `backward()` and optimizer step of the repository are here. The trainer knows neither which algorithm it runs
+(that is the losses' business) nor which dataset it reads.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from copy import deepcopy
@@ -15,21 +15,30 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mdtranslate.api import Loss
-from mdtranslate.api.translation import Batch, Translation
+from mdtranslate.api import Generator, Loss
+from mdtranslate.api.batch import Batch
+from mdtranslate.api.translation import Translation
 from mdtranslate.config.model_bundle import Model
-from mdtranslate.config.schema import Optimizer, Recipe
-from mdtranslate.errors import MdtranslateError, PluginError, RecipeError, first_line
+from mdtranslate.config.recipe import Recipe
+from mdtranslate.config.schema import Optimizer
+from mdtranslate.errors import PluginError, RecipeError
+from mdtranslate.training.compiled import CompiledUpdates, unchanged
 from mdtranslate.training.distributed import World
 from mdtranslate.training.loss_statistics import LossStatistics
-from mdtranslate.training.objective import Graphs, Role, belongs, kept, objective
-from mdtranslate.utils.device import pick_precision, prepare_deterministic, slow, training_arithmetic
-
-ROLES: tuple[Role, Role] = ("discriminator", "generator")
+from mdtranslate.training.objective import Network, Phase, compute_objective, is_term_of
+from mdtranslate.utils.device import pick_precision, precision_warning, prepare_deterministic, training_numerics
 
 
 class Trainer:
-    """Everything that changes while a run trains, and one step of it."""
+    """Networks, losses, optimizers and the moving average of one run, and the training step.
+
+    Attributes:
+        phases: The updates of a step, in order: the discriminator's, then the generator's.
+        networks: The generator and the discriminator by role.
+        average: Exponential moving average of the generator, or None.
+        statistics: Sums of loss terms since the last line of the log.
+        precision: The arithmetic in use: fp32, tf32 or bf16.
+    """
 
     def __init__(
         self,
@@ -40,220 +49,246 @@ class Trainer:
         world: World | None = None,
         say: Callable[[str], None] = lambda line: None,
     ) -> None:
-        """Raises `RecipeError` where a part compares with true pictures and the recipe brings none, or the device has
-        not the precision that it asks for."""
+        """Initialises the optimizers and, where the recipe asks for it, the moving average and compiled graphs.
+
+        Args:
+            recipe: The recipe.
+            model: The networks, on the device.
+            losses: The losses by name, on the device.
+            device: The device to train on.
+            world: The processes that train together; None for this one alone.
+            say: Prints a line for the user.
+
+        Raises:
+            RecipeError: A component needs ground truth that the recipe does not provide, or the device does not
+                support the precision.
+        """
+        assert model.discriminator is not None, "recipes always have a discriminator"
         self.recipe, self.model, self.losses, self.device = recipe, model, dict(losses), device
-        assert model.discriminator is not None, "a recipe always has one"
         self.discriminator = model.discriminator
         self.world, self.say = world or World(device), say
+        self.networks: dict[str, nn.Module] = {**model.networks}
+        self._check_truth()
         if recipe.train.deterministic:
             prepare_deterministic()
         self.precision = pick_precision(recipe.train.precision, device)
-        if line := slow(self.precision, device):
-            self.say(line)
-        self.networks: dict[str, nn.Module] = {**model.networks}
-        needing = ["discriminator"] if self.discriminator.needs_truth else []
-        needing += [f"losses.{name}" for name, loss in losses.items() if loss.needs_truth and loss.config.weight != 0]
-        if needing and recipe.data.targets != "paired":
-            raise RecipeError(f"{needing[0]}: compares with true pictures; data.targets=paired brings them")
+        if warning := precision_warning(self.precision, device):
+            say(warning)
+
+        # Phases: the discriminator is updated in every step, the generator every `critic_steps`.
+        self.phases = [
+            self._phase("discriminator", lambda loss, t: loss.discriminator(t), interval=1),
+            self._phase("generator", lambda loss, t: loss.generator(t), interval=recipe.train.critic_steps),
+        ]
         self.average = deepcopy(model.generator).requires_grad_(False) if recipe.train.ema is not None else None
-        # Parameters of losses train with the generator.
-        trained = {
-            role: [each for each in net.parameters() if each.requires_grad] for role, net in self.networks.items()
+        self.statistics = LossStatistics(recipe.train.on_nonfinite, device, say)
+        self._term_names: dict[tuple[Network, str], frozenset[str]] = {}
+
+        # Forward passes: autocast, activation checkpointing and compilation.
+        self._translation_options: dict[str, Any] = {
+            "autocast_dtype": torch.bfloat16 if self.precision == "bf16" else None,
+            "activation_checkpointing": recipe.train.activation_checkpointing,
         }
-        trained["generator"] += [each for loss in losses.values() for each in loss.parameters() if each.requires_grad]
-        self.optimizers = {role: _adam(trained[role], getattr(recipe.optimizers, role)) for role in ROLES}
-        self.names: dict[tuple[Role, str], frozenset[str]] = {}
-        self.statistics = LossStatistics(recipe.train.on_nonfinite, device, self.say)
-        lower = torch.bfloat16 if self.precision == "bf16" else None
-        self.passes: dict[str, Any] = {"lower": lower, "thrifty": recipe.train.checkpointing}
-        self.graphs: Graphs | None = None
-        self._compiling = 0.0
+        self.compiled: CompiledUpdates | None = None
+        self._compile_seconds = 0.0
         if recipe.train.compile:
-            replay = recipe.train.compile == "graphs"
-            if replay and device.type != "cuda":
-                replay = False
-                self.say(
-                    f"train.compile: CUDA graphs are of NVIDIA's GPUs, and this is {device.type}: compiled without"
-                )
-            self.graphs = Graphs(model, self.losses, replay=replay, **self.passes)
+            use_cuda_graphs = recipe.train.compile == "graphs"
+            if use_cuda_graphs and device.type != "cuda":
+                use_cuda_graphs = False
+                say(f"train.compile: CUDA graphs need an NVIDIA GPU, and this is {device.type}: compiling without")
+            options = self._translation_options
+            self.compiled = CompiledUpdates(
+                model, self.losses, self.phases, say, use_cuda_graphs=use_cuda_graphs, **options
+            )
 
-    def step(self, step: int, batch: Batch) -> None:
-        """One batch: the discriminator's update, and every `critic_steps` the generator's on the same batch."""
-        both = (step + 1) % self.recipe.train.critic_steps == 0
-        parts = batch.cut(self.recipe.train.accumulate)
-        with training_arithmetic(self.precision, deterministic=self.recipe.train.deterministic):
-            self._compile(parts[0], step, both=both)
-            # Graphs of several parts would take the memory that cutting saves.
-            ts = [self._translation(part, carry_graph=both and len(parts) == 1) for part in parts]
-            self.update("discriminator", ts, step)
-            if both:
-                self.update("generator", [t.then_generator() for t in ts], step)
-                self._average((step + 1) // self.recipe.train.critic_steps)
+    def train_step(self, step: int, batch: Batch) -> None:
+        """Trains on one batch.
 
-    def update(self, role: Role, ts: Sequence[Translation], step: int) -> None:
-        """Terms of all losses, backward, one optimizer step; none where a value was not finite.
-
-        `ts`: the batch, or its parts.
+        Args:
+            step: The step, counted from 0.
+            batch: This process's share of the batch.
         """
-        # For what networks draw themselves, such as dropout: a run that goes on draws the same.
-        of = () if self.world.leads else (self.world.rank,)
-        seed = np.random.SeedSequence([self.recipe.train.seed, step, role == "generator", *of])
+        settings = self.recipe.train
+        due = [phase for phase in self.phases if (step + 1) % phase.interval == 0]
+        micro_batches = batch.micro_batches(settings.gradient_accumulation)
+        with training_numerics(self.precision, deterministic=settings.deterministic):
+            self._compile(due, micro_batches[0], step)
+
+            # Both updates share `fake` and, for a single micro-batch, its graph. Graphs of several micro-batches would
+            # take the memory that splitting saves.
+            keep_graph = len(due) > 1 and len(micro_batches) == 1
+            translations = [self._translation(micro_batch, keep_graph=keep_graph) for micro_batch in micro_batches]
+            for phase in due:
+                if phase.network == "generator":
+                    translations = [t.for_generator_update() for t in translations]
+                self.update(phase, translations, step)
+
+            # Moving average of the generator.
+            if due[-1].network == "generator":
+                self._update_average(updates=(step + 1) // due[-1].interval)
+
+    def update(self, phase: Phase, translations: Sequence[Translation], step: int) -> None:
+        """Makes one update: gradients of all losses, averaged over micro-batches and processes, and an optimizer step.
+
+        Args:
+            phase: The update.
+            translations: One translation per micro-batch.
+            step: The step, counted from 0.
+
+        Raises:
+            PluginError: A loss returns something else than the terms of its first batch.
+        """
+        # Random numbers of the networks themselves (dropout), so that a resumed run draws the same.
+        ranks = () if self.world.is_main_process else (self.world.rank,)
+        seed = np.random.SeedSequence([self.recipe.train.seed, step, phase.network == "generator", *ranks])
         torch.manual_seed(int(seed.generate_state(1)[0]))
+
+        # Gradients and loss terms of each micro-batch, then their means over micro-batches and processes.
         weights = self._weights(step)
-        parts = self._backward(role, ts, weights)
-        optimizer = self.optimizers[role]
-        parameters = optimizer.param_groups[0]["params"]
-        terms = self._shared(role, weights, parts, len(ts), parameters)
-        if not terms:  # Of weight 0 for now, or of the other network alone.
+        terms = self._reduce(phase, weights, self._backward(phase, translations, weights), len(translations))
+        if not terms:  # All losses of this network have weight 0 at this step.
             return
-        settings: Optimizer = getattr(self.recipe.optimizers, role)
-        optimizer.param_groups[0]["lr"] = settings.rate(step, self.recipe.train.steps)
-        skip = self.statistics.add(role, terms, [each.grad for each in parameters if each.grad is not None])
-        optimizer.found_inf = skip  # type: ignore[attr-defined]
+
+        # Optimizer step, skipped on the device if a term or gradient is not finite.
+        phase.optimizer.param_groups[0]["lr"] = phase.settings.rate(step, self.recipe.train.steps)
+        gradients = [param.grad for param in phase.parameters if param.grad is not None]
+        skip = self.statistics.add(phase.network, terms, gradients)
+        phase.optimizer.found_inf = skip  # type: ignore[attr-defined]
         if self.device.type == "mps" and skip.item():
-            return  # The fused step of some versions takes no notice of `found_inf` there.
-        optimizer.step()
+            return  # Some versions of the fused step ignore `found_inf` on MPS.
+        phase.optimizer.step()
 
-    def _backward(self, role: Role, ts: Sequence[Translation], weights: Mapping[str, float]) -> list[dict[str, Tensor]]:
-        """Gradients of the network's weights; the terms that they are of, for those of `ts` of which there are any."""
-        parts = list[dict[str, Tensor]]()
-        self.optimizers[role].zero_grad(set_to_none=True)
-        # The generator stays unfrozen in the discriminator's update: the graph of `fake` may be carried to its own.
-        with _frozen(self.networks["discriminator"]) if role == "generator" else nullcontext():
-            for t in ts:
-                if self.graphs is None:
-                    found = objective(self.losses, role, t, weights)
+    def generator_to_ship(self) -> Generator:
+        """Returns the generator to show, evaluate and save: the moving average if there is one."""
+        return self.average if self.average is not None else self.model.generator
+
+    def take_compile_seconds(self) -> float:
+        """Returns the time spent on compiling since the last call."""
+        seconds, self._compile_seconds = self._compile_seconds, 0.0
+        return seconds
+
+    def _backward(
+        self, phase: Phase, translations: Sequence[Translation], weights: Mapping[str, float]
+    ) -> list[dict[str, Tensor]]:
+        """Accumulates gradients over micro-batches; returns the terms of those that have any."""
+        terms_per_micro_batch, count = [], len(translations)
+        phase.optimizer.zero_grad(set_to_none=True)
+        # The generator stays unfrozen in the discriminator's update: the graph of `fake` may be kept for its own.
+        with _frozen(self.discriminator) if phase.network == "generator" else nullcontext():
+            for t in translations:
+                if self.compiled is None:
+                    objective = compute_objective(phase, self.losses, t, weights)
                 else:
-                    found = self.graphs(role, t, weights)
-                if found is not None:
-                    total, terms = found
-                    torch.autograd.backward(total if len(ts) == 1 else total / len(ts))
-                    parts.append(terms)
-        return parts
+                    objective = self.compiled.compute_objective(phase, t, weights)
+                if objective is not None:
+                    torch.autograd.backward(objective.total if count == 1 else objective.total / count)
+                    terms_per_micro_batch.append(objective.terms)
+        return terms_per_micro_batch
 
-    def _shared(
+    def _reduce(
         self,
-        role: Role,
+        phase: Phase,
         weights: Mapping[str, float],
-        parts: Sequence[Mapping[str, Tensor]],
+        terms_per_micro_batch: Sequence[Mapping[str, Tensor]],
         count: int,
-        parameters: Sequence[nn.Parameter],
     ) -> dict[str, Tensor]:
-        """The terms of the whole batch: means over its `count` parts and all processes, where a missing one is zero.
+        """Averages terms over `count` micro-batches and all processes, and gradients over processes (in place).
 
-        Gradients likewise, in place. The names of a loss's terms are those of the first batch for which it has any:
-        raises `PluginError` for another one later, in all processes.
+        The term names of a loss are fixed by its first batch that has any; a missing term counts as zero.
         """
-        terms = {
-            name: torch.stack([part[name] for part in parts if name in part]).sum() / count
-            for name in {name for part in parts for name in part}
+        means = {
+            name: torch.stack([terms[name] for terms in terms_per_micro_batch if name in terms]).sum() / count
+            for name in {name for terms in terms_per_micro_batch for name in terms}
         }
-        known = {name for loss in weights for name in self.names.get((role, loss), ())}
-        terms = self.world.share(parameters, terms, known)
+        known_names = {name for loss in weights for name in self._term_names.get((phase.network, loss), ())}
+        terms = self.world.all_reduce_mean(phase.parameters, means, known_names)
         for loss in weights:
-            names = frozenset(name for name in terms if belongs(name, role, loss))
-            if strange := sorted(names - self.names.get((role, loss), names)):
+            names = frozenset(name for name in terms if is_term_of(name, phase.network, loss))
+            if new_names := sorted(names - self._term_names.get((phase.network, loss), names)):
                 raise PluginError(
-                    f"loss {loss!r} returned a term for the {role} that its first batch had not: {strange[0]}. "
-                    "The names of terms are fixed by the first batch that has any; one that is missing later is zero"
+                    f"loss {loss!r} returned a new term for the {phase.network}: {new_names[0]}. The term names of a "
+                    "loss are fixed by its first batch that has any; a term that is missing later counts as zero"
                 )
             if names:
-                self.names[role, loss] = names
+                self._term_names[phase.network, loss] = names
         return terms
 
     def _weights(self, step: int) -> dict[str, float]:
-        """The weights of those losses that have one now."""
+        """Returns the current weight of each loss whose weight is not 0."""
         return {name: weight for name, loss in self.losses.items() if (weight := loss.weight(step))}
 
-    def _translation(self, part: Batch, **more: Any) -> Translation:
-        generator: Any = self.model.generator if self.graphs is None else self.graphs.generator
-        return Translation(part, generator, self.discriminator, self.model.encoder, **self.passes, **more)
+    def _translation(self, batch: Batch, **options: Any) -> Translation:
+        generator: Any = self.model.generator if self.compiled is None else self.compiled.generator
+        options |= self._translation_options
+        return Translation(batch, generator, self.discriminator, self.model.label_encoder, **options)
 
-    def _compile(self, part: Batch, step: int, *, both: bool) -> None:
-        """Makes the graphs that this step is the first to need, by a trial that changes nothing.
-
-        Where one cannot be made, the run goes on without any, and says why. "Nothing" is what the contract knows of:
-        weights, buffers, gradients.
-        """
-        if self.graphs is None:
+    def _compile(self, due: Sequence[Phase], batch: Batch, step: int) -> None:
+        """Compiles the graphs that this step needs first; if that fails, training goes on without compilation."""
+        if self.compiled is None:
             return
-        for role in ROLES if both else ROLES[:1]:
-            key = role, *self._weights(step)
-            if key in self.graphs.tried:
-                continue
-            began, why = time.perf_counter(), None
-            self.say(f"compiling the {role}'s update: minutes on a processor; Ctrl-C waits for it, twice does not")
-            self.graphs.begin()
-            try:
-                self._trial(role, part, step)
-            except MdtranslateError:
-                raise
-            except Exception as error:  # Compilers fail in as many ways as there are, of too little memory, too.
-                why = first_line(error)
-            took = time.perf_counter() - began
-            self._compiling += took
-            if why is not None:
-                self.graphs = None
-                self._trial(role, part, step)  # A mistake of a loss is raised here, and is not the compiler's.
-                self.say(f"train.compile: the {role}'s update cannot be compiled, so the run goes on without: {why}")
+        weights = self._weights(step)
+
+        def trial(phase: Phase) -> None:
+            with unchanged(*self.networks.values(), *self.losses.values()):
+                self._backward(phase, [self._translation(batch, updated=phase.network)], weights)
+
+        for phase in due:
+            seconds, failure = self.compiled.prepare(phase, [*weights], trial)
+            self._compile_seconds += seconds
+            if failure is not None:
+                self.compiled = None
+                trial(phase)  # Raises what is not the compiler's fault.
+                self.say(
+                    f"train.compile: cannot compile the {phase.network}'s update, so training goes on without "
+                    f"compilation: {failure}"
+                )
                 return
-            self.graphs.tried.add(key)
-            self.say(f"compiled the {role}'s update in {took:.0f} s")
-        self.graphs.begin()
-
-    def _trial(self, role: Role, part: Batch, step: int) -> None:
-        """The passes of an update, forward and back, of which nothing stays."""
-        with kept(*self.networks.values(), *self.losses.values()):
-            self._backward(role, [self._translation(part, learns=role)], self._weights(step))
-
-    def compile_seconds(self) -> float:
-        """What went into compiling since this was last asked."""
-        spent, self._compiling = self._compiling, 0.0
-        return spent
+        self.compiled.begin_step()
 
     @torch.no_grad()
-    def _average(self, updates: int) -> None:
-        """Takes in the weights after so many updates of the generator.
+    def _update_average(self, updates: int) -> None:
+        """Updates the moving average after the given number of generator updates.
 
-        The first weights, which are random, have no part in the average: its bias is corrected as Adam's are (Kingma
-        and Ba 2015, section 3), without which they would be a third of it after a hundred updates at a decay of 0.99.
+        The bias towards the random initial weights is corrected as in Adam (Kingma and Ba 2015, section 3): without,
+        they would make up a third of the average after 100 updates at a decay of 0.99.
         """
-        if self.average is not None:
-            decay = self.recipe.train.ema
-            assert decay is not None
-            taken = (1 - decay) / (1 - decay**updates)
-            torch._foreach_lerp_(
-                [*self.average.parameters()], [each.detach() for each in self.model.generator.parameters()], taken
-            )
-            for mine, own in zip(self.average.buffers(), self.model.generator.buffers(), strict=True):
-                mine.copy_(own)
+        decay = self.recipe.train.ema
+        if self.average is None or decay is None:
+            return
+        generator = self.model.generator
+        torch._foreach_lerp_(
+            [*self.average.parameters()],
+            [param.detach() for param in generator.parameters()],
+            (1 - decay) / (1 - decay**updates),
+        )
+        for average, current in zip(self.average.buffers(), generator.buffers(), strict=True):
+            average.copy_(current)
 
-    def translating(self) -> Any:
-        """The generator to show, measure and ship: the average where there is one."""
-        return self.average if self.average is not None else self.model.generator
+    def _phase(self, network: Network, loss_terms: Callable[[Loss, Translation], Any], interval: int) -> Phase:
+        modules = [self.networks[network], *(self.losses.values() if network == "generator" else ())]
+        parameters = [param for module in modules for param in module.parameters() if param.requires_grad]
+        settings: Optimizer = getattr(self.recipe.optimizers, network)
+        # Fused: one pass over the weights, which can be told on the device to change nothing (found_inf).
+        optimizer = torch.optim.Adam(parameters, lr=settings.learning_rate, betas=settings.betas, fused=True)
+        return Phase(network, loss_terms, parameters, optimizer, settings, interval)
 
-
-def learn(trainer: Trainer, batches: Callable[[int], Batch], start: int, each_step: Callable[[int], None]) -> None:
-    """The loop: from step `start` to the recipe's last; `each_step(done)` logs, samples, saves and may stop it."""
-    for step in range(start, trainer.recipe.train.steps):
-        trainer.step(step, batches(step))
-        each_step(step + 1)
-
-
-def _adam(parameters: list[nn.Parameter], settings: Optimizer) -> torch.optim.Adam:
-    # Fused: one pass over the weights, and it can be told on the device to change nothing (found_inf).
-    return torch.optim.Adam(parameters, lr=settings.learning_rate, betas=settings.betas, fused=True)
+    def _check_truth(self) -> None:
+        components = ["discriminator"] if self.discriminator.requires_truth else []
+        components += [
+            f"losses.{name}" for name, loss in self.losses.items() if loss.requires_truth and loss.config.weight != 0
+        ]
+        if components and self.recipe.data.targets != "paired":
+            raise RecipeError(f"{components[0]}: needs ground truth, which data.targets=paired provides")
 
 
 @contextmanager
 def _frozen(network: nn.Module) -> Iterator[None]:
-    """No gradients for a network that is not updated: they would be computed and thrown away."""
-    learning = [each for each in network.parameters() if each.requires_grad]
-    for each in learning:
-        each.requires_grad_(False)
+    """Switches off parameter gradients of a network that is not updated."""
+    parameters = [param for param in network.parameters() if param.requires_grad]
+    for param in parameters:
+        param.requires_grad_(False)
     try:
         yield
     finally:
-        for each in learning:
-            each.requires_grad_(True)
+        for param in parameters:
+            param.requires_grad_(True)

@@ -1,4 +1,4 @@
-"""Looks at held-out pictures while a run trains, and says so when it does not work."""
+"""Validation during training: translates held-out images, and warns if the model does not learn to edit."""
 
 from __future__ import annotations
 
@@ -9,245 +9,289 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import torch
 from torch import Tensor
 
 from mdtranslate.api import LabelEncoder, Value
-from mdtranslate.config.schema import Recipe
+from mdtranslate.config.recipe import Recipe
 from mdtranslate.data.batches import normalise, to_pixels
-from mdtranslate.data.source import Progress, Source, choose
-from mdtranslate.evaluation.attribute_classifier import Judged, train_small
-from mdtranslate.evaluation.classifier_cache import Judge, find_judge
+from mdtranslate.data.recipe_datasets import Progress, RecipeDataset, pick_display_indices
+from mdtranslate.evaluation.attribute_classifier import AttributeClassifier, train_small_classifier
+from mdtranslate.evaluation.classified_attributes import ClassifiedAttributes
+from mdtranslate.evaluation.classifier_cache import load_cached_classifier
 from mdtranslate.inference.translator import Translator
 
-PICTURES, TARGETS, AT_ONCE = 32, 3, 32
-GREY: Final = 127.5  # Grey levels of a step of 1 on the scale of [-1, 1].
+IMAGES, TARGETS_PER_IMAGE, BATCH_SIZE = 32, 3, 32
+GREY_LEVELS: Final = 127.5  # Grey levels of 255 per unit of [-1, 1].
 
-MOST_TIME: Final = 0.05
-"""Share of a run's time that looks should take at most."""
+MAX_TIME_SHARE: Final = 0.05
+"""Share of the training time above which the user is told that validation is slow."""
 
-# Batches of the small classifier: at most so many, and at most this share of the run's, each of which costs more.
-BATCHES: Final = 200
-SHARE: Final = 0.1
+SMALL_CLASSIFIER_BATCHES: Final = 200
+"""Batches that the small classifier is trained on at most,"""
+SMALL_CLASSIFIER_SHARE: Final = 0.1
+"""and their share of the run's batches at most: each costs more than one of the run's."""
 
 SAME_TARGETS: Final = "translations to different targets are nearly the same"
-SAME: Final = 1.0
-"""Mean difference, in grey levels of 255, below which they are."""
-PATIENCE: Final = 1_000
-"""Updates of the generator before that is held against it,"""
-UNSEEN: Final = 0.75
-"""and share of right edits above which it never is: edits may be small. Who heeds no yes/no target gets half right."""
+SAME_TARGETS_DIFFERENCE: Final = 1.0
+"""Label dependence, in grey levels of 255, below which this warning is due."""
+MIN_UPDATES: Final = 1_000
+"""Generator updates before this warning is due."""
+ACCURACY_FLOOR: Final = 0.75
+"""Edit accuracy from which this warning is never due: ignoring a yes/no target scores 0.5."""
 
-RECONSTRUCTION: Final = "the reconstruction grows worse"
-LASTING: Final = 3
-GROWN: Final = 2.0
-"""Times the least error of before, in so many looks in a row, is too much;"""
-MUCH: Final = 0.1
-"""below this it never is."""
+WORSE_RECONSTRUCTION: Final = "the reconstruction error grows"
+WORSE_VALIDATIONS: Final = 3
+"""Number of validations in a row with too large an error before this warning is due."""
+WORSE_FACTOR: Final = 2.0
+"""Too large an error is this many times the smallest error before,"""
+MIN_ERROR: Final = 0.1
+"""and at least this."""
 
 
 @dataclass(frozen=True)
-class Look:
-    """What was seen of held-out pictures at a step."""
+class ValidationResult:
+    """Result of one validation.
+
+    Attributes:
+        step: Number of training steps done.
+        label_dependence: Mean absolute difference between translations of an image to different targets, 0 to 255.
+        change: Mean absolute difference between an image and its translation, 0 to 255.
+        reconstruction: Mean absolute error after an edit and back, for images in [-1, 1].
+        edit_accuracy: Share of edits for which the classifier predicts the target value.
+        classifier: Which classifier: `evaluation`, the cached one of `mdtranslate evaluate`, or `small`, one that was
+            trained before the first validation.
+        real_accuracy: Share of labels that it predicts right on the same images, unedited.
+        warning: A warning for the user, or None.
+        edit_accuracies: `edit_accuracy` by edited attribute.
+    """
 
     step: int
     label_dependence: float
-    """How far translations of one picture to different targets differ: mean over pixels and pairs, 0 to 255."""
     change: float
-    """How far translations differ from the picture itself, likewise."""
     reconstruction: float
-    """Mean absolute error of a picture after an edit and back, on the scale of [-1, 1]."""
     edit_accuracy: float
-    """Share of edits in which the wanted value is seen, 0 to 1."""
-    judged_by: str
-    """By whom: `judge`, or `classifier`, a small one, trained on the run's own pictures before the first look."""
+    classifier: Literal["evaluation", "small"]
     real_accuracy: float
-    """What that one sees right of everything that the run labels in the same pictures as they are, 0 to 1."""
     warning: str | None = None
     edit_accuracies: Mapping[str, float] = field(default_factory=dict)
-    """`edit_accuracy` of each attribute that is changed."""
 
-    def line(self) -> dict[str, Any]:
-        """As it stands in log.jsonl."""
-        figures = {f"check/{name}": value for name, value in vars(self).items() if name != "step" and value is not None}
+    def log_line(self) -> dict[str, Any]:
+        """Returns the line for log.jsonl."""
+        figures = {
+            f"validation/{name}": value for name, value in vars(self).items() if name != "step" and value is not None
+        }
         return {"step": self.step, **figures}
 
-    def text(self) -> str:
-        """In a few words."""
+    def summary(self) -> str:
+        """Returns a short text for the terminal."""
         worst = min(self.edit_accuracies, key=lambda name: self.edit_accuracies[name], default="")
-        least = f"{worst} {self.edit_accuracies[worst]:.0%}, " if len(self.edit_accuracies) > 1 else ""
+        worst_edit = f"{worst} {self.edit_accuracies[worst]:.0%}, " if len(self.edit_accuracies) > 1 else ""
         return (
-            f"edits right {self.edit_accuracy:.0%} ({least}real pictures {self.real_accuracy:.0%}), "
-            f"targets {self.label_dependence:.1f} grey levels apart, reconstruction {self.reconstruction:.3f}"
+            f"edit accuracy {self.edit_accuracy:.0%} ({worst_edit}real images {self.real_accuracy:.0%}), "
+            f"label dependence {self.label_dependence:.1f} grey levels, reconstruction error {self.reconstruction:.3f}"
         )
 
 
 @dataclass(frozen=True, eq=False)
-class _Trials:
-    """Edits of held-out pictures, T of them, those of one picture in a row."""
+class _Edits:
+    """T edits of held-out images, those of one image in a row.
+
+    Attributes:
+        real: Images, `(T, 3, S, S)` in [-1, 1].
+        source: Source labels, `(T, L)`.
+        target: Target labels, `(T, L)`.
+        same_image: Indices of edits whose image is that of the edit before.
+        expected: Attributes that the classifier should predict after each edit.
+        known: Labels of each image before the edit.
+    """
 
     real: Tensor
-    """[T, 3, S, S] in [-1, 1]."""
-    before: Tensor
-    """Labels, [T, L]."""
-    after: Tensor
-    """Labels, [T, L]."""
-    again: list[int]
-    """Places of those whose picture is that of the place before."""
-    wanted: list[Mapping[str, Value]]
-    """What is to be seen, by the judge's names: [T]."""
+    source: Tensor
+    target: Tensor
+    same_image: list[int]
+    expected: list[Mapping[str, Value]]
     known: list[Mapping[str, Value]]
-    """What the run labels of the pictures as they are, likewise."""
 
 
-class Monitor:
-    """Every look of a run."""
+class Validator:
+    """Validates the translator of a run from time to time.
+
+    Attributes:
+        results: All results so far, also those before an interruption.
+    """
 
     def __init__(
-        self, sources: Sequence[Source], encoder: LabelEncoder, recipe: Recipe, device: torch.device, progress: Progress
+        self,
+        sources: Sequence[RecipeDataset],
+        label_encoder: LabelEncoder,
+        recipe: Recipe,
+        device: torch.device,
+        progress: Progress,
     ) -> None:
-        self.sources, self.encoder, self.recipe = sources, encoder, recipe
+        self.sources, self.label_encoder, self.recipe = sources, label_encoder, recipe
         self.device, self.progress = device, progress
-        self.judged = Judged(sources)
-        self.looks: list[Look] = []
-        self.judged_by = "classifier"
-        self._ended: float | None = None
-        self._weighed = False
+        self.classified = ClassifiedAttributes(sources)
+        self.results: list[ValidationResult] = []
+        self.classifier_kind: Literal["evaluation", "small"] = "small"
+        self._last_end: float | None = None
+        self._has_warned_of_time = False
 
-    def begin(self) -> dict[str, Any]:
-        """Chooses who judges, and gives the line of the log that says so: it must not change on the way."""
-        self.judged_by = "classifier" if self._judge is None else "judge"
-        return {"step": 0, "check/judged_by": self.judged_by}
+    def choose_classifier(self) -> dict[str, Any]:
+        """Chooses the classifier for the whole run, and returns the line of the log that records the choice."""
+        self.classifier_kind = "small" if self._cached_classifier is None else "evaluation"
+        return {"step": 0, "validation/classifier": self.classifier_kind}
 
-    def recall(self, log: Path) -> None:
-        """Takes in what the log says of before a run was interrupted.
-
-        Lines that somebody damaged are passed over: a look is compared with those before it, and there are fewer then.
-        """
-        self.looks.clear()
+    def restore(self, log: Path) -> None:
+        """Restores the results from the log of an interrupted run; damaged lines are ignored."""
+        self.results.clear()
         for text in log.read_text("utf-8", "replace").splitlines():
             with suppress(ValueError, TypeError, AttributeError):
                 line = json.loads(text)
-                if "check/change" in line:
-                    self.looks.append(Look(**{name.removeprefix("check/"): value for name, value in line.items()}))
-                self.judged_by = line.get("check/judged_by", self.judged_by)
+                if "validation/change" in line:
+                    figures = {name.removeprefix("validation/"): value for name, value in line.items()}
+                    self.results.append(ValidationResult(**figures))
+                self.classifier_kind = line.get("validation/classifier", self.classifier_kind)
 
     @torch.inference_mode()
-    def look(self, translator: Translator, step: int) -> Look:
-        """Translates the held-out pictures to some targets each, and back."""
-        trials, classifier = self.trials, self._classifier
-        fakes, errors, right = list[Tensor](), list[float](), dict[str, list[bool]]()
-        for start in range(0, len(trials.real), AT_ONCE):
-            some = slice(start, start + AT_ONCE)
-            real, before, after = trials.real[some], trials.before[some], trials.after[some]
-            fake = translator.translate(real, before, after)
+    def validate(self, translator: Translator, step: int) -> ValidationResult:
+        """Translates held-out images to a few targets each, and back."""
+        edits, classifier = self.edits, self._classifier
+        fakes, errors, correct = list[Tensor](), list[float](), dict[str, list[bool]]()
+        for start in range(0, len(edits.real), BATCH_SIZE):
+            rows = slice(start, start + BATCH_SIZE)
+            real, source, target = edits.real[rows], edits.source[rows], edits.target[rows]
+            fake = translator.translate(real, source, target)
             fakes.append(fake.cpu())
-            errors += _distances(translator.translate(fake, after, before).cpu(), real)
-            seen = classifier.predict(normalise(torch.from_numpy(to_pixels(fake))))  # In 8 bits, as they are shipped.
-            for name, agrees in _agree(seen, trials.wanted[some]):
-                right.setdefault(name, []).append(agrees)
+            errors += _distances(translator.translate(fake, target, source).cpu(), real)
+            # As 8-bit images, as translations are shipped.
+            predicted = classifier.predict(normalise(torch.from_numpy(to_pixels(fake))))
+            for name, is_correct in _compare(predicted, edits.expected[rows]):
+                correct.setdefault(name, []).append(is_correct)
         fake = torch.cat(fakes)
-        look = Look(
+        result = ValidationResult(
             step=step,
-            label_dependence=_mean(_distances(fake[trials.again], fake[[n - 1 for n in trials.again]]), GREY),
-            change=_mean(_distances(fake, trials.real), GREY),
+            label_dependence=_mean(
+                _distances(fake[edits.same_image], fake[[index - 1 for index in edits.same_image]]), GREY_LEVELS
+            ),
+            change=_mean(_distances(fake, edits.real), GREY_LEVELS),
             reconstruction=_mean(errors),
-            edit_accuracy=_mean([each for own in right.values() for each in own]),
-            edit_accuracies={name: _mean(own) for name, own in right.items()},
-            judged_by="judge" if classifier.facts else "classifier",
+            edit_accuracy=_mean([is_correct for values in correct.values() for is_correct in values]),
+            edit_accuracies={name: _mean(values) for name, values in correct.items()},
+            classifier="evaluation" if classifier.metadata else "small",
             real_accuracy=self._real_accuracy,
         )
-        look = replace(look, warning=self._warning(look))
-        self.looks.append(look)
-        return look
+        result = replace(result, warning=self._warning(result))
+        self.results.append(result)
+        return result
 
-    def weigh(self, began: float, took: float) -> str | None:
-        """Says once that looks take too much of the time; the first one, which trains a classifier, is no measure.
+    def check_overhead(self, start: float, seconds: float) -> str | None:
+        """Returns a warning, once, if validation takes too large a share of the training time.
 
-        `began`, `took`: of this look, in seconds; the time since the last one ended went into training.
+        The first validation does not count: it trains the small classifier.
+
+        Args:
+            start: When this validation started, in seconds.
+            seconds: How long it took.
         """
-        last, self._ended = self._ended, began + took
-        if last is None or self._weighed or (share := took / (self._ended - last)) <= MOST_TIME:
+        last_end, self._last_end = self._last_end, start + seconds
+        if last_end is None or self._has_warned_of_time:
             return None
-        self._weighed = True
-        rarer = 2 * self.recipe.train.check_every
-        return f"looks take {share:.0%} of the time, {MOST_TIME:.0%} is meant: train.check_every={rarer} halves that"
+        share = seconds / (self._last_end - last_end)
+        if share <= MAX_TIME_SHARE:
+            return None
+        self._has_warned_of_time = True
+        interval = 2 * self.recipe.train.validate_every
+        return f"validation takes {share:.0%} of the training time; train.validate_every={interval} halves that"
 
-    def _warning(self, now: Look) -> str | None:
-        """What is wrong, each thing once in a run."""
-        said = " ".join(look.warning for look in self.looks if look.warning)
-        patient = now.step // self.recipe.train.critic_steps >= PATIENCE
-        lately = max(each.label_dependence for each in [*self.looks[-1:], now])
-        if SAME_TARGETS not in said and patient and lately < SAME and now.edit_accuracy < UNSEEN:
-            what = "the pictures come back as they were" if now.change < SAME else "the label is not heeded"
+    def _warning(self, now: ValidationResult) -> str | None:
+        """Returns a warning if something goes wrong; each kind of warning is given once in a run."""
+        earlier_warnings = " ".join(result.warning for result in self.results if result.warning)
+        updates = now.step // self.recipe.train.critic_steps
+        dependence = max(result.label_dependence for result in [*self.results[-1:], now])
+        if (
+            SAME_TARGETS not in earlier_warnings
+            and updates >= MIN_UPDATES
+            and dependence < SAME_TARGETS_DIFFERENCE
+            and now.edit_accuracy < ACCURACY_FLOOR
+        ):
+            unchanged = now.change < SAME_TARGETS_DIFFERENCE
+            what = "images come back unchanged" if unchanged else "the output does not depend on the target"
             return (
-                f"{SAME_TARGETS}, {now.label_dependence:.2f} of 255 grey levels apart: {what}. Likely causes: the loss "
-                "that classifies domains weighs too little beside the cycle's, labels that do not fit the pictures "
-                "(mdtranslate doctor tells), or a learning rate that is too low"
+                f"{SAME_TARGETS}, {now.label_dependence:.2f} of 255 grey levels apart: {what}. Likely causes: the "
+                "weight of the classification loss is too small beside that of the cycle loss, labels that do not fit "
+                "the images (run mdtranslate doctor), or a learning rate that is too low"
             )
-        errors = [each.reconstruction for each in [*self.looks, now]]
-        best = min(errors[:-LASTING], default=MUCH)
-        if RECONSTRUCTION not in said and min(errors[-LASTING:]) > max(MUCH, GROWN * best) and len(errors) > LASTING:
+        errors = [result.reconstruction for result in [*self.results, now]]
+        best = min(errors[:-WORSE_VALIDATIONS], default=MIN_ERROR)
+        too_large = min(errors[-WORSE_VALIDATIONS:]) > max(MIN_ERROR, WORSE_FACTOR * best)
+        if WORSE_RECONSTRUCTION not in earlier_warnings and too_large and len(errors) > WORSE_VALIDATIONS:
             return (
-                f"{RECONSTRUCTION}: {errors[-1]:.3f}, and it was {best:.3f}. Likely causes: a learning rate "
-                "that is too high, the loss of the cycle weighing too little, or a discriminator that is far ahead"
+                f"{WORSE_RECONSTRUCTION}: {errors[-1]:.3f}, after {best:.3f} before. Likely causes: a learning rate "
+                "that is too high, a cycle loss whose weight is too small, or a discriminator that is far ahead"
             )
         return None
 
     @cached_property
-    def _judge(self) -> Judge | None:
-        return find_judge(self.sources, self.recipe.data.image_size, self.device, self.recipe.judging)
+    def _cached_classifier(self) -> AttributeClassifier | None:
+        return load_cached_classifier(
+            self.sources, self.recipe.data.image_size, self.device, self.recipe.classifier_training
+        )
 
     @cached_property
-    def _classifier(self) -> Judge:
-        """The judge, where there was one when the run began, else a small classifier."""
-        if self.judged_by == "judge" and self._judge is not None:
-            return self._judge
-        batches = max(1, min(BATCHES, int(SHARE * self.recipe.train.steps)))
-        network = train_small(self.sources, self.recipe.data, self.device, self.progress, batches)
-        return Judge(self.judged.attributes, network, self.device, {})
+    def _classifier(self) -> AttributeClassifier:
+        """The evaluation's classifier if it was cached when the run began, otherwise a small one."""
+        if self.classifier_kind == "evaluation" and self._cached_classifier is not None:
+            return self._cached_classifier
+        batches = max(1, min(SMALL_CLASSIFIER_BATCHES, int(SMALL_CLASSIFIER_SHARE * self.recipe.train.steps)))
+        network = train_small_classifier(self.sources, self.recipe.data, self.device, self.progress, batches)
+        return AttributeClassifier(self.classified.attributes, network, self.device, {})
 
     @cached_property
-    def trials(self) -> _Trials:
-        """What every look tries. Raises `DataError` for a picture that cannot be read."""
-        real, before, after, again = list[Tensor](), list[Tensor](), list[Tensor](), list[int]()
-        wanted, known = list[Mapping[str, Value]](), list[Mapping[str, Value]]()
-        for source in self.sources:
-            records, packed = source.shown(self.recipe.data.image_size, self.progress)
-            names = self.judged.names[source.number]
-            known_of = list(map(source.labelled, records))
-            for turn, place in enumerate(choose(known_of, -(-PICTURES // len(self.sources)))):
-                has = known_of[place]
-                edits = self.encoder.edits(has, source.number)
-                # Others for each picture; and the picture's own label, where there is too little else to compare with.
-                turned = [edits[(turn + n) % len(edits)] for n in range(min(TARGETS, len(edits)))]
-                for n, edit in enumerate([*turned, {}][: max(len(turned), 2)]):
+    def edits(self) -> _Edits:
+        """The edits of every validation. Raises `DataError` for an image that cannot be read."""
+        real, source, target, same_image = list[Tensor](), list[Tensor](), list[Tensor](), list[int]()
+        expected, known = list[Mapping[str, Value]](), list[Mapping[str, Value]]()
+        for dataset in self.sources:
+            records, cached = dataset.preview_images(self.recipe.data.image_size, self.progress)
+            names = self.classified.names[dataset.index]
+            labels = list(map(dataset.attribute_values, records))
+            for number, position in enumerate(pick_display_indices(labels, -(-IMAGES // len(self.sources)))):
+                attributes = labels[position]
+                candidates = self.label_encoder.edits(attributes, dataset.index)
+                # Other edits for each image; and its own label, where there are too few to compare.
+                count = min(TARGETS_PER_IMAGE, len(candidates))
+                chosen = [candidates[(number + n) % len(candidates)] for n in range(count)]
+                for n, edit in enumerate([*chosen, {}][: max(count, 2)]):
                     if n:
-                        again.append(len(real))
-                    real.append(normalise(torch.from_numpy(packed.pixels[place : place + 1].copy()))[0])
-                    before.append(self.encoder.encode(has, source.number))
-                    after.append(self.encoder.encode({**has, **edit}, source.number))
-                    wanted.append({names[name]: value for name, value in edit.items()})
-                    known.append({names[name]: value for name, value in has.items()})
-        return _Trials(torch.stack(real), torch.stack(before), torch.stack(after), again, wanted, known)
+                        same_image.append(len(real))
+                    real.append(normalise(torch.from_numpy(cached.pixels[position : position + 1].copy()))[0])
+                    source.append(self.label_encoder.encode(attributes, dataset.index))
+                    target.append(self.label_encoder.encode({**attributes, **edit}, dataset.index))
+                    expected.append({names[name]: value for name, value in edit.items()})
+                    known.append({names[name]: value for name, value in attributes.items()})
+        return _Edits(torch.stack(real), torch.stack(source), torch.stack(target), same_image, expected, known)
 
     @cached_property
     def _real_accuracy(self) -> float:
-        return _mean([agrees for _, agrees in _agree(self._classifier.predict(self.trials.real), self.trials.known)])
+        predicted = self._classifier.predict(self.edits.real)
+        return _mean([is_correct for _, is_correct in _compare(predicted, self.edits.known)])
 
 
-def _distances(one: Tensor, other: Tensor) -> list[float]:
-    """Mean absolute difference of each picture from its counterpart."""
-    distances: list[float] = (one.float() - other.float()).abs().mean((1, 2, 3)).tolist()
+def _distances(images: Tensor, others: Tensor) -> list[float]:
+    """Mean absolute difference of each image from its counterpart."""
+    distances: list[float] = (images.float() - others.float()).abs().mean((1, 2, 3)).tolist()
     return distances
 
 
-def _agree(seen: Sequence[Mapping[str, Value]], expected: Sequence[Mapping[str, Value]]) -> Iterator[tuple[str, bool]]:
-    """Each expected value, and whether it is seen."""
-    for sees, each in zip(seen, expected, strict=True):
-        yield from ((name, sees[name] == value) for name, value in each.items())
+def _compare(
+    predicted: Sequence[Mapping[str, Value]], expected: Sequence[Mapping[str, Value]]
+) -> Iterator[tuple[str, bool]]:
+    """Yields each expected attribute and whether its value was predicted."""
+    for prediction, attributes in zip(predicted, expected, strict=True):
+        yield from ((name, prediction[name] == value) for name, value in attributes.items())
 
 
 def _mean(values: Sequence[float], scale: float = 1.0) -> float:

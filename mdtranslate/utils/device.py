@@ -1,4 +1,4 @@
-"""The device that a command works on, and how a processor is made to work well."""
+"""Devices, numeric precision and backend settings of torch."""
 
 from __future__ import annotations
 
@@ -21,30 +21,36 @@ M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # From glibc's malloc.h.
 
 
 def pick_device(name: str, *, tune: bool = True) -> torch.device:
-    """The device that `--device` means: auto, cpu, cuda, cuda:1, mps. Raises `RecipeError` where it is not there.
+    """Returns the device that `--device` names.
 
-    `tune`: makes the process work well on it, which is not for a library to do to somebody else's.
+    Args:
+        name: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
+        tune: Also change process-wide memory settings that make training on the CPU faster. A library should not do
+            this to the process of its caller.
+
+    Raises:
+        RecipeError: This machine has no such device.
     """
     available = ["cpu"]
     if torch.cuda.is_available():
-        available += ["cuda", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
+        available += ["cuda", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
     if torch.backends.mps.is_available():
         available.append("mps")
     if name == "auto":
-        name = next((each for each in ("cuda", "mps") if each in available), "cpu")
+        name = next((candidate for candidate in ("cuda", "mps") if candidate in available), "cpu")
     if name not in available:
-        raise RecipeError(f"device {name}: this machine has {', '.join(available)} (or auto)")
+        raise RecipeError(f"device {name}: not available; this machine has {', '.join(available)} (or auto)")
     if name == "cpu" and tune:
-        _keep_pages()
+        _keep_freed_memory()
     return torch.device(name)
 
 
 @contextmanager
 def plain_defaults() -> Iterator[None]:
-    """Tensors are float32 on the CPU unless something else is said, whatever the host program has set."""
+    """Context manager: new tensors are float32 on the CPU by default, whatever defaults the host program has set."""
     dtype = torch.get_default_dtype()
     with ExitStack() as stack:
-        if torch.get_default_device().type != "cpu":  # Only then: it slows every operation down.
+        if torch.get_default_device().type != "cpu":  # Only if needed: a default device slows every operation.
             stack.enter_context(torch.device("cpu"))
         if dtype != torch.float32:
             stack.callback(torch.set_default_dtype, dtype)
@@ -53,11 +59,13 @@ def plain_defaults() -> Iterator[None]:
 
 
 @contextmanager
-def isolated(seed: int | None = None) -> Iterator[None]:
-    """For building networks: `plain_defaults`, and the host's random numbers stay what they were.
+def isolated_rng(seed: int | None = None) -> Iterator[None]:
+    """Context manager for building networks: `plain_defaults`, and the CPU's random state is restored afterwards.
 
-    Inside, those of the CPU are drawn from `seed` (None: from where they stand). `torch.manual_seed` would reseed GPUs,
-    too; this leaves them alone.
+    Unlike `torch.manual_seed`, it does not reseed GPUs.
+
+    Args:
+        seed: Seed of the CPU's random numbers inside; None keeps the current random state.
     """
     with plain_defaults(), torch.random.fork_rng(devices=[]):
         if seed is not None:
@@ -65,83 +73,106 @@ def isolated(seed: int | None = None) -> Iterator[None]:
         yield
 
 
-def pick_precision(wanted: str, device: torch.device, *, of: str = "train.precision") -> Precision:
-    """The arithmetic that a setting, `of`, means on a device. Raises `RecipeError` where the device has it not."""
-    if wanted == "auto":
-        fast = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-        return "bf16" if fast else "fp32"
-    if wanted == "tf32" and device.type != "cuda":
-        raise RecipeError(f"{of}=tf32: is of NVIDIA's GPUs, and this is {device.type}; fp32 or bf16 is right")
-    for each in get_args(Precision):
-        if each == wanted:
-            return cast(Precision, each)
-    raise RecipeError(f"{of}={wanted}: is {', '.join(get_args(Precision))}, or auto")
+def pick_precision(requested: str, device: torch.device, *, setting: str = "train.precision") -> Precision:
+    """Resolves a precision setting for a device.
+
+    Args:
+        requested: `fp32`, `tf32`, `bf16`, or `auto` for bf16 on GPUs that support it and fp32 elsewhere.
+        device: The device.
+        setting: Name of the setting, for messages.
+
+    Raises:
+        RecipeError: The value is unknown or the device does not support it.
+    """
+    if requested == "auto":
+        supports_bf16 = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+        return "bf16" if supports_bf16 else "fp32"
+    if requested == "tf32" and device.type != "cuda":
+        raise RecipeError(f"{setting}=tf32: requires an NVIDIA GPU, and the device is {device.type}; use fp32 or bf16")
+    for precision in get_args(Precision):
+        if precision == requested:
+            return cast(Precision, precision)
+    raise RecipeError(f"{setting}={requested}: is {', '.join(get_args(Precision))}, or auto")
 
 
-def slow(precision: Precision, device: torch.device) -> str | None:
-    """A line where a precision is slower than float32: bf16 on a processor without instructions for it."""
+def precision_warning(precision: Precision, device: torch.device) -> str | None:
+    """Returns a warning if a precision is slower than float32: bf16 on a CPU without bf16 instructions."""
     if precision != "bf16" or device.type != "cpu" or torch.ops.mkldnn._is_mkldnn_bf16_supported():
         return None
     return "bf16 is slower than fp32 here: this processor has no instructions for it"
 
 
 @contextmanager
-def arithmetic(precision: Precision) -> Iterator[None]:
-    """Products of float32 on NVIDIA's GPUs by TF32 or not, as `precision` says; afterwards as before.
+def matmul_precision(precision: Precision) -> Iterator[None]:
+    """Context manager: enables TF32 for float32 products on NVIDIA GPUs, and restores the previous setting.
 
-    With bf16, what stays in float32 (penalties) is computed in TF32, which keeps three bits more than bfloat16 does.
+    With bf16, the operations that stay in float32 (gradient penalties) use TF32, whose mantissa is three bits longer
+    than that of bfloat16.
+
+    Args:
+        precision: TF32 is enabled unless it is `fp32`.
     """
     matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
-    before = matmul.allow_tf32, cudnn.allow_tf32
+    previous = matmul.allow_tf32, cudnn.allow_tf32
     matmul.allow_tf32 = cudnn.allow_tf32 = precision != "fp32"
     try:
         yield
     finally:
-        matmul.allow_tf32, cudnn.allow_tf32 = before
+        matmul.allow_tf32, cudnn.allow_tf32 = previous
 
 
 @contextmanager
-def training_arithmetic(precision: Precision, *, deterministic: bool) -> Iterator[None]:
-    """As `arithmetic`, for steps on batches of one size; afterwards as before.
+def training_numerics(precision: Precision, *, deterministic: bool) -> Iterator[None]:
+    """Context manager for training steps of one batch size: `matmul_precision` plus cuDNN and determinism settings.
 
-    cuDNN tries which of its algorithms is the fastest. With `deterministic` it does not, and operations whose results
-    vary from run to run are refused: raises `RecipeError` that names the first.
+    All previous settings are restored.
+
+    Args:
+        precision: As for `matmul_precision`.
+        deterministic: Forbid operations whose results vary from run to run. Otherwise cuDNN benchmarks its algorithms
+            and uses the fastest.
+
+    Raises:
+        RecipeError: An operation has no deterministic implementation; the message names it.
     """
     cudnn = torch.backends.cudnn
-    before = cudnn.benchmark, cudnn.deterministic
-    strict, warns = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    previous = cudnn.benchmark, cudnn.deterministic
+    was_deterministic = torch.are_deterministic_algorithms_enabled()
+    was_warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
     cudnn.benchmark, cudnn.deterministic = not deterministic, deterministic
     if deterministic:
         torch.use_deterministic_algorithms(True)
     try:
-        with arithmetic(precision):
+        with matmul_precision(precision):
             yield
     except RuntimeError as error:
         if deterministic and "deterministic" in str(error):
-            what = str(error).partition(", but")[0]
-            raise RecipeError(f"train.deterministic=true: {what}: choose another component, or leave it out") from None
+            operation = str(error).partition(", but")[0]
+            raise RecipeError(
+                f"train.deterministic=true: {operation}: choose another component, or remove the setting"
+            ) from None
         raise
     finally:
-        cudnn.benchmark, cudnn.deterministic = before
-        torch.use_deterministic_algorithms(strict, warn_only=warns)
+        cudnn.benchmark, cudnn.deterministic = previous
+        torch.use_deterministic_algorithms(was_deterministic, warn_only=was_warn_only)
 
 
 def prepare_deterministic() -> None:
-    """Makes cuBLAS sum in one order; to be called before anything is computed on a GPU."""
+    """Makes cuBLAS deterministic. Call it before the first computation on a GPU."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
-def layout(device: torch.device) -> torch.memory_format:
-    """How pictures lie in memory: channels last on NVIDIA's GPUs, channels first elsewhere.
+def memory_format(device: torch.device) -> torch.memory_format:
+    """Returns the fastest memory format of images on a device: channels last on NVIDIA GPUs, else channels first.
 
-    On processors group normalisation runs back several times slower over channels last, and slower still over a
-    mixture; on Apple's GPUs some operations are wrong over it (pytorch issue 107214).
+    On CPUs the backward pass of group normalisation is several times slower in channels last, and slower still in a
+    mixture of formats; on Apple GPUs some operations return wrong results (pytorch issue 107214).
     """
     return torch.channels_last if device.type == "cuda" else torch.contiguous_format
 
 
-def describe(device: torch.device) -> str:
-    """The device in words, for people."""
+def describe_device(device: torch.device) -> str:
+    """Returns a readable description of a device, such as `cpu (8 threads)`."""
     if device.type == "cuda":
         return f"{device} ({torch.cuda.get_device_name(device)})"
     if device.type == "cpu":
@@ -150,9 +181,9 @@ def describe(device: torch.device) -> str:
 
 
 def hardware(device: torch.device) -> dict[str, Any]:
-    """What a figure of speed depends on, for the record."""
+    """Returns the facts about the machine on which a measured speed depends, for JSON files."""
     known: dict[str, Any] = {
-        "device": describe(device),
+        "device": describe_device(device),
         "processor": _processor(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
@@ -163,7 +194,7 @@ def hardware(device: torch.device) -> dict[str, Any]:
 
 
 def _processor() -> str:
-    """The processor's name; Linux, unlike others, does not tell it to `platform`."""
+    """Returns the name of the processor; on Linux `platform` does not know it."""
     try:
         lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
     except OSError:
@@ -172,8 +203,8 @@ def _processor() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def _keep_pages() -> None:
-    """Tells glibc to keep freed memory: a training step frees and maps hundreds of megabytes again and again."""
+def _keep_freed_memory() -> None:
+    """Makes glibc keep freed memory, since each training step frees and maps hundreds of megabytes."""
     if sys.platform == "linux" and platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
         libc.mallopt(M_MMAP_MAX, 0)

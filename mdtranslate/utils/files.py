@@ -1,4 +1,4 @@
-"""Writing files so that none is ever half-written, and naming the failure where the disk refuses."""
+"""Atomic writes, readable errors for failed writes, and locks on folders."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from filelock import FileLock, Timeout
 
 from mdtranslate.errors import InUseError, RecipeError, StorageError
 
-_SIDE = ".part"
+_TEMPORARY_SUFFIX = ".part"
 
 
 @contextmanager
-def disk(path: Path) -> Iterator[None]:
-    """Turns the system's errors on writing to `path` into one line."""
+def storage_errors(path: Path) -> Iterator[None]:
+    """Context manager: turns an `OSError` into a `StorageError` that names `path`."""
     try:
         yield
     except OSError as error:
@@ -28,115 +28,146 @@ def disk(path: Path) -> Iterator[None]:
 
 
 def check_writable(folder: Path, hint: str) -> None:
-    """Raises `StorageError`, ending in `hint`, where nothing can be written in `folder`, or it cannot be made."""
-    there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
-    if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
-        raise StorageError(
-            f"{folder}: cannot be written: {there} is {'read-only' if there.is_dir() else 'no folder'}; {hint}"
-        )
+    """Checks that files can be written in a folder, which need not exist yet.
+
+    Args:
+        folder: The folder.
+        hint: What to do otherwise; the end of the message.
+
+    Raises:
+        StorageError: The folder is not writable or cannot be created.
+    """
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not (existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)):
+        problem = "read-only" if existing.is_dir() else "not a folder"
+        raise StorageError(f"{folder}: cannot be written: {existing} is {problem}; {hint}")
 
 
 def write_bytes(path: Path, content: bytes, *, durable: bool = True) -> None:
-    """Replaces a file as a whole: written to the side, renamed; `durable`: flushed to the disk in between."""
-    side = _side(path)
-    with disk(path):
+    """Replaces a file atomically: writes a temporary file beside it and renames that.
+
+    Args:
+        path: The file.
+        content: Its new content.
+        durable: Flush the content to the disk before renaming.
+
+    Raises:
+        StorageError: The file cannot be written.
+    """
+    temporary = _temporary_path(path)
+    with storage_errors(path):
         try:
-            with side.open("wb") as file:
+            with temporary.open("wb") as file:
                 file.write(content)
                 if durable:
                     file.flush()
                     os.fsync(file.fileno())
-            side.replace(path)
+            temporary.replace(path)
         finally:
-            side.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
-    """As `write_bytes`, UTF-8; what a file name has that is not UTF-8 is escaped."""
+    """Replaces a UTF-8 text file atomically; surrogates, which file names may hold, are escaped."""
     write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
 def write_json(path: Path, value: Any) -> None:
-    """As `write_text`, JSON that a person can read."""
+    """Replaces a JSON file atomically, indented for people."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object; empty where there is no such file, or a damaged one."""
+    """Reads a JSON object; returns an empty dict if the file is missing or damaged."""
     try:
-        found = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError):  # RecursionError: of a file that is made to be nested so deeply.
+        content = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):  # RecursionError: a hostile file can be nested too deeply.
         return {}
-    return found if isinstance(found, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The JSON objects of a log, a line each; lines that a kill left half-written are passed over."""
-    found: list[dict[str, Any]] = []
+    """Reads a log of one JSON object per line; skips lines that are incomplete because a process was killed."""
+    entries: list[Any] = []
     for line in path.read_text("utf-8", "replace").splitlines() if path.exists() else ():
         try:
-            found.append(json.loads(line))
+            entries.append(json.loads(line))
         except ValueError:
             continue
-    return [each for each in found if isinstance(each, dict)]
+    return [entry for entry in entries if isinstance(entry, dict)]
 
 
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """A folder to fill, which takes the place of `path` as a whole when the block ends, or not at all.
+    """Context manager: a temporary folder to fill, which replaces `path` as a whole when the context ends.
 
-    Of a link, it takes the place of what that leads to. Raises `RecipeError` where `path` is the current folder and
-    empty: a shell would be left in a folder that is gone.
+    If the context raises, `path` is left as it was.
+
+    Args:
+        path: The folder to create or replace. If it is a symbolic link, its target is replaced.
+
+    Yields:
+        The temporary folder.
+
+    Raises:
+        RecipeError: `path` is the current working directory and empty: replacing it would leave the shell in a deleted
+            folder.
+        StorageError: The folder cannot be written.
     """
-    with disk(path):
-        place = path.resolve()
-        empty, there = place.is_dir() and not any(place.iterdir()), place.exists()
-        if empty and place == Path.cwd():
-            raise RecipeError(f"{path}: is the folder that this is typed in, which cannot be replaced; name a new one")
-        side, made = _side(place), [each for each in place.parents if not each.exists()]
+    with storage_errors(path):
+        target = path.resolve()
+        empty, exists = target.is_dir() and not any(target.iterdir()), target.exists()
+        if empty and target == Path.cwd():
+            raise RecipeError(f"{path}: is the current folder, which cannot be replaced; name a new folder")
+        temporary, new_parents = _temporary_path(target), [parent for parent in target.parents if not parent.exists()]
         try:
-            shutil.rmtree(side, ignore_errors=True)
-            side.mkdir(parents=True)
-            yield side
-            for file in (each for each in side.rglob("*") if each.is_file()):
+            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.mkdir(parents=True)
+            yield temporary
+            for file in (entry for entry in temporary.rglob("*") if entry.is_file()):
                 with file.open("rb") as handle:
                     os.fsync(handle.fileno())
-            if there and not empty:
-                old = _side(side)
-                place.rename(old)
-                side.rename(place)
+            if exists and not empty:
+                old = _temporary_path(temporary)
+                target.rename(old)
+                temporary.rename(target)
                 shutil.rmtree(old, ignore_errors=True)
             else:
                 if empty:
-                    place.rmdir()  # Fails where somebody has put something into it meanwhile: that stays.
-                side.rename(place)
+                    target.rmdir()  # Fails if another process has put something into it meanwhile, which then stays.
+                temporary.rename(target)
         finally:
-            shutil.rmtree(side, ignore_errors=True)
-            for each in made:
-                with suppress(OSError):  # It holds what was made, or what somebody else has put there meanwhile.
-                    each.rmdir()
+            shutil.rmtree(temporary, ignore_errors=True)
+            for parent in new_parents:
+                with suppress(OSError):  # Not empty: it holds the new folder or files of another process.
+                    parent.rmdir()
 
 
 def sweep(folder: Path) -> None:
-    """Removes what writers left in `folder` that were killed. Only for who holds the folder: others may be writing."""
-    for leftover in folder.glob(f".*{_SIDE}"):
+    """Removes temporary files that killed writers left in `folder`. Call it only while holding the folder's lock."""
+    for leftover in folder.glob(f".*{_TEMPORARY_SUFFIX}"):
         if leftover.is_dir():
             shutil.rmtree(leftover, ignore_errors=True)
         else:
             leftover.unlink(missing_ok=True)
 
 
-def sha256(path: Path) -> str:
-    """The hash of a file."""
+def file_sha256(path: Path) -> str:
+    """Returns the SHA-256 digest of a file, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager
-def held(folder: Path) -> Iterator[None]:
-    """Keeps a folder to this process. Raises `InUseError` where another has it."""
+def exclusive_lock(folder: Path) -> Iterator[None]:
+    """Context manager: locks a folder for this process.
+
+    Raises:
+        InUseError: Another process holds the lock.
+        StorageError: The lock file cannot be written.
+    """
     lock = FileLock(folder / ".lock")
-    with disk(folder):
+    with storage_errors(folder):
         try:
             lock.acquire(timeout=0)
         except Timeout:
@@ -147,6 +178,6 @@ def held(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def _side(path: Path) -> Path:
-    """Where the new content of `path` is written before it takes its place."""
-    return path.with_name(f".{path.name.removeprefix('.')}.{os.getpid()}{_SIDE}")
+def _temporary_path(path: Path) -> Path:
+    """Returns the path at which the new content of `path` is written before it is renamed."""
+    return path.with_name(f".{path.name.removeprefix('.')}.{os.getpid()}{_TEMPORARY_SUFFIX}")

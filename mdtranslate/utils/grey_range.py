@@ -1,6 +1,6 @@
 """Grey values of more than 8 bits, and which of them are black and white.
 
-That is decided for a dataset, never for an image: otherwise a dark slice of a stack would look as bright as any other.
+The range is set per dataset, never per image: otherwise a dark slice of a stack would become as bright as the others.
 """
 
 from __future__ import annotations
@@ -12,118 +12,142 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from mdtranslate.errors import DataError
-from mdtranslate.utils.image_files import opened
+from mdtranslate.utils.image_files import open_image
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
 Range = tuple[float, float]
-"""The values of black and of white."""
+"""Values of black and of white."""
 
-LITTLE = 96
-"""Of 255 grey levels: a dataset whose images use no more than this looks dark or flat."""
+NARROW_LEVELS = 96
+"""Images that use at most this many of 255 grey levels look dark or flat."""
 
-BEYOND = 0.1
-"""Share of pixels beyond the range that is worth a word: backgrounds and metal are meant to be."""
+MAX_SHARE_BEYOND = 0.1
+"""Share of pixels beyond the range above which a note is written: clipped backgrounds and metal are normal."""
 
-INNER = (0.1, 99.9)
-"""Percentiles between which an image's values are counted."""
+PERCENTILES = (0.1, 99.9)
+"""Percentiles that count as the darkest and brightest value of an image."""
 
 _WHITE_IS_ZERO, _PHOTOMETRIC, _BITS, _SAMPLE_FORMAT = 0, 262, 258, 339  # TIFF 6.0, sections 4, 8 and 19.
 
 
 def is_deep(image: Image.Image) -> bool:
-    """Whether an opened image holds grey values of more than 8 bits, or floats."""
+    """Returns whether an opened image holds grey values of more than 8 bits, or floats."""
     return image.mode == "F" or image.mode.startswith("I")
 
 
 def type_range(image: Image.Image) -> Range:
-    """Black and white where nothing else is said, of an image for which `is_deep` holds."""
+    """Returns the default values of black and white of a deep image (see `is_deep`)."""
     return (0, 1) if image.mode == "F" else (0, 65535)
 
 
 def stored_values(image: Image.Image) -> NDArray[np.float64]:
-    """The grey values [H, W] of an image for which `is_deep` holds."""
+    """Returns the grey values of a deep image, of shape `(H, W)`."""
     values = np.asarray(image).astype(np.float64)
     tags: Any = getattr(image, "tag_v2", {})
     if image.mode == "I" and tags.get(_SAMPLE_FORMAT, (1,)) in (1, (1,)) and tags.get(_BITS, (0,)) in (32, (32,)):
-        values = np.where(values < 0, values + 2**32, values)  # Pillow reads unsigned numbers as signed ones.
+        values = np.where(values < 0, values + 2**32, values)  # Pillow reads unsigned as signed integers.
     return values
 
 
 def is_deep_colour(image: Image.Image) -> bool:
-    """Whether an opened image, not decoded yet, holds colours of 16 bits, of which Pillow reads the upper 8."""
+    """Returns whether an opened, undecoded image holds colours of 16 bits, of which Pillow reads the upper 8."""
     tiles: Any = getattr(image, "tile", [])
-    words = [word for tile in tiles for word in (tile[3] if isinstance(tile[3], tuple) else (tile[3],))]
-    return image.mode in ("RGB", "RGBA", "LA") and any("16" in word for word in words if isinstance(word, str))
+    raw_modes = [mode for tile in tiles for mode in (tile[3] if isinstance(tile[3], tuple) else (tile[3],))]
+    return image.mode in ("RGB", "RGBA", "LA") and any("16" in mode for mode in raw_modes if isinstance(mode, str))
 
 
-def to_grey(image: Image.Image, shown: Range | None) -> NDArray[np.uint8]:
-    """The grey levels [H, W] of an image for which `is_deep` holds.
+def to_grey(image: Image.Image, value_range: Range | None) -> NDArray[np.uint8]:
+    """Converts a deep image to 8-bit grey levels.
 
-    `shown`: the values of black and white; what lies beyond is black or white, too. None: 0 and 65535, or 0 and 1 for
-    floats, and `ValueError` for values beyond.
+    Args:
+        image: An image for which `is_deep` holds.
+        value_range: Values of black and white; values beyond are clipped. None means the range of the type and refuses
+            values beyond.
+
+    Returns:
+        Grey levels of shape `(H, W)`, uint8.
+
+    Raises:
+        ValueError: Some values are not finite, or beyond the range of the type.
     """
     values = stored_values(image)
     if not np.isfinite(values).all():
         raise ValueError("some of its values are not numbers (NaN or infinite)")
-    black, white = shown or type_range(image)
-    if shown is None and not (values.min() >= black and values.max() <= white):
+    black, white = value_range or type_range(image)
+    if value_range is None and not (values.min() >= black and values.max() <= white):
         raise ValueError(
             f"grey values {values.min():g} to {values.max():g}, beyond {black:g} to {white:g}: train with the "
             "dataset's setting range=[BLACK, WHITE]"
         )
     grey = to_8_bits(values, (black, white))
-    if getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == _WHITE_IS_ZERO:  # Pillow heeds it for 8 bits alone.
+    # Pillow applies this tag to images of 8 bits only.
+    if getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
         grey = 255 - grey
     return grey
 
 
-def to_8_bits(values: NDArray[np.generic], shown: Range) -> NDArray[np.uint8]:
-    """Values scaled so that black is 0 and white 255, and cut off there."""
-    black, white = shown
+def to_8_bits(values: NDArray[np.generic], value_range: Range) -> NDArray[np.uint8]:
+    """Scales values so that black is 0 and white is 255, and clips them to that range."""
+    black, white = value_range
     return np.rint((values.astype(np.float64) - black) * (255 / (white - black))).clip(0, 255).astype(np.uint8)
 
 
-class Stored(NamedTuple):
-    """What the deep ones of some files hold."""
+class GreyValueStats(NamedTuple):
+    """Grey values of the deep images among some files.
+
+    Attributes:
+        low: Darkest value, without the outermost 0.1 % of each file's pixels (such as hot pixels).
+        high: Brightest value, likewise.
+        share_beyond: Share of the pixels beyond `value_range`.
+        value_range: Values of black and white with which they are read.
+    """
 
     low: float
     high: float
-    """Without the outermost thousandth of each file's pixels: one hot pixel says nothing."""
-    beyond: float
-    """Share of the pixels that lie outside of the range that is shown."""
-    shown: Range
+    share_beyond: float
+    value_range: Range
 
     @property
-    def small_part(self) -> str | None:
-        """Of what range the values are a small part, in words; None where they are not."""
-        black, white = self.shown
-        if not 0 < self.high - self.low <= LITTLE / 255 * abs(white - black):
+    def narrow_range_text(self) -> str | None:
+        """The range of which the values use only a small part, as text; None if they use more of it."""
+        black, white = self.value_range
+        if not 0 < self.high - self.low <= NARROW_LEVELS / 255 * abs(white - black):
             return None
         return f"a small part of {black:g} to {white:g}"
 
 
-def stored(files: Sequence[Path], shown: Range | None) -> Stored | None:
-    """What those of `files` hold that have more than 8 bits; None where none has. `shown`: the dataset's range."""
-    ends, beyond, total, own = list[float](), 0, 0, shown
+def measure_grey_values(files: Sequence[Path], value_range: Range | None) -> GreyValueStats | None:
+    """Measures the grey values of the deep images among some files.
+
+    Args:
+        files: Image files; unreadable ones are skipped.
+        value_range: The dataset's values of black and white; None for those of the type.
+
+    Returns:
+        The statistics, or None if no image is deep.
+    """
+    extremes, beyond, total, used_range = list[float](), 0, 0, value_range
     for file in files:
         try:
-            with opened(file) as image:
+            with open_image(file) as image:
                 if is_deep(image):
                     values = stored_values(image)
-                    own = shown or type_range(image)
-                    ends += np.percentile(values, INNER, method="nearest").tolist()
-                    beyond += int(((values < min(own)) | (values > max(own))).sum())
+                    used_range = value_range or type_range(image)
+                    extremes += np.percentile(values, PERCENTILES, method="nearest").tolist()
+                    beyond += int(((values < min(used_range)) | (values > max(used_range))).sum())
                     total += values.size
         except DataError:
-            continue  # It is among the unreadable.
-    return None if own is None or not ends else Stored(min(ends), max(ends), beyond / total, own)
+            continue  # Reported as unreadable elsewhere.
+    if used_range is None or not extremes:
+        return None
+    return GreyValueStats(min(extremes), max(extremes), beyond / total, used_range)
 
 
-def suggested(low: float, high: float) -> Range:
-    """A range in round numbers that holds these values: to the next power of two less one, or as they are."""
+def suggest_range(low: float, high: float) -> Range:
+    """Suggests a range for values from `low` to `high`: up to 2^n - 1 for integers, otherwise the values themselves."""
     if low != int(low) or high != int(high) or high <= 1:
         return low, high
     bits = int(high).bit_length()
@@ -131,33 +155,35 @@ def suggested(low: float, high: float) -> Range:
 
 
 def describe_range(
-    pixels: NDArray[np.uint8], files: Sequence[Path], shown: Range | None, key: str | None
+    pixels: NDArray[np.uint8], files: Sequence[Path], value_range: Range | None, key: str | None
 ) -> tuple[str, str] | None:
-    """What is wrong with the grey values of a dataset's images, and what to do; None where nothing is.
+    """Checks whether a dataset's images use enough of their range of grey values.
 
     Args:
-        pixels: uint8 [N, H, W, 3], some of its images.
+        pixels: Some of its images, uint8 of shape `(N, H, W, 3)`.
         files: Their files.
-        shown: The range that is set.
-        key: The setting, such as `datasets.scans.range`; None where the dataset has none.
+        value_range: The configured values of black and white.
+        key: Name of that setting, such as `datasets.scans.range`; None if the dataset has no such setting.
+
+    Returns:
+        What is wrong and what to do, or None if nothing is wrong.
     """
-    deep = None if key is None else stored(files, shown)
-    if deep is not None:
-        black, white = suggested(deep.low, deep.high)
-        cure = f"set {key}=[{black:g}, {white:g}], or another range: the first value is black, the second white"
-        holds = f"its files of more than 8 bits hold values from {deep.low:g} to {deep.high:g}"
-        if deep.beyond > BEYOND:
-            return (
-                f"{deep.beyond:.0%} of the pixels are beyond the range [{deep.shown[0]:g}, {deep.shown[1]:g}]; {holds}",
-                cure,
-            )
-        if (part := deep.small_part) is not None:
-            return f"{holds}, {part}, so they look dark, bright or flat", cure
-    ends = np.percentile(pixels.reshape(len(pixels), -1), INNER, axis=1)
-    low, high = int(ends.min()), int(ends.max())
-    if high - low > LITTLE:
+    stats = None if key is None else measure_grey_values(files, value_range)
+    if stats is not None:
+        black, white = suggest_range(stats.low, stats.high)
+        remedy = f"set {key}=[{black:g}, {white:g}], or another range: the first value is black, the second white"
+        values = f"its files of more than 8 bits hold values from {stats.low:g} to {stats.high:g}"
+        if stats.share_beyond > MAX_SHARE_BEYOND:
+            current = f"[{stats.value_range[0]:g}, {stats.value_range[1]:g}]"
+            return f"{stats.share_beyond:.0%} of the pixels are beyond the range {current}; {values}", remedy
+        if (range_text := stats.narrow_range_text) is not None:
+            return f"{values}, {range_text}, so they look dark, bright or flat", remedy
+    extremes = np.percentile(pixels.reshape(len(pixels), -1), PERCENTILES, axis=1)
+    low, high = int(extremes.min()), int(extremes.max())
+    if high - low > NARROW_LEVELS:
         return None
-    what = f"its images use only grey levels {low} to {high} of 255, so they look dark, bright or flat"
+    message = f"its images use only grey levels {low} to {high} of 255, so they look dark, bright or flat"
     if key is not None and not files:
-        return what, f"if its images hold more than 8 bits, {key}=[BLACK, WHITE] says which values are black and white"
-    return what, "if that is not meant, scale their values to 0..255 before"
+        remedy = f"if its images hold more than 8 bits, {key}=[BLACK, WHITE] says which values are black and white"
+        return message, remedy
+    return message, "if that is not intended, scale their values to 0..255 first"

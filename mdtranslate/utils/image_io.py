@@ -1,10 +1,7 @@
-"""Reads any picture file as 8-bit RGB, and writes PNGs."""
+"""Reads any image file as 8-bit RGB, and writes PNGs."""
 
 from __future__ import annotations
 
-import os
-from collections import Counter
-from collections.abc import Iterator, Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -16,28 +13,15 @@ from PIL.PngImagePlugin import PngInfo
 from mdtranslate.errors import DataError
 from mdtranslate.utils.files import write_bytes
 from mdtranslate.utils.grey_range import Range, is_deep, is_deep_colour, to_grey
-from mdtranslate.utils.image_files import CURE, HEIC_EXTRA, check_png, opened, reads_heic, reason
+from mdtranslate.utils.image_files import SIZE_REMEDY, check_png, failure_reason, open_image
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-IMAGE_SUFFIXES = frozenset(
-    {".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg"}
-    | {".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"}
-    | ({".heic", ".heif"} if reads_heic() else set())
-)
-"""Lower-case suffixes of the files that are taken for pictures."""
+TRANSLATION_MARK = ("Software", "mdtranslate translate")
+"""Key and value of the PNG text that marks translations."""
 
-LEFTOVERS = frozenset(
-    {"__macosx", "thumbs.db", "desktop.ini", "ehthumbs.db", "lost+found", "$recycle.bin", "system volume information"}
-)
-"""In small letters: what systems lay beside files, besides what begins with a point, a # or @eaDir."""
-
-RESULT = ("Software", "mdtranslate translate")
-"""Key and text in a PNG that is a translation."""
-
-# What turns a picture upright, by its EXIF orientation.
-_TURNS = {
+_TRANSPOSES = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -46,165 +30,106 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+"""Operation that turns an image upright, by EXIF orientation."""
 
 
-def decode(source: Path | IO[bytes], most: int | None = None, *, value_range: Range | None = None) -> NDArray[np.uint8]:
-    """The picture in a file or stream: [H, W, 3], uint8, RGB, contiguous and writable.
+def read_image(
+    source: Path | IO[bytes], max_pixels: int | None = None, *, value_range: Range | None = None
+) -> NDArray[np.uint8]:
+    """Decodes an image file or stream.
 
-    It is turned as its EXIF says. What is transparent lies over white. Of an animation or a file of several pages it is
-    the first. Colour profiles are not applied.
+    The image is rotated as its EXIF orientation says, and transparent pixels are drawn over white. Of an animation or a
+    file of several pages, the first frame is read. Colour profiles are not applied. The checksums of a PNG are
+    verified; other formats have none, so a flipped bit in the middle of a JPEG can go unnoticed.
 
     Args:
-        source: A file or a stream. A PNG is held against its checksums; other formats have none, so that a flipped bit
-            in the middle of a JPEG can pass as another picture.
-        most: Pixels that it may have, else it is refused before it is decoded; None: what the environment says.
-        value_range: The grey values of more than 8 bits that become 0 and 255; others are scaled, and cut off there.
-            None: 0 and 65535, or 0 and 1 for floats. Images of 8 bits are taken as they are.
+        source: A file or a stream.
+        max_pixels: Limit of the number of pixels, checked before decoding; None takes it from the environment variable
+            `MDTRANSLATE_MAX_PIXELS` or the default.
+        value_range: Values of black and white for images of more than 8 bits; values beyond are clipped. None means
+            0 and 65535, or 0 and 1 for floats, and refuses values beyond. Ignored for images of 8 bits.
+
+    Returns:
+        Pixels of shape `(H, W, 3)`, uint8 RGB, contiguous and writable.
 
     Raises:
-        DataError: One line that names the file, whatever is wrong with it; also for values beyond those of the type.
+        DataError: The image cannot be read; the message is one line that names the file.
     """
-    with opened(source, most) as image:
+    with open_image(source, max_pixels) as image:
         if value_range is not None and is_deep_colour(image):
-            raise ValueError(
-                "its colours have 16 bits, which no range can be taken of; convert it to 8 bits or to grey"
-            )
+            raise ValueError("its colours have 16 bits, for which no range can be set; convert it to 8 bits or to grey")
         image.load()
         if image.format == "PNG":
             check_png(source)
         return _rgb(_upright(image), value_range)
 
 
-def measure(path: Path) -> tuple[int, int, str]:
-    """Width, height and Pillow's mode of the picture in a file, from its header alone. Raises `DataError`.
+def read_image_size(path: Path) -> tuple[int, int, str]:
+    """Reads the size of an image from the header of its file.
 
-    Width and height are those that `decode` gives, after it is turned as its EXIF says.
+    Returns:
+        Width and height after rotation by EXIF orientation, as `read_image` returns them, and Pillow's mode.
+
+    Raises:
+        DataError: The file cannot be read.
     """
-    with opened(path) as image:
-        # Pillow decodes a PNG to look for an EXIF that stands behind its pixels, where hardly any does.
-        turned = image.format != "PNG" or "exif" in image.info
-        turned = turned and image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
-        return *(image.size[::-1] if turned else image.size), image.mode
+    with open_image(path) as image:
+        # Pillow would decode a whole PNG to find an EXIF block behind the pixels, which hardly any PNG has.
+        rotated = image.format != "PNG" or "exif" in image.info
+        rotated = rotated and image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+        return *(image.size[::-1] if rotated else image.size), image.mode
 
 
 def to_rgb(image: Image.Image, value_range: Range | None = None) -> NDArray[np.uint8]:
-    """An opened picture as `decode` gives it. Raises `DataError`."""
+    """Converts an opened Pillow image to the pixels that `read_image` would return.
+
+    Args:
+        image: The image.
+        value_range: As for `read_image`.
+
+    Returns:
+        Pixels of shape `(H, W, 3)`, uint8.
+
+    Raises:
+        DataError: The image cannot be decoded.
+    """
     try:
         return _rgb(_upright(image), value_range)
     except Exception as error:
-        raise DataError(f"picture: {reason(error, CURE)}") from error
+        raise DataError(f"image: {failure_reason(error, SIZE_REMEDY)}") from error
 
 
-def encode_png(pixels: NDArray[np.uint8], path: Path, *, result: bool = False) -> None:
-    """Writes [H, W, 3] uint8 as a PNG; `path` is there wholly or not at all. Raises `StorageError`.
+def write_png(pixels: NDArray[np.uint8], path: Path, *, mark_as_translation: bool = False) -> None:
+    """Writes a PNG file atomically.
 
-    `result`: marks it as a translation, as `is_result` sees it.
+    Args:
+        pixels: Pixels of shape `(H, W, 3)`, uint8.
+        path: The file.
+        mark_as_translation: Mark the file as a translation, for `is_translation`.
+
+    Raises:
+        StorageError: The file cannot be written.
     """
     buffer, info = BytesIO(), PngInfo()
-    if result:
-        info.add_text(*RESULT)
+    if mark_as_translation:
+        info.add_text(*TRANSLATION_MARK)
     Image.fromarray(pixels).save(buffer, "PNG", pnginfo=info)
-    write_bytes(path, buffer.getvalue(), durable=False)  # It can be made again.
+    write_bytes(path, buffer.getvalue(), durable=False)  # Lost files can be written again.
 
 
-def is_result(path: Path) -> bool:
-    """Whether a file is a PNG that `encode_png` marked as a translation."""
+def is_translation(path: Path) -> bool:
+    """Returns whether a file is a PNG that `write_png` marked as a translation."""
     try:
-        with opened(path) as image:
-            return image.info.get(RESULT[0]) == RESULT[1]
+        with open_image(path) as image:
+            return image.info.get(TRANSLATION_MARK[0]) == TRANSLATION_MARK[1]
     except DataError:
         return False
 
 
-def find_pictures(folder: Path, *, deep: bool = True) -> list[Path]:
-    """The files in `folder`, and (`deep`) below it, that are taken for pictures, in order; no system's leftovers."""
-    return sorted(_pictures(folder, deep))
-
-
-def holds_pictures(folder: Path, *, deep: bool = True) -> bool:
-    """Whether `find_pictures` would find any; it stops at the first."""
-    return next(_pictures(folder, deep), None) is not None
-
-
-def unread_kinds(folder: Path, *, deep: bool = True) -> dict[str, int]:
-    """How many files in `folder`, and (`deep`) below it, are of kinds that are not read: by suffix, most files first.
-
-    Those that systems leave beside one's own do not count.
-    """
-    kinds = Counter(each.suffix.lower() or "no suffix" for each in _files(folder, deep) if not _is_known(each))
-    return dict(sorted(kinds.items(), key=lambda kind: (-kind[1], kind[0])))
-
-
-def describe_kinds(kinds: Mapping[str, int]) -> str:
-    """`201 files of kinds that are not read: .heic (200), .mp4 (1)`."""
-    listed = ", ".join(f"{kind} ({count})" for kind, count in kinds.items())
-    total = sum(kinds.values())
-    extra = f" ({HEIC_EXTRA} reads .heic)" if ".heic" in kinds else ""
-    return f"{total} {'file' if total == 1 else 'files'} of kinds that are not read: {listed}{extra}"
-
-
-def _pictures(folder: Path, deep: bool) -> Iterator[Path]:
-    return filter(_is_known, _files(folder, deep))
-
-
-def _is_known(file: Path) -> bool:
-    return file.suffix.lower() in IMAGE_SUFFIXES
-
-
-def _files(folder: Path, deep: bool) -> Iterator[Path]:
-    """The files in a folder, and (`deep`) below it, also through links: each folder once, so that no link goes on.
-
-    Links to a folder above, or to one beside, are not followed: its files are not those of this folder. Raises
-    `DataError` for a folder that cannot be opened.
-    """
-    seen: set[tuple[int, int]] = set()
-    for path, folders, files in os.walk(folder, followlinks=True, onerror=_refuse):
-        found = Path(path).stat()
-        if (found.st_dev, found.st_ino) in seen:
-            folders.clear()
-            continue
-        seen.add((found.st_dev, found.st_ino))
-        folders[:] = sorted(
-            each for each in folders if deep and not leftover(each) and not _leads_back(Path(path, each), folder)
-        )
-        yield from (Path(path, each) for each in sorted(files) if not leftover(each))
-
-
-def links_back(folder: Path) -> list[Path]:
-    """Links below the folders in `folder` that lead to one of those, or to a folder above."""
-    found = []
-    for top in subfolders(folder):
-        for path, folders, _ in os.walk(top):
-            found += [each for name in folders if _leads_back(each := Path(path, name), top)]
-    return sorted(found)
-
-
-def _leads_back(path: Path, folder: Path) -> bool:
-    """Whether a folder below `folder` is a link to one above or beside it."""
-    if not path.is_symlink():
-        return False
-    target, beside = path.resolve(), folder.resolve().parent
-    return target in (beside, *beside.parents) or beside in target.parents
-
-
-def _refuse(error: OSError) -> None:
-    raise DataError(f"{error.filename}: cannot be opened ({(error.strerror or str(error)).lower()})") from error
-
-
-def subfolders(folder: Path) -> list[Path]:
-    """The folders in `folder`, in order; no system's leftovers."""
-    return sorted(each for each in folder.iterdir() if each.is_dir() and not leftover(each.name))
-
-
-def leftover(name: str) -> bool:
-    """Whether a file or folder of this name is what a system, a viewer or Jupyter leaves beside one's own."""
-    return name.startswith((".", "@eaDir", "#")) or name.lower() in LEFTOVERS
-
-
 def _upright(image: Image.Image) -> Image.Image:
-    # Not ImageOps.exif_transpose: it writes the EXIF anew and fails where any tag of it is odd.
-    turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
-    return image if turn is None else image.transpose(turn)
+    # Not ImageOps.exif_transpose, which rewrites the EXIF and fails on invalid tags.
+    transpose = _TRANSPOSES.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    return image if transpose is None else image.transpose(transpose)
 
 
 def _rgb(image: Image.Image, value_range: Range | None) -> NDArray[np.uint8]:

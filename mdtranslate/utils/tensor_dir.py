@@ -1,7 +1,7 @@
-"""Saves, verifies and loads tensors with what belongs to them; nothing else knows the files.
+"""Saves, verifies and loads named tensors together with metadata.
 
 A saved folder holds safetensors files and one JSON file with the hash of each. safetensors has no checksum of its own,
-and a flipped bit would load in silence. No pickle is ever read.
+so a flipped bit would load unnoticed. Pickle is never read.
 """
 
 from __future__ import annotations
@@ -19,147 +19,187 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from mdtranslate.errors import CheckpointError, FormatError, StorageError
-from mdtranslate.utils.files import new_folder, sha256, write_json
+from mdtranslate.utils.files import file_sha256, new_folder, write_json
 
-FORMAT = 1
+FORMAT = 2
 
 
-def save(folder: Path, name: str, tensors: Mapping[str, Mapping[str, Tensor]], facts: Mapping[str, Any]) -> None:
-    """Writes `folder` whole or not at all: a safetensors file per entry of `tensors`, and `facts` as `name`.json."""
-    with new_folder(folder) as side:
-        for each, state in tensors.items():
-            _write(state, side / f"{each}.safetensors")
-        files = {file.name: sha256(file) for file in sorted(side.iterdir())}
-        save_facts(side, name, {**facts, "files": files})
+def save(folder: Path, name: str, tensors: Mapping[str, Mapping[str, Tensor]], metadata: Mapping[str, Any]) -> None:
+    """Writes a folder of tensors and metadata atomically.
+
+    Args:
+        folder: The folder, which is replaced.
+        name: Stem of the JSON file.
+        tensors: State dicts; each becomes a safetensors file of that name.
+        metadata: What the JSON file holds besides the hashes of the files.
+
+    Raises:
+        StorageError: The folder cannot be written.
+    """
+    with new_folder(folder) as temporary:
+        for stem, state in tensors.items():
+            _write(state, temporary / f"{stem}.safetensors")
+        files = {file.name: file_sha256(file) for file in sorted(temporary.iterdir())}
+        save_metadata(temporary, name, {**metadata, "files": files})
 
 
 def load(folder: Path, name: str) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
-    """What `save` wrote.
+    """Loads and verifies what `save` wrote.
 
-    Raises `CheckpointError` that names the file where anything is missing or changed, `StorageError` where the disk
-    does not give it.
+    Args:
+        folder: The folder.
+        name: Stem of the JSON file.
+
+    Returns:
+        The state dicts by name, and the metadata.
+
+    Raises:
+        CheckpointError: A file is missing or has changed; the message names it.
+        FormatError: Another version of mdtranslate wrote the folder.
+        StorageError: A file cannot be read from the disk.
     """
-    facts = load_facts(folder, name)
-    if not isinstance(facts.get("files"), dict):
-        raise CheckpointError(f"{folder / name}.json: names no files of weights")
+    metadata = load_metadata(folder, name)
+    if not isinstance(metadata.get("files"), dict):
+        raise CheckpointError(f"{folder / name}.json: is damaged: it lists no weight files")
     tensors = {}
-    for file, expected in facts["files"].items():
+    for file, expected in metadata["files"].items():
         path = folder / Path(file).name
         try:
             content = path.read_bytes()
             if hashlib.sha256(content).hexdigest() != expected:
-                raise CheckpointError(f"{path}: is damaged: its content is not what was saved")
+                raise CheckpointError(f"{path}: is damaged: its content has changed since it was saved")
             tensors[path.stem] = safetensors.torch.load(content)
         except (FileNotFoundError, SafetensorError) as error:
             raise CheckpointError(f"{path}: cannot be read: {error}") from None
-        except OSError as error:  # The disk's fault: the file may be sound.
+        except OSError as error:  # The disk failed; the file may be intact.
             raise StorageError(f"{path}: cannot be read: {error.strerror}") from None
-    return tensors, facts
+    return tensors, metadata
 
 
-def save_facts(folder: Path, name: str, facts: Mapping[str, Any]) -> None:
-    """Writes what `load_facts` reads."""
-    body = {"format": FORMAT, **facts}
+def save_metadata(folder: Path, name: str, metadata: Mapping[str, Any]) -> None:
+    """Writes the JSON file `name`.json of a folder, with its format and digest."""
+    body = {"format": FORMAT, **metadata}
     write_json(folder / f"{name}.json", {**body, "digest": _digest(body)})
 
 
-def load_facts(folder: Path, name: str) -> dict[str, Any]:
-    """The JSON of a saved folder, verified. Raises as `load` does, and `FormatError` for another version's."""
+def load_metadata(folder: Path, name: str) -> dict[str, Any]:
+    """Loads and verifies the JSON file of a saved folder; raises like `load`."""
     path = folder / f"{name}.json"
     try:
-        facts = json.loads(path.read_text("utf-8"))
+        metadata = json.loads(path.read_text("utf-8"))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from None
     except OSError as error:
         raise StorageError(f"{path}: cannot be read: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:  # RecursionError: of a file that is made to be nested so deeply.
+    except (ValueError, RecursionError) as error:  # RecursionError: a hostile file can be nested too deeply.
         raise CheckpointError(f"{path}: is damaged: {error}") from None
-    body = {key: value for key, value in facts.items() if key != "digest"} if isinstance(facts, dict) else {}
+    body = {key: value for key, value in metadata.items() if key != "digest"} if isinstance(metadata, dict) else {}
     saved_format = body.get("format")
-    if isinstance(saved_format, int) and saved_format > FORMAT:  # Its digest may be made otherwise.
+    if isinstance(saved_format, int) and saved_format > FORMAT:  # Its digest may be computed differently.
         raise FormatError(
-            f"{path}: has format {saved_format}, of a later version of mdtranslate; this one reads {FORMAT}: "
+            f"{path}: has format {saved_format} of a later version of mdtranslate; this version reads {FORMAT}: "
             "pip install -U mdtranslate"
         )
-    if not body or facts.get("digest") != _digest(body):
-        raise CheckpointError(f"{path}: is damaged: its content is not what was saved")
+    if not body or metadata.get("digest") != _digest(body):
+        raise CheckpointError(f"{path}: is damaged: its content has changed since it was saved")
     if saved_format != FORMAT:
         raise FormatError(f"{path}: has format {saved_format}; this version of mdtranslate reads {FORMAT}")
     return body
 
 
-def fill(module: nn.Module, state: Mapping[str, Tensor], what: str) -> None:
-    """Loads weights into a network. Raises `CheckpointError` that names the first that does not fit."""
-    own = module.state_dict()
-    for key in own.keys() | state.keys():
-        if key not in state or key not in own:
-            raise CheckpointError(f"{what}: weight {key} is {'missing' if key in own else 'not of this network'}")
-        if state[key].shape != own[key].shape:
-            raise CheckpointError(f"{what}: weight {key} is {list(state[key].shape)}, not {list(own[key].shape)}")
+def load_weights(module: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
+    """Loads a state dict into a network.
+
+    Args:
+        module: The network.
+        state: Its state dict.
+        source: Where the weights come from, for messages.
+
+    Raises:
+        CheckpointError: A weight is missing, unknown or of another shape; the message names it.
+    """
+    expected = module.state_dict()
+    for key in expected.keys() | state.keys():
+        if key not in state or key not in expected:
+            problem = "missing" if key in expected else "not part of this network"
+            raise CheckpointError(f"{source}: weight {key} is {problem}")
+        if state[key].shape != expected[key].shape:
+            shapes = f"{list(state[key].shape)}, not {list(expected[key].shape)}"
+            raise CheckpointError(f"{source}: weight {key} has shape {shapes}")
     module.load_state_dict(dict(state))
 
 
-def fill_fitting(
-    module: nn.Module, state: Mapping[str, Tensor], what: str, but: Collection[str] = frozenset()
+def load_matching_weights(
+    module: nn.Module, state: Mapping[str, Tensor], source: str, exclude: Collection[str] = frozenset()
 ) -> list[str]:
-    """Loads what has the name and the shape of a weight of the network, except those named in `but`.
+    """Loads the weights whose names and shapes match those of a network.
 
-    Gives the names of the weights that stay as they are.
+    Args:
+        module: The network.
+        state: A state dict, possibly of a different network.
+        source: Where the weights come from, for messages.
+        exclude: Names of weights that are not loaded.
 
-    Raises `CheckpointError` where nothing fits.
+    Returns:
+        Names of the network's weights that were not loaded.
+
+    Raises:
+        CheckpointError: No weight matches.
     """
-    own = module.state_dict()
-    fitting = {
-        key: value for key, value in state.items() if key in own and value.shape == own[key].shape and key not in but
+    current = module.state_dict()
+    matching = {
+        key: value
+        for key, value in state.items()
+        if key in current and value.shape == current[key].shape and key not in exclude
     }
-    if not fitting:
-        raise CheckpointError(f"{what}: none of its weights fits")
-    module.load_state_dict({**own, **fitting})
-    return [key for key in own if key not in fitting]
+    if not matching:
+        raise CheckpointError(f"{source}: none of its weights fits")
+    module.load_state_dict({**current, **matching})
+    return [key for key in current if key not in matching]
 
 
-def gather(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A state with `prefix.` before its keys."""
+def with_prefix(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Returns a state dict with `prefix.` before each key."""
     return {f"{prefix}.{key}": value for key, value in state.items()}
 
 
-def part(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The entries below `prefix.`, without it."""
+def without_prefix(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Returns the entries whose keys start with `prefix.`, without it."""
     return {key[len(prefix) + 1 :]: value for key, value in state.items() if key.startswith(f"{prefix}.")}
 
 
 def optimizer_state(optimizer: Optimizer) -> dict[str, Tensor]:
-    """An optimizer's averages as flat tensors, by the position of their parameter."""
+    """Returns the state of an optimizer as flat tensors, with keys like `3.exp_avg` (parameter index, name)."""
     entries = optimizer.state_dict()["state"].items()
-    return {f"{number}.{key}": torch.as_tensor(value) for number, entry in entries for key, value in entry.items()}
+    return {f"{index}.{key}": torch.as_tensor(value) for index, entry in entries for key, value in entry.items()}
 
 
-def fill_optimizer(optimizer: Optimizer, state: Mapping[str, Tensor]) -> None:
-    """The inverse of `optimizer_state`."""
+def load_optimizer(optimizer: Optimizer, state: Mapping[str, Tensor]) -> None:
+    """Loads what `optimizer_state` returned."""
     entries: dict[int, dict[str, Tensor]] = {}
-    parameters = optimizer.param_groups[0]["params"]
+    params = optimizer.param_groups[0]["params"]
     for key, value in state.items():
-        number, _, name = key.partition(".")
-        parameter = parameters[int(number)]
-        if value.shape == parameter.shape:
-            # In memory as the parameter (channels last): the fused step reads both in the order of their memory.
-            value = torch.empty_like(parameter, requires_grad=False).copy_(value)
-        entries.setdefault(int(number), {})[name] = value
+        index, _, name = key.partition(".")
+        param = params[int(index)]
+        if value.shape == param.shape:
+            # Same memory format as the parameter (channels last): the fused step reads both in memory order.
+            value = torch.empty_like(param, requires_grad=False).copy_(value)
+        entries.setdefault(int(index), {})[name] = value
     optimizer.load_state_dict({**optimizer.state_dict(), "state": entries})
 
 
 def _write(state: Mapping[str, Tensor], path: Path) -> None:
-    plain: dict[str, Tensor] = {}
-    seen: set[int] = set()
+    tensors: dict[str, Tensor] = {}
+    storages: set[int] = set()
     for key, value in state.items():
-        plain[key] = value.detach().cpu().contiguous()
-        if plain[key].untyped_storage().data_ptr() in seen:
-            plain[key] = plain[key].clone()  # Parts that share weights; the format takes each tensor by itself.
-        seen.add(plain[key].untyped_storage().data_ptr())
+        tensors[key] = value.detach().cpu().contiguous()
+        if tensors[key].untyped_storage().data_ptr() in storages:
+            tensors[key] = tensors[key].clone()  # safetensors refuses shared weights.
+        storages.add(tensors[key].untyped_storage().data_ptr())
     try:
-        safetensors.torch.save_file(plain, path)
-        path.chmod(path.parent.stat().st_mode & 0o666)  # It would be its owner's alone, unlike every other file.
-    except SafetensorError as error:  # Not an OSError, also where the disk is full.
+        safetensors.torch.save_file(tensors, path)
+        path.chmod(path.parent.stat().st_mode & 0o666)  # safetensors would leave it readable by its owner only.
+    except SafetensorError as error:  # Raised even if the disk is full.
         raise OSError(str(error)) from error
 
 

@@ -1,4 +1,6 @@
-"""The embedded default dataset: portraits that are drawn, so that a first run needs no download and no network."""
+"""The embedded default dataset: rendered portraits, so that a first run needs no download."""
+
+from __future__ import annotations
 
 from mdtranslate import hookimpl
 

@@ -1,4 +1,4 @@
-"""The dataset `avatars`: labelled portraits without a file."""
+"""The dataset `avatars`: rendered portraits with exact labels and counterfactuals."""
 
 from __future__ import annotations
 
@@ -12,21 +12,24 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from mdtranslate.api.dataset import Dataset, Record, Split, Value, spell
+from mdtranslate import Dataset, Record, Split, Value, format_value
 from mdtranslate_avatars import draw, parts
-from mdtranslate_avatars.styles import LOOKS
+from mdtranslate_avatars.styles import STYLES
 
-# Where each split's pictures begin. No split can hold 10**8, so no picture is in two of them.
-_FIRST: Final = {split: number * 10**8 for number, split in enumerate(Split)}
+# Index of the first portrait of each split; no split can hold 10**8, so splits never overlap.
+_FIRST_INDEX: Final = {split: position * 10**8 for position, split in enumerate(Split)}
 _ATTRIBUTES: Final = {attribute.name: attribute for attribute in parts.ATTRIBUTES}
 
 
 class Avatars(Dataset):
-    """Drawn portraits with exact labels.
+    """Rendered portraits with exact labels; no files are needed.
 
-    Hair, glasses, facial hair, skin and expression are labelled and independent of each other; cut, clothes,
-    background, the kind of glasses and beard, position and size vary freely. Every attribute of a portrait can be
-    changed while all else stays, so a translation can be compared with the picture that it should be.
+    The attributes hair, Eyeglasses, Facial_Hair, skin and expression are labelled and independent of each other.
+    Haircut, clothes, background, kind of glasses and beard, position and size vary freely. Every portrait exists with
+    any other values of its attributes and all else unchanged, so edits have ground truth.
+
+    Records have keys such as `test/000003`, which always give the same portrait for the same settings, however many
+    portraits there are.
     """
 
     name = "avatars"
@@ -34,64 +37,75 @@ class Avatars(Dataset):
     credit = "Avatars by Pablo Stanley (avataaars.com), drawn with python-avatars"
 
     class Config(Dataset.Config):
-        """How many portraits, how large, and which."""
+        """Number, size and style of the portraits."""
 
-        seed: int = Field(0, ge=0, lt=2**63, description="chooses the portraits: another seed, other people")
-        train: int = Field(4000, ge=1, le=10_000_000, description="number of portraits to train on")
-        val: int = Field(256, ge=1, le=10_000_000, description="number of portraits for choosing between runs")
-        test: int = Field(512, ge=1, le=10_000_000, description="number of portraits for the final evaluation")
-        size: int = Field(128, ge=32, le=1024, description="side in pixels at which the portraits are drawn")
-        look: Literal["plain", "film"] = Field(
-            "plain", description="as they are drawn, or tinted, grained and before one ground, as another camera has it"
+        seed: int = Field(0, ge=0, lt=2**63, description="random seed of the portraits")
+        train: int = Field(4000, ge=1, le=10_000_000, description="number of training portraits")
+        val: int = Field(256, ge=1, le=10_000_000, description="number of validation portraits")
+        test: int = Field(512, ge=1, le=10_000_000, description="number of test portraits")
+        size: int = Field(128, ge=32, le=1024, description="height and width of the portraits in pixels")
+        style: Literal["plain", "film"] = Field(
+            "plain",
+            description="plain: as rendered; film: with a tint, film grain and a fixed background, as if taken by "
+            "another camera",
         )
 
     def __init__(self, config: Any) -> None:
+        """Initialises the dataset without rendering anything."""
         super().__init__(config)
-        art, rasteriser = (version(package) for package in ("python-avatars", "resvg-py"))
-        self.version = f"{draw.VERSION}-{art}-{rasteriser}-seed{config.seed}-size{config.size}-{config.look}"
+        library, renderer = (version(package) for package in ("python-avatars", "resvg-py"))
+        self.version = f"{draw.VERSION}-{library}-{renderer}-seed{config.seed}-size{config.size}-{config.style}"
 
     def records(self, split: Split) -> Iterator[Record]:
-        """The portraits of `split`. A portrait's key and picture do not depend on how many there are."""
+        """Lists the portraits of a split; see `Dataset.records`."""
         split = Split(split)
         for number in range(getattr(self.config, split.value)):
-            yield Record(f"{split.value}/{number:06d}", None, draw.attributes(self.config.seed, _FIRST[split] + number))
+            attributes = draw.sample_attributes(self.config.seed, _FIRST_INDEX[split] + number)
+            yield Record(f"{split.value}/{number:06d}", None, attributes)
 
     def load(self, record: Record) -> NDArray[np.uint8]:
-        """The portrait that `record.key` names, with `record.attributes`: [size, size, 3], uint8.
+        """Renders the portrait that a record's key names, with the record's attributes.
 
-        Raises `ValueError` for a key that is not ours, and for attributes that a portrait cannot have.
+        Returns:
+            The image of shape `(size, size, 3)`, uint8, sRGB.
+
+        Raises:
+            ValueError: The key is not one of this dataset, or portraits do not have such an attribute or value.
         """
-        index = _index(record.key)
-        portrait = draw.portrait(self.config.seed, index)
-        portrait = replace(portrait, attributes={**portrait.attributes, **_checked(record.attributes)})
-        look = LOOKS.get(self.config.look)
-        if look is None:
+        index = _portrait_index(record.key)
+        portrait = draw.sample_portrait(self.config.seed, index)
+        portrait = replace(portrait, attributes={**portrait.attributes, **_check_attributes(record.attributes)})
+        style = STYLES.get(self.config.style)
+        if style is None:
             return draw.render(portrait, self.config.size)
-        return look.develop(draw.render(look.dress(portrait), self.config.size), self.config.seed, index)
+        pixels = draw.render(style.replace_background(portrait), self.config.size)
+        return style.process(pixels, self.config.seed, index)
 
     def counterfactual(self, record: Record, attributes: Mapping[str, Value]) -> Record:
-        """The same portrait with `attributes`: nothing else of it differs.
+        """Returns the record of the same portrait with `attributes` changed.
 
-        Raises `ValueError` for an attribute or a value that portraits do not have.
+        Raises:
+            ValueError: Portraits do not have such an attribute or value.
         """
-        own = draw.attributes(self.config.seed, _index(record.key))
-        wanted = {**own, **_checked(record.attributes), **_checked(attributes)}
-        changes = "&".join(f"{name}={spell(value)}" for name, value in wanted.items() if value != own[name])
+        original = draw.sample_attributes(self.config.seed, _portrait_index(record.key))
+        values = {**original, **_check_attributes(record.attributes), **_check_attributes(attributes)}
+        changes = "&".join(f"{name}={format_value(value)}" for name, value in values.items() if value != original[name])
         key = record.key.partition("?")[0]
-        return Record(f"{key}?{changes}" if changes else key, None, wanted)
+        return Record(f"{key}?{changes}" if changes else key, None, values)
 
 
-def _index(key: str) -> int:
-    """The number that `draw` knows the portrait of `key` by: "test/000003" or "test/000003?hair=Blond_Hair"."""
-    found = re.fullmatch(r"(train|val|test)/(\d{6,8})(\?.*)?", key, re.ASCII)
-    if found is None:
-        raise ValueError(f"{key!r} names no avatar; a key is like 'test/000003'")
-    return _FIRST[Split(found[1])] + int(found[2])
+def _portrait_index(key: str) -> int:
+    """Returns the index of the portrait with a key such as `test/000003` or `test/000003?hair=Blond_Hair`."""
+    match = re.fullmatch(r"(train|val|test)/(\d{6,8})(\?.*)?", key, re.ASCII)
+    if match is None:
+        raise ValueError(f"{key!r} is not the key of an avatar; keys look like 'test/000003'")
+    return _FIRST_INDEX[Split(match[1])] + int(match[2])
 
 
-def _checked(attributes: Mapping[str, Value]) -> Mapping[str, Value]:
+def _check_attributes(attributes: Mapping[str, Value]) -> Mapping[str, Value]:
+    """Returns the attributes; raises `ValueError` if portraits do not have one of them, or its value."""
     for name, value in attributes.items():
         if name not in _ATTRIBUTES:
             raise ValueError(f"avatars have no attribute {name!r}; they have {', '.join(_ATTRIBUTES)}")
-        _ATTRIBUTES[name].code(value)
+        _ATTRIBUTES[name].index(value)
     return attributes

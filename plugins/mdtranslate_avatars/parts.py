@@ -1,9 +1,8 @@
-"""What a portrait is made of: the labelled attributes, and the parts of python-avatars that are used.
+"""The labelled attributes of portraits, and the parts of python-avatars that are used.
 
-The tables are an allow-list. The library also has hats, uniforms, printed shirts, sunglasses and other parts that hide
-the hair or the eyes, or say something about the person; none of them is here. Nor are the cuts that show little hair or
-keep a colour of their own. The order of a table is part of what a key means: whoever changes a table changes pictures,
-and must change `draw.VERSION` with it.
+The tables are allow-lists. They leave out the library's hats, uniforms, printed shirts, sunglasses and other parts that
+hide hair or eyes or say something about a person, and haircuts that show little hair or have a fixed colour. Changing a
+table, or its order, changes the image of a key; then change `draw.VERSION`, too.
 """
 
 from __future__ import annotations
@@ -21,9 +20,9 @@ from python_avatars import (
     NoseType,
 )
 
-from mdtranslate.api.dataset import Attribute
+from mdtranslate import Attribute
 
-# Our own colours. The library's hair and skin have shades in common, and hair that is skin-coloured cannot be seen.
+# Not the library's colours: its hair and skin share shades, and hair of the colour of skin cannot be seen.
 HAIR: Final = {"Black_Hair": "#15110F", "Blond_Hair": "#EBC650", "Brown_Hair": "#834017"}
 SKIN: Final = {
     "Pale_Skin": "#FFE1C6",
@@ -35,14 +34,20 @@ SKIN: Final = {
 
 
 class Expression(NamedTuple):
-    """The three parts that make an expression."""
+    """The parts that make an expression.
+
+    Attributes:
+        eyebrows: Eyebrows.
+        eyes: Eyes.
+        mouth: Mouth.
+    """
 
     eyebrows: EyebrowType
     eyes: EyeType
     mouth: MouthType
 
 
-# The "natural" eyebrows are the thick ones: the thin ones vanish at 64 pixels.
+# The "natural" eyebrows are thick; thin ones vanish at 64 pixels.
 EXPRESSIONS: Final = {
     "angry": Expression(EyebrowType.ANGRY_NATURAL, EyeType.SQUINT, MouthType.GRIMACE),
     "contemptuous": Expression(EyebrowType.UP_DOWN_NATURAL, EyeType.SIDE, MouthType.TWINKLE),
@@ -109,13 +114,13 @@ CLOTHES_COLORS: Final = (
     "#A7FFC4", "#FFDEB5", "#FF488E", "#FF5C5C", "#FFFFFF", "#2E8B57", "#7B4FA3", "#C0392B",
 )  # fmt: skip
 
-# Far from every hair and skin colour, so that the outline of the head can be seen.
+# Unlike all hair and skin colours, so that the outline of the head is visible.
 BACKGROUNDS: Final = (
     "#65C9FF", "#3B7DB8", "#1F4E79", "#8FD3C8", "#2F9E8F", "#1E6B5C", "#A8D672", "#5E9E3A",
     "#B9A3E3", "#7A5CC0", "#4A3B8C", "#F2A0C0", "#D1518A", "#E9EEF2", "#B4BEC8", "#6B7886",
 )  # fmt: skip
 _STOPS = '<stop stop-color="{0}"/><stop offset="1" stop-color="{1}"/>'
-# The paint of the background, given two colours {0} and {1}: plain, three straight gradients and a round one.
+# SVG paints of the background for two colours {0} and {1}: plain, three linear gradients and a radial one.
 PAINTS: Final = (
     '<linearGradient id="bg"><stop stop-color="{0}"/></linearGradient>',
     f'<linearGradient id="bg" x2="0" y2="1">{_STOPS}</linearGradient>',

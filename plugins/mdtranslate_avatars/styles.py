@@ -1,4 +1,4 @@
-"""Looks: the same portraits as another photographer would take them, for models that learn from several datasets."""
+"""Styles of the portraits: the same people as if taken by another camera, for models of several datasets."""
 
 from __future__ import annotations
 
@@ -11,34 +11,47 @@ from numpy.typing import NDArray
 from mdtranslate_avatars.draw import Portrait
 from mdtranslate_avatars.parts import PAINTS
 
+GRAIN_STREAM: Final = 1
+"""Third number of the seed of the film grain; portraits are drawn from seeds of two numbers."""
+
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """What a look does to a portrait: the colours of its background, a tint, and grain."""
+class Style:
+    """How a style changes a portrait.
+
+    Attributes:
+        background: Colours of the radial gradient behind every portrait.
+        tint: Factors of red, green and blue.
+        contrast: Factor of the difference from middle grey, applied before the tint.
+        grain: Largest deviation of film grain in grey levels; it is the same in all three channels.
+    """
 
     background: tuple[str, str]
-    """Of the round gradient behind every portrait."""
     tint: tuple[float, float, float]
-    """Factors of red, green and blue."""
     contrast: float
-    """Factor of the distance from middle grey, before the tint."""
     grain: float
-    """Greatest deviation of a pixel in grey levels, the same in all three colours."""
 
-    def dress(self, portrait: Portrait) -> Portrait:
-        """The portrait before this look's background."""
+    def replace_background(self, portrait: Portrait) -> Portrait:
+        """Returns the portrait with the background of this style."""
         return replace(portrait, background=PAINTS[-1].format(*self.background))
 
-    def develop(self, pixels: NDArray[np.uint8], seed: int, index: int) -> NDArray[np.uint8]:
-        """[H, W, 3] uint8, tinted and grained: the grain of portrait `index` is the same whatever else it shows."""
-        words = np.random.PCG64(np.random.SeedSequence((seed, index, GRAIN))).random_raw(pixels[..., 0].size)
-        grain = np.asarray(words).reshape(pixels.shape[:2]) / 2.0**63 - 1  # in [-1, 1)
+    def process(self, pixels: NDArray[np.uint8], seed: int, index: int) -> NDArray[np.uint8]:
+        """Applies contrast, tint and grain. The grain depends on seed and index alone, so edits keep it.
+
+        Args:
+            pixels: The rendered portrait of shape `(H, W, 3)`.
+            seed: Random seed of the dataset.
+            index: Index of the portrait.
+
+        Returns:
+            The image of shape `(H, W, 3)`, uint8.
+        """
+        words = np.random.PCG64(np.random.SeedSequence((seed, index, GRAIN_STREAM))).random_raw(pixels[..., 0].size)
+        grain = np.asarray(words).reshape(pixels.shape[:2]) / 2.0**63 - 1  # In [-1, 1).
         values = (127.5 + self.contrast * (pixels - 127.5)) * np.asarray(self.tint) + self.grain * grain[..., None]
-        developed: NDArray[np.uint8] = np.rint(values.clip(0, 255)).astype(np.uint8)
-        return developed
+        result: NDArray[np.uint8] = np.rint(values.clip(0, 255)).astype(np.uint8)
+        return result
 
 
-GRAIN: Final = 1  # Third word of the seed of grain: portraits are drawn from two.
-
-LOOKS: Final = {"film": Look(("#DCE6F2", "#A9B8CC"), (1.0, 0.93, 0.78), 0.8, 14.0)}
-"""By name. `plain` is the look of a portrait that is left as it is drawn."""
+STYLES: Final = {"film": Style(("#DCE6F2", "#A9B8CC"), (1.0, 0.93, 0.78), 0.8, 14.0)}
+"""Styles by name; `plain` portraits are not changed."""

@@ -1,4 +1,4 @@
-"""What every run can use: datasets of one's own pictures, and the metrics of an evaluation."""
+"""Components for any recipe: datasets of image files, banks, a content loss, metrics, and Inception features."""
 
 from __future__ import annotations
 

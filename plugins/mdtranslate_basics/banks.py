@@ -1,8 +1,8 @@
-"""Banks: methods that translate between two domains, between any number of them.
+"""Banks: networks that turn methods for two domains into methods for many.
 
-A bank holds one network for each translation that a one-to-one method would train a model for, and shows each picture
-to the one that is its own. Attributes are translated one by one: an edit of several goes through a chain of members,
-one per attribute, as the authors of StarGAN had the baselines do (Choi et al. 2018, section 5.3).
+A bank holds one network (a *member*) for each translation, and passes each image to the member of its own edit. Members
+change one attribute; an edit of several attributes is a chain of members, as for the baselines of the StarGAN paper
+(Choi et al. 2018, section 5.3).
 """
 
 from __future__ import annotations
@@ -11,198 +11,275 @@ from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import permutations
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from mdtranslate import Choice, Discriminator, Generator, LabelEncoder, Settings, Value, Verdict
-from mdtranslate.api import spell
+from mdtranslate import (
+    Choice,
+    Discriminator,
+    DiscriminatorOutput,
+    Generator,
+    LabelEncoder,
+    Settings,
+    Value,
+    format_value,
+)
 from mdtranslate.errors import RecipeError, nearest
 
-Member = tuple[int, str, Value, Value]
-"""Dataset, attribute, the value before and the value after; those are equal where it matters only what comes out."""
+
+class Edit(NamedTuple):
+    """The edit of an attribute that a member is for.
+
+    Attributes:
+        dataset: Index of the dataset.
+        attribute: Name of the attribute.
+        before: Value before the edit; equal to `after` if the member is for any value before.
+        after: Value after the edit.
+    """
+
+    dataset: int
+    attribute: str
+    before: Value
+    after: Value
+
+    def __str__(self) -> str:
+        return f"{self.attribute}={format_value(self.before)}>{format_value(self.after)}"
 
 
 class _Members(nn.ModuleList):
-    """Networks of one kind, and what each is for."""
+    """The networks of a bank, one per edit."""
 
-    def __init__(self, bank: Bank | PerValue, members: Sequence[Member]) -> None:
-        of, most = bank.config.of, bank.config.most
-        if len(members) > most:
-            raise ValueError(f"these attributes take {len(members)} networks of {of.name!r}; most={most} are allowed")
-        super().__init__(of.build(encoder=bank.encoder, image_size=bank.image_size) for _ in members)
-        self.places = {member: number for number, member in enumerate(members)}
-        parameters = sum(each.numel() for each in self.parameters())
-        bank.note = f"{bank.name}: {len(members)} networks of {of.name}, {parameters / 1e6:.1f} M parameters"
+    def __init__(self, bank: Bank | PerValue, edits: Sequence[Edit]) -> None:
+        choice, max_members = bank.config.member, bank.config.max_members
+        if len(edits) > max_members:
+            raise ValueError(
+                f"these attributes need {len(edits)} networks of {choice.name!r}, more than max_members={max_members}"
+            )
+        super().__init__(choice.build(label_encoder=bank.label_encoder, image_size=bank.image_size) for _ in edits)
+        self.index_of = {edit: index for index, edit in enumerate(edits)}
+        parameters = sum(param.numel() for param in self.parameters())
+        bank.note = f"{bank.name}: {len(edits)} networks of {choice.name}, {parameters / 1e6:.1f} M parameters"
 
-    def asked(self, members: Sequence[Member | None]) -> Iterator[tuple[Any, list[int]]]:
-        """Each network that is asked for, and the pictures that ask for it; for None, no network is."""
-        rows: defaultdict[Member, list[int]] = defaultdict(list)
-        for row, member in enumerate(members):
-            if member is not None:
-                rows[member].append(row)
-        for member, own in rows.items():
-            if member not in self.places:
-                raise RecipeError(f"no network of this translator makes {written(member)}")
-            yield self[self.places[member]], own
+    def assign(self, edits: Sequence[Edit | None]) -> Iterator[tuple[Any, list[int]]]:
+        """Yields each member that is needed, with the rows of the batch that need it; None needs no member.
+
+        Raises:
+            RecipeError: The bank has no member for an edit.
+        """
+        rows: defaultdict[Edit, list[int]] = defaultdict(list)
+        for row, edit in enumerate(edits):
+            if edit is not None:
+                rows[edit].append(row)
+        for edit, edit_rows in rows.items():
+            if edit not in self.index_of:
+                raise RecipeError(f"this translator has no network for {edit}")
+            yield self[self.index_of[edit]], edit_rows
 
 
 class Bank(Generator, ABC):
-    """Generators, each for a translation of its own. What does not change comes back as it is, for none is asked."""
+    """A generator that holds one generator per edit of an attribute. Images without an edit are returned as they are.
 
-    def __init__(self, config: Any, *, encoder: LabelEncoder, image_size: int) -> None:
-        super().__init__(config, encoder=encoder, image_size=image_size)
-        self.members = _Members(self, self.all_members(config, encoder))
-        first: Any = self.members[0]
-        self.multiple = first.multiple  # That of the network as it was made, not of its class.
+    Members see the whole labels; it is best that they ignore them (such as `conditional-unet` with `label="none"`).
+    """
+
+    def __init__(self, config: Any, *, label_encoder: LabelEncoder, image_size: int) -> None:
+        """Builds the members; see `Generator` for the arguments.
+
+        Raises:
+            ValueError: The attributes need more than `max_members` networks.
+        """
+        super().__init__(config, label_encoder=label_encoder, image_size=image_size)
+        self.members = _Members(self, self.list_edits(config, label_encoder))
+        first_member: Any = self.members[0]
+        self.size_multiple = first_member.size_multiple  # It may depend on the member's settings.
 
     @classmethod
     @abstractmethod
-    def all_members(cls, config: Any, encoder: LabelEncoder) -> list[Member]:
-        """Those that the attributes of `encoder` take."""
+    def list_edits(cls, config: Any, label_encoder: LabelEncoder) -> list[Edit]:
+        """Lists the edits that have a member, for the attributes of a label encoder."""
 
     @abstractmethod
-    def member(self, number: int, attribute: str, before: Value, after: Value) -> Member:
-        """The one that changes an attribute of a dataset from one value to another."""
+    def edit_of(self, dataset: int, attribute: str, before: Value, after: Value) -> Edit:
+        """Returns the edit whose member changes an attribute from `before` to `after`."""
 
     @classmethod
-    def count(cls, config: Any, encoder: LabelEncoder) -> int:
-        return len(cls.all_members(config, encoder))
+    def network_count(cls, config: Any, label_encoder: LabelEncoder) -> int:
+        """Returns the number of members."""
+        return len(cls.list_edits(config, label_encoder))
 
-    def forward(self, image: Tensor, source: Tensor, target: Tensor, code: Tensor | None = None) -> Tensor:
-        """Each picture through the member of every attribute that changes, in the order of the encoder."""
-        before, after = _known(self.encoder, source), _known(self.encoder, target)
-        for name in dict.fromkeys(each.name for own in self.encoder.attributes for each in own):
-            asked: list[Member | None] = []
-            for (_, old), (number, new) in zip(before, after, strict=True):
-                if name in new and name not in old and self.reads != "none":
-                    raise RecipeError(f"{self.name}: {name}={spell(new[name])}: what the picture has now is not known")
-                changes = name in new and (name not in old or old[name] != new[name])
-                asked.append(self.member(number, name, old.get(name), new[name]) if changes else None)
-            for member, rows in self.members.asked(asked):
+    def forward(self, image: Tensor, source: Tensor, target: Tensor, style_code: Tensor | None = None) -> Tensor:
+        """Passes each image through the members of all attributes that change, in the order of the label encoder.
+
+        See `Generator.forward` for arguments and result.
+
+        Raises:
+            RecipeError: The source value of an attribute is unknown, or there is no member for an edit.
+        """
+        before, after = _decode_labels(self.label_encoder, source), _decode_labels(self.label_encoder, target)
+        for name in dict.fromkeys(attribute.name for _, attribute in _attributes(self.label_encoder)):
+            edits: list[Edit | None] = []
+            for (_, old), (dataset, new) in zip(before, after, strict=True):
+                if name in new and name not in old and self.required_labels != "none":
+                    raise RecipeError(
+                        f"{self.name}: {name}={format_value(new[name])} needs the value of {name} before the edit, "
+                        "which is unknown"
+                    )
+                is_edited = name in new and (name not in old or old[name] != new[name])
+                edits.append(self.edit_of(dataset, name, old.get(name), new[name]) if is_edited else None)
+            for member, rows in self.members.assign(edits):
                 if len(rows) == len(image):
-                    image = member(image, source, target, code)
+                    image = member(image, source, target, style_code)
                     continue
-                given = None if code is None else code[rows]
-                made = member(image[rows], source[rows], target[rows], given)
-                image = image.index_copy(0, torch.tensor(rows, device=image.device), made.to(image.dtype))
+                row_codes = None if style_code is None else style_code[rows]
+                fake = member(image[rows], source[rows], target[rows], row_codes)
+                image = image.index_copy(0, torch.tensor(rows, device=image.device), fake.to(image.dtype))
         return image
 
 
 class PerPair(Bank):
-    """A generator for every ordered pair of values of each attribute: the way of CycleGAN (Zhu et al. 2017).
+    """A bank with one generator per ordered pair of values of each attribute, as CycleGAN has (Zhu et al. 2017).
 
-    An attribute of k values takes k(k - 1).
+    An attribute of k values needs k(k - 1) generators. The value before an edit must be known.
     """
 
     name = "per-pair"
-    reads = "changed"
+    required_labels = "changed"
 
     class Config(Settings):
-        of: Choice[Generator] = Field(description="the generator that each member is")
-        most: int = Field(64, ge=1, description="how many members are meant at most")
-        only: tuple[str, ...] = Field(
-            (), description="the pairs that there are, such as domain=horse>zebra; all if left out (for imported ones)"
+        """Kind and number of the members."""
+
+        member: Choice[Generator] = Field(description="generator of each member: its name and settings")
+        max_members: int = Field(64, ge=1, description="largest number of networks to build")
+        pairs: tuple[str, ...] = Field(
+            (),
+            description="pairs that have a member, such as domain=horse>zebra; all if left out (for imported "
+            "checkpoints)",
         )
 
     @classmethod
-    def all_members(cls, config: Any, encoder: LabelEncoder) -> list[Member]:
-        pairs, only = _pairs(encoder), config.only
-        if strange := [each for each in only if each not in map(written, pairs)]:
-            raise ValueError(f"only: there is no pair {strange[0]!r}; {nearest(strange[0], map(written, pairs))}")
-        return [each for each in pairs if not only or written(each) in only]
+    def list_edits(cls, config: Any, label_encoder: LabelEncoder) -> list[Edit]:
+        """Lists all pairs, or those of `config.pairs`; raises `ValueError` if one of these does not exist."""
+        edits = [
+            Edit(dataset, attribute.name, before, after)
+            for dataset, attribute in _attributes(label_encoder)
+            for before, after in permutations(attribute.allowed_values, 2)
+        ]
+        if strange := [pair for pair in config.pairs if pair not in map(str, edits)]:
+            raise ValueError(f"pairs: there is no pair {strange[0]!r}; {nearest(strange[0], map(str, edits))}")
+        return [edit for edit in edits if not config.pairs or str(edit) in config.pairs]
 
-    def member(self, number: int, attribute: str, before: Value, after: Value) -> Member:
-        return number, attribute, before, after
+    def edit_of(self, dataset: int, attribute: str, before: Value, after: Value) -> Edit:
+        """Returns the edit of this pair of values."""
+        return Edit(dataset, attribute, before, after)
 
 
 class PerTarget(Bank):
-    """A generator for every value of each attribute, whatever the picture had before: DIAT's way (Li et al. 2016)."""
+    """A bank with one generator per value of each attribute, whatever the value before: as DIAT has (Li et al. 2016).
+
+    An attribute of k values needs k generators. The value before an edit may be unknown.
+    """
 
     name = "per-target"
-    reads = "none"
+    required_labels = "none"
 
     class Config(Settings):
-        of: Choice[Generator] = Field(description="the generator that each member is")
-        most: int = Field(64, ge=1, description="how many members are meant at most")
+        """Kind and number of the members."""
+
+        member: Choice[Generator] = Field(description="generator of each member: its name and settings")
+        max_members: int = Field(64, ge=1, description="largest number of networks to build")
 
     @classmethod
-    def all_members(cls, config: Any, encoder: LabelEncoder) -> list[Member]:
-        return _values(encoder)
+    def list_edits(cls, config: Any, label_encoder: LabelEncoder) -> list[Edit]:
+        """Lists one edit per value, with equal values before and after."""
+        return _one_edit_per_value(label_encoder)
 
-    def member(self, number: int, attribute: str, before: Value, after: Value) -> Member:
-        return number, attribute, after, after
+    def edit_of(self, dataset: int, attribute: str, before: Value, after: Value) -> Edit:
+        """Returns the edit of the value after it."""
+        return Edit(dataset, attribute, after, after)
 
 
 class PerValue(Discriminator):
-    """A discriminator for every value of each attribute: is this a real picture that has it?
+    """A discriminator that holds one discriminator per value of each attribute: is this a real image with that value?
 
-    A picture is judged by the members of everything that its label knows, and scored by their mean. CycleGAN trains one
-    for each direction of each pair; here the pairs that end in a value share its discriminator.
+    The score of an image `(B, 1, h, w)` is the mean over the members of all values that its label knows; there are no
+    logits. CycleGAN trains one discriminator per direction of each pair; here the pairs with the same target value
+    share one.
     """
 
     name = "per-value"
 
     class Config(Settings):
-        of: Choice[Discriminator] = Field(description="the discriminator that each member is")
-        most: int = Field(64, ge=1, description="how many members are meant at most")
+        """Kind and number of the members."""
 
-    def __init__(self, config: Any, *, encoder: LabelEncoder, image_size: int) -> None:
-        super().__init__(config, encoder=encoder, image_size=image_size)
-        self.members = _Members(self, _values(encoder))
-        first: Any = self.members[0]
-        self.alone, self.needs_truth = first.alone, first.needs_truth
+        member: Choice[Discriminator] = Field(description="discriminator of each member: its name and settings")
+        max_members: int = Field(64, ge=1, description="largest number of networks to build")
+
+    def __init__(self, config: Any, *, label_encoder: LabelEncoder, image_size: int) -> None:
+        """Builds the members; see `Discriminator` for the arguments.
+
+        Raises:
+            ValueError: The attributes need more than `max_members` networks.
+        """
+        super().__init__(config, label_encoder=label_encoder, image_size=image_size)
+        self.members = _Members(self, _one_edit_per_value(label_encoder))
+        first_member: Any = self.members[0]
+        self.is_batch_independent = first_member.is_batch_independent
+        self.requires_truth = first_member.requires_truth
 
     @classmethod
-    def count(cls, config: Any, encoder: LabelEncoder) -> int:
-        return len(_values(encoder))
+    def network_count(cls, config: Any, label_encoder: LabelEncoder) -> int:
+        """Returns the number of members."""
+        return len(_one_edit_per_value(label_encoder))
 
-    def forward(self, image: Tensor, label: Tensor, made_from: Tensor | None = None) -> Verdict:
-        known = _known(self.encoder, label)
-        total, counts = None, torch.tensor([float(max(len(own), 1)) for _, own in known], device=image.device)
-        names = dict.fromkeys(name for _, own in known for name in own)
-        for name in names:
-            asked = [(number, name, own[name], own[name]) if name in own else None for number, own in known]
-            for member, rows in self.members.asked(asked):
-                some = slice(None) if len(rows) == len(image) else rows
-                given = None if made_from is None else made_from[some]
-                score = member(image[some], label[some], given).score
+    def forward(self, image: Tensor, label: Tensor, source_image: Tensor | None = None) -> DiscriminatorOutput:
+        """Averages the scores of the members of all known values; see `Discriminator.forward`.
+
+        Raises:
+            RecipeError: No attribute of any image is known.
+        """
+        decoded = _decode_labels(self.label_encoder, label)
+        total, counts = None, torch.tensor([float(max(len(values), 1)) for _, values in decoded], device=image.device)
+        for name in dict.fromkeys(name for _, values in decoded for name in values):
+            edits = [
+                Edit(dataset, name, values[name], values[name]) if name in values else None
+                for dataset, values in decoded
+            ]
+            for member, rows in self.members.assign(edits):
+                selection = slice(None) if len(rows) == len(image) else rows
+                row_sources = None if source_image is None else source_image[selection]
+                score = member(image[selection], label[selection], row_sources).score
                 if total is None:
                     total = score.new_zeros(len(image), *score.shape[1:])
                 total = total.index_add(0, torch.tensor(rows, device=image.device), score)
         if total is None:
-            raise RecipeError(f"{self.name}: a picture of which nothing is known has no discriminator")
-        return Verdict(total / counts.reshape(-1, *[1] * (total.dim() - 1)), None)
+            raise RecipeError(f"{self.name}: no attribute of these images is known, so no discriminator scores them")
+        return DiscriminatorOutput(total / counts.reshape(-1, *[1] * (total.dim() - 1)), None)
 
 
-def written(member: Member) -> str:
-    """A member of `per-pair` as text: `domain=horse>zebra`."""
-    _, attribute, before, after = member
-    return f"{attribute}={spell(before)}>{spell(after)}"
+def _attributes(label_encoder: LabelEncoder) -> Iterator[tuple[int, Any]]:
+    """Yields the index of each dataset with each of its attributes."""
+    for dataset, labelled in enumerate(label_encoder.attributes):
+        for attribute in labelled:
+            yield dataset, attribute
 
 
-def _pairs(encoder: LabelEncoder) -> list[Member]:
+def _one_edit_per_value(label_encoder: LabelEncoder) -> list[Edit]:
+    """Lists one edit per value of each attribute, with equal values before and after."""
     return [
-        (number, each.name, before, after)
-        for number, own in enumerate(encoder.attributes)
-        for each in own
-        for before, after in permutations(each.allowed, 2)
+        Edit(dataset, attribute.name, value, value)
+        for dataset, attribute in _attributes(label_encoder)
+        for value in attribute.allowed_values
     ]
 
 
-def _values(encoder: LabelEncoder) -> list[Member]:
-    return [
-        (number, each.name, value, value)
-        for number, own in enumerate(encoder.attributes)
-        for each in own
-        for value in each.allowed
+def _decode_labels(label_encoder: LabelEncoder, label: Tensor) -> list[tuple[int, dict[str, Value]]]:
+    """Returns the dataset and known values of each label; equal labels are decoded once."""
+    unique, inverse = torch.unique(label.cpu(), dim=0, return_inverse=True)
+    decoded = [
+        (dataset, label_encoder.decode(row))
+        for row, dataset in zip(unique, label_encoder.dataset_index(unique).tolist(), strict=True)
     ]
-
-
-def _known(encoder: LabelEncoder, label: Tensor) -> list[tuple[int, dict[str, Value]]]:
-    """Of each label its dataset and what it knows. Labels of a batch are mostly few: each is read once."""
-    alike, inverse = torch.unique(label.cpu(), dim=0, return_inverse=True)
-    read = [(number, encoder.decode(each)) for each, number in zip(alike, encoder.dataset(alike).tolist(), strict=True)]
-    return [read[place] for place in inverse.tolist()]
+    return [decoded[index] for index in inverse.tolist()]

@@ -1,4 +1,4 @@
-"""Metrics: how much an edit changes, how near it comes to the true picture, and whether a face stays the same one."""
+"""Metrics of image pairs: magnitude of edits, perceptual distance to the ground truth, and identity of faces."""
 
 from __future__ import annotations
 
@@ -10,94 +10,125 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from mdtranslate import Attribute, Choice, Edited, Features, Settings
+from mdtranslate import Attribute, Choice, EditBatch, Features, Settings
 from mdtranslate_basics.metrics import Means
 
-GREY: Final = 127.5  # Grey levels of a step of 1 on the scale of [-1, 1].
+GREY_LEVELS: Final = 127.5
+"""Grey levels of 255 per unit of images in [-1, 1]."""
 
 
 class EditMagnitude(Means):
-    """How much of a picture an edit changes.
+    """How much of an image an edit changes.
 
-    `hair/change`: mean absolute difference in grey levels of 255. `hair/changed`: share of pixels of which a colour
-    changes by more than `above`. The same by edit, `hair=Blond_Hair/change`.
+    - `hair/change`: mean absolute difference in grey levels of 255.
+    - `hair/changed`: share of pixels of which a colour channel changes by more than `threshold`.
+    - `hair=Blond_Hair/change` and so on: the same by edit.
     """
 
     name = "edit-magnitude"
 
     class Config(Settings):
-        above: float = Field(8.0, ge=0, le=255, description="grey levels of 255 beyond which a pixel has changed")
+        """The threshold of changed pixels."""
 
-    def update(self, batch: Edited) -> None:
-        difference = (batch.fake.float() - batch.real.float()).abs() * GREY
+        threshold: float = Field(
+            8.0, ge=0, le=255, description="difference in grey levels of 255 above which a pixel counts as changed"
+        )
+
+    def update(self, batch: EditBatch) -> None:
+        """Adds a batch of edited images."""
+        difference = (batch.fake.float() - batch.real.float()).abs() * GREY_LEVELS
         for scope in batch.scopes:
             self.add(f"{scope}/change", difference.mean((1, 2, 3)))
-            self.add(f"{scope}/changed", (difference.amax(1) > self.config.above).float().mean((1, 2)))
+            self.add(f"{scope}/changed", (difference.amax(1) > self.config.threshold).float().mean((1, 2)))
 
 
 class PerceptualDistance(Means):
-    """How far an edited picture is from the true one in a network's feature maps.
+    """Distance of edited images to the ground truth in the feature maps of a network.
 
-    Features are scaled to length 1 at each place, their squared differences averaged over places and maps: the distance
-    of Zhang et al. 2018, equation 1, without the weights that they learned, so it is no LPIPS. `hair/distance (judge)`
-    and the same `of doing nothing`, by edit, too. Nothing where the dataset knows no true pictures.
+    Features are normalised to length 1 at each position; their squared differences are averaged over positions and
+    maps. This is the distance of Zhang et al. 2018, equation 1, without its learned weights, so it is not LPIPS.
+
+    - `hair/distance (classifier)`: with the name of the network.
+    - `hair/distance (classifier) of the identity baseline`: the same for the unedited source image.
+    - `hair=Blond_Hair/distance (classifier)` and so on: the same by edit.
+
+    There are no figures for edits without ground truth.
     """
 
     name = "perceptual-distance"
 
     class Config(Settings):
+        """The feature network."""
+
         network: Choice[Features] | None = Field(
-            None, description="what pictures are compared by; the judge if left out"
+            None, description="feature network: its name and settings; the attribute classifier if left out"
         )
 
-    def __init__(self, config: Any, *, attributes: Sequence[Attribute], judge: Features) -> None:
-        super().__init__(config, attributes=attributes, judge=judge)
-        self.network = judge if config.network is None else config.network.build()
+    def __init__(self, config: Any, *, attributes: Sequence[Attribute], classifier_features: Features) -> None:
+        """Builds the network; see `Metric` for the arguments."""
+        super().__init__(config, attributes=attributes, classifier_features=classifier_features)
+        self.network = classifier_features if config.network is None else config.network.build()
 
-    def update(self, batch: Edited) -> None:
+    def update(self, batch: EditBatch) -> None:
+        """Adds a batch of edited images, if it has ground truth."""
         if batch.truth is None:
             return
         network = self.network.to(batch.fake.device)
-        truth, fake, idle = (network.maps(each) for each in (batch.truth, batch.fake, batch.real))
+        truth, fake, source = (network.feature_maps(images) for images in (batch.truth, batch.fake, batch.real))
         for scope in batch.scopes:
-            self.add(f"{scope}/distance ({self.network.label})", _apart(fake, truth))
-            self.add(f"{scope}/distance ({self.network.label}) of doing nothing", _apart(idle, truth))
+            name = f"{scope}/distance ({self.network.display_name})"
+            self.add(name, _distance(fake, truth))
+            self.add(f"{name} of the identity baseline", _distance(source, truth))
 
-    def facts(self) -> dict[str, Any]:
-        return {"network": self.network.identity}
+    def metadata(self) -> dict[str, Any]:
+        """Returns the fingerprint of the network."""
+        return {"network": self.network.fingerprint}
 
 
 class FaceIdentity(Means):
-    """Whether a face stays that of the same person: cosine of a face network's features before and after, -1 to 1.
+    """Whether a face remains recognisable as the same person, according to a face recognition network.
 
-    `hair/identity`, and by edit. The network is one that tells faces apart, from a file: no other says anything here.
+    `hair/identity`, and by edit `hair=Blond_Hair/identity`: cosine similarity of the network's features before and
+    after the edit, in [-1, 1]. It is only meaningful with the weights of a face recognition network.
     """
 
     name = "face-identity"
 
     class Config(Settings):
-        network: Choice[Features] = Field(description="a network that tells faces apart, with its weights")
+        """The feature network."""
 
-    def __init__(self, config: Any, *, attributes: Sequence[Attribute], judge: Features) -> None:
-        super().__init__(config, attributes=attributes, judge=judge)
+        network: Choice[Features] = Field(description="face recognition network with its weights: name and settings")
+
+    def __init__(self, config: Any, *, attributes: Sequence[Attribute], classifier_features: Features) -> None:
+        """Builds the network; see `Metric` for the arguments.
+
+        Raises:
+            ValueError: The network has random weights.
+        """
+        super().__init__(config, attributes=attributes, classifier_features=classifier_features)
         self.network = config.network.build()
-        if self.network.untrained:
-            raise ValueError(f"network: {self.network.label} has random weights, which know no faces; give a file's")
+        if self.network.is_untrained:
+            raise ValueError(
+                f"network: {self.network.display_name} has random weights, which cannot recognise faces; set its "
+                "weights"
+            )
 
-    def update(self, batch: Edited) -> None:
+    def update(self, batch: EditBatch) -> None:
+        """Adds a batch of edited images."""
         network = self.network.to(batch.fake.device)
-        likeness = F.cosine_similarity(network(batch.fake), network(batch.real), dim=1)
+        similarity = F.cosine_similarity(network(batch.fake), network(batch.real), dim=1)
         for scope in batch.scopes:
-            self.add(f"{scope}/identity", likeness)
+            self.add(f"{scope}/identity", similarity)
 
-    def facts(self) -> dict[str, Any]:
-        return {"network": self.network.identity}
+    def metadata(self) -> dict[str, Any]:
+        """Returns the fingerprint of the network."""
+        return {"network": self.network.fingerprint}
 
 
-def _apart(one: Sequence[Tensor], other: Sequence[Tensor]) -> Tensor:
-    """Of each picture, [B]."""
-    maps = [
-        (F.normalize(mine, dim=1) - F.normalize(theirs, dim=1)).square().sum(1).mean((1, 2))
-        for mine, theirs in zip(one, other, strict=True)
+def _distance(maps: Sequence[Tensor], reference_maps: Sequence[Tensor]) -> Tensor:
+    """Returns the distance of each image's feature maps, `(B,)`."""
+    distances = [
+        (F.normalize(features, dim=1) - F.normalize(reference, dim=1)).square().sum(1).mean((1, 2))
+        for features, reference in zip(maps, reference_maps, strict=True)
     ]
-    return torch.stack(maps).mean(0)
+    return torch.stack(distances).mean(0)

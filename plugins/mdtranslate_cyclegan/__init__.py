@@ -1,4 +1,4 @@
-"""CycleGAN (Zhu et al., ICCV 2017): its networks, its losses, its files, and recipes."""
+"""CycleGAN (Zhu et al., ICCV 2017): networks, losses, importer and recipes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DIAT (Li et al. 2016): one generator for each value of an attribute. Everything it needs is there: it is recipes."""
+"""DIAT (Li et al. 2016), one generator per attribute value: recipes of components of other plugins."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""pix2pix (Isola et al., CVPR 2017): its generator, its losses, pictures in pairs, its files, and recipes."""
+"""pix2pix (Isola et al., CVPR 2017): generator, losses, a dataset of image pairs, importer and recipes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures in pairs, in the layouts of the released pix2pix."""
+"""The dataset `aligned`: pairs of images, in the layouts of the released pix2pix code."""
 
 from __future__ import annotations
 
@@ -9,9 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from mdtranslate import Attribute, Dataset, Record, Split, Value
+from mdtranslate import (
+    Attribute,
+    Dataset,
+    Record,
+    Split,
+    Value,
+    find_images,
+    has_images,
+    list_subfolders,
+    read_image,
+    read_image_size,
+)
 from mdtranslate.errors import DataError
-from mdtranslate.utils.image_io import decode, find_pictures, holds_pictures, measure, subfolders
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,129 +31,157 @@ SIDES = ("A", "B")
 
 
 class Aligned(Dataset):
-    """Two pictures of one thing, side by side in a file or in two folders::
+    """Pairs of images of the same thing, side by side in one file or in two folders::
 
         facades/train/1.jpg     A on the left, B on the right        facades/A/train/1.jpg
         facades/test/1.jpg                                           facades/B/train/1.jpg
 
-    Each pair is two records, its A and its B, of which each is the true picture of the other. What has no folder of its
-    own, val or test, is drawn from the pairs to train on, each by its name alone.
+    Each pair is two records, `A` and `B`, of which each is the ground truth of the other's translation. Folders are
+    named `train`, `val` and `test`. A split without a folder is drawn from the training pairs, by the hash of a pair's
+    file name.
     """
 
     name = "aligned"
 
     class Config(Dataset.FileConfig):
-        root: Path = Field(description="folder that holds train/ with pictures of two halves, or A/ and B/ with train/")
-        attribute: str = Field("side", pattern=r"^\w+$", description="what the attribute is called")
-        values: tuple[str, str] = Field(("A", "B"), description="what the left and the right picture are called")
-        val: float = Field(0.05, ge=0, le=0.4, description="share of the val split, where it has no folder")
-        test: float = Field(0.1, ge=0, le=0.4, description="share of the test split, where it has no folder")
+        """Folder, names and splits."""
+
+        root: Path = Field(
+            description="folder that holds train/ with images side by side, or A/ and B/ that hold train/ each"
+        )
+        attribute: str = Field("side", pattern=r"^\w+$", description="name of the attribute")
+        values: tuple[str, str] = Field(("A", "B"), description="names of the left (A) and the right (B) image")
+        val: float = Field(0.05, ge=0, le=0.4, description="share of the val split if it has no folder")
+        test: float = Field(0.1, ge=0, le=0.4, description="share of the test split if it has no folder")
 
     def __init__(self, config: Any) -> None:
+        """Initialises the dataset without reading any file.
+
+        Raises:
+            ValueError: Both values have the same name.
+        """
         super().__init__(config)
         self.root: Path = config.root
         if config.values[0] == config.values[1]:
-            raise ValueError(f"values: both are {config.values[0]!r}")
+            raise ValueError(f"values: both are {config.values[0]!r}; choose two names")
         self.attributes = (Attribute(config.attribute, config.values),)
 
     def records(self, split: Split) -> Iterator[Record]:
-        for own, folder in self._folders.items():
-            if own not in (split, Split.TRAIN):
+        """Lists the records of a split, A and B of each pair in turn; see `Dataset.records`."""
+        for folder_split, folder in self._folders.items():
+            if folder_split not in (split, Split.TRAIN):
                 continue
-            for file in find_pictures(folder):
+            for file in find_images(folder):
                 name = file.relative_to(self.root).as_posix()
-                if (self._drawn(name) if own is Split.TRAIN else own) is split:
+                if (self._draw_split(name) if folder_split is Split.TRAIN else folder_split) is split:
                     yield self._record(file, name, 0)
                     yield self._record(file, name, 1)
 
     def load(self, record: Record) -> NDArray[np.uint8]:
-        side = int(record.key.rpartition("#")[2])
-        if self._apart:
-            assert record.image is not None, "every record has a file"
-            self._check_shapes(record.image)
-            return decode(record.image, value_range=self.value_range)
-        picture = super().load(record)
-        width = picture.shape[1]
-        if width % 2 or width < 2:
-            raise DataError(f"{record.image}: is {width} pixels wide, which are no two halves")
-        return picture[:, width // 2 :] if side else picture[:, : width // 2]
+        """Loads the image of a record, or its half of the image; see `Dataset.load`.
 
-    def _check_shapes(self, image: Path) -> None:
-        """Raises `DataError` where the images of a pair differ in shape: their squares would not show the same."""
-        side, *rest = image.relative_to(self.root).parts
-        other = self.root.joinpath("A" if side == "B" else "B", *rest)
-        (width, height, _), (other_width, other_height, _) = measure(image), measure(other)
-        if abs(width * other_height - height * other_width) > max(width, height, other_width, other_height):
-            raise DataError(
-                f"{image}: is {width} x {height} pixels and {other} {other_width} x {other_height}; images of a pair "
-                "must have the same proportions to show the same parts"
-            )
+        Raises:
+            DataError: The image cannot be read or halved, or the images of the pair have different proportions.
+        """
+        side = int(record.key.rpartition("#")[2])
+        if self._has_side_folders:
+            assert record.image is not None, "every record has a file"
+            self._check_proportions(record.image)
+            return read_image(record.image, value_range=self.value_range)
+        image = super().load(record)
+        width = image.shape[1]
+        if width % 2 or width < 2:
+            raise DataError(f"{record.image}: is {width} pixels wide; two images side by side need an even width")
+        return image[:, width // 2 :] if side else image[:, : width // 2]
 
     def counterfactual(self, record: Record, attributes: Mapping[str, Value]) -> Record | None:
-        """The other picture of the pair, or the same where it has that value."""
+        """Returns the record of the pair with this value."""
         if {*attributes} != {self.config.attribute} or record.image is None:
             return None
         name, _, _ = record.key.rpartition("#")
         side = self.config.values.index(attributes[self.config.attribute])
         return self._record(self.root / name, name, side)
 
+    def _check_proportions(self, image: Path) -> None:
+        """Raises `DataError` if the images of a pair differ in proportions: their crops would not match."""
+        side, *rest = image.relative_to(self.root).parts
+        other = self.root.joinpath("A" if side == "B" else "B", *rest)
+        (width, height, _), (other_width, other_height, _) = read_image_size(image), read_image_size(other)
+        if abs(width * other_height - height * other_width) > max(width, height, other_width, other_height):
+            raise DataError(
+                f"{image}: is {width} x {height} pixels and {other} {other_width} x {other_height}; images of a pair "
+                "must have the same proportions to show the same parts"
+            )
+
     def _record(self, file: Path, name: str, side: int) -> Record:
-        """`file` and `name` are of A where A and B have folders of their own."""
+        """Returns one record of a pair; `file` and `name` are those of the whole image, or of image A."""
         image = file
-        if self._apart and side:
+        if self._has_side_folders and side:
             image = self.root / "B" / file.relative_to(self.root / "A")
         return Record(f"{name}#{side}", image, {self.config.attribute: self.config.values[side]})
 
-    def _drawn(self, name: str) -> Split:
-        """The split of a pair to train on, where others have no folder."""
+    def _draw_split(self, name: str) -> Split:
+        """Returns the split of a training pair, some of which are used for splits without a folder."""
         val = 0 if Split.VAL in self._folders else self.config.val
-        return Split.drawn(name, val=val, test=0 if Split.TEST in self._folders else self.config.test)
+        return Split.from_hash(name, val=val, test=0 if Split.TEST in self._folders else self.config.test)
 
     @cached_property
-    def _apart(self) -> bool:
-        """Whether A and B have folders of their own."""
+    def _has_side_folders(self) -> bool:
         return all((self.root / side).is_dir() for side in SIDES)
 
     @cached_property
     def _folders(self) -> Mapping[Split, Path]:
-        """The folder of each split. Raises `DataError` that names what `root` should be instead."""
+        """The folder of each split, of image A where A and B have separate folders.
+
+        Raises:
+            DataError: The folders are not as expected; the message says which root is meant, where it can.
+        """
         if not self.root.is_dir():
             raise DataError(f"{self.root}: there is no such folder")
-        above = self.root / "A" if self._apart else self.root
-        named = {each: split for each in subfolders(above) if (split := Split.called(each.name))}
-        found = {split: each for each, split in named.items()}
-        if len(found) < len(named):
-            raise DataError(f"{above}: two folders are for the same split ({', '.join(each.name for each in named)})")
-        for each in found.values():
-            if all((each / side).is_dir() for side in SIDES):
-                raise DataError(f"{self.root}: has {each.name}/A and {each.name}/B; pairs lie in A/train and B/train")
-        if Split.TRAIN not in found:
-            raise DataError(f"{self.root}: {self._missing()}")
-        if not holds_pictures(found[Split.TRAIN]):
-            raise DataError(f"{found[Split.TRAIN]}: holds no pictures")
-        if self.root.name in SIDES and not self._apart:
-            other = self.root.parent / ("B" if self.root.name == "A" else "A")
-            if (other / find_pictures(found[Split.TRAIN])[0].relative_to(self.root)).is_file():
-                raise DataError(f"{self.root}: is one side of the pairs; {self.root.parent} is the root to give")
-        if self._apart:
-            for folder in found.values():
-                for file in find_pictures(folder):
-                    if not (other := self.root / "B" / file.relative_to(above)).is_file():
-                        raise DataError(f"{file}: has no partner; {other} is not there")
-        return found
+        parent = self.root / "A" if self._has_side_folders else self.root
+        split_of = {folder: split for folder in list_subfolders(parent) if (split := Split.from_name(folder.name))}
+        folders = {split: folder for folder, split in split_of.items()}
+        if len(folders) < len(split_of):
+            names = ", ".join(folder.name for folder in split_of)
+            raise DataError(f"{parent}: two folders are for the same split ({names}); merge them")
+        for folder in folders.values():
+            if all((folder / side).is_dir() for side in SIDES):
+                raise DataError(
+                    f"{self.root}: has {folder.name}/A and {folder.name}/B; move them to A/{folder.name} and "
+                    f"B/{folder.name}"
+                )
+        if Split.TRAIN not in folders:
+            raise DataError(f"{self.root}: {self._describe_missing_train_folder()}")
+        if not has_images(folders[Split.TRAIN]):
+            raise DataError(f"{folders[Split.TRAIN]}: holds no images")
+        if self.root.name in SIDES and not self._has_side_folders:
+            other_side = self.root.parent / ("B" if self.root.name == "A" else "A")
+            if (other_side / find_images(folders[Split.TRAIN])[0].relative_to(self.root)).is_file():
+                raise DataError(f"{self.root}: is one side of the pairs; use {self.root.parent} as root")
+        if self._has_side_folders:
+            self._check_partners(folders)
+        return folders
 
-    def _missing(self) -> str:
-        """What is wrong with a root that has no train/, in words."""
-        if self._apart:
-            return "has A/ and B/, but A/ has no train/; pairs lie in A/train and B/train"
-        if Split.called(self.root.name) and holds_pictures(self.root, deep=False):
-            return f"is one split; {self.root.parent} is the root to give"
-        if side := next((each for each in SIDES if (self.root / each).is_dir()), None):
-            return f"has {side}/ but no {'A' if side == 'B' else 'B'}/ for the other side of the pairs"
-        for inner in subfolders(self.root):
-            if Split.called(inner.name) is None and (
-                (inner / "train").is_dir() or all((inner / side).is_dir() for side in SIDES)
+    def _check_partners(self, folders: Mapping[Split, Path]) -> None:
+        """Raises `DataError` if an image of A has none in B."""
+        for folder in folders.values():
+            for file in find_images(folder):
+                partner = self.root / "B" / file.relative_to(self.root / "A")
+                if not partner.is_file():
+                    raise DataError(f"{file}: the other image of the pair, {partner}, is missing")
+
+    def _describe_missing_train_folder(self) -> str:
+        """Returns what is wrong with a root that has no train/."""
+        if self._has_side_folders:
+            return "has A/ and B/, but A/ has no train/; pairs belong into A/train and B/train"
+        if Split.from_name(self.root.name) and has_images(self.root, recursive=False):
+            return f"is one split; use {self.root.parent} as root"
+        if side := next((side for side in SIDES if (self.root / side).is_dir()), None):
+            return f"has {side}/ but no {'A' if side == 'B' else 'B'}/ for the other images of the pairs"
+        for folder in list_subfolders(self.root):
+            if Split.from_name(folder.name) is None and (
+                (folder / "train").is_dir() or all((folder / side).is_dir() for side in SIDES)
             ):
-                return f"is one level too high: {inner} looks like the root to give"
-        what = "its pictures lie in no train/" if holds_pictures(self.root, deep=False) else "holds no train/"
-        return f"{what}; pairs lie in train/, two pictures side by side, or in A/train and B/train"
+                return f"is one level too high; {folder} may be the right root"
+        problem = "its images are not in train/" if has_images(self.root, recursive=False) else "holds no train/"
+        return f"{problem}; pairs belong into train/, two images side by side, or into A/train and B/train"

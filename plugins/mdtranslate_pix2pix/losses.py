@@ -10,35 +10,48 @@ from mdtranslate import Loss, Ramp, Terms, Translation
 
 
 class LogLoss(Loss):
-    """The first adversarial loss (Goodfellow et al. 2014; equation 1): the log of how likely a score takes pictures.
+    """Non-saturating adversarial loss (Goodfellow et al. 2014; Isola et al. 2017, equation 1 and section 3.3).
 
-    The discriminator's term is halved, and the generator maximises log D rather than minimising log(1 - D) (section
-    3.3). Of pictures in pairs the discriminator is shown the true one as made from the picture.
+    With D the sigmoid of the score map, averaged over patches:
+
+    - Discriminator: `real`, half of -log D of real images; and `fake`, half of -log(1 - D) of fake images.
+    - Generator: -log D of fake images.
+
+    With `data.targets=paired`, the real image is the ground truth of the translation.
     """
 
     name = "gan"
 
     def discriminator(self, t: Translation) -> Terms:
-        return {"real": 0.5 * _surprise(t.verdict_on_real.score), "fake": 0.5 * _surprise(-t.verdict_on_fake.score)}
+        """Computes the terms `real` and `fake`, each of shape `(B,)`."""
+        return {"real": 0.5 * _negative_log(t.real_output.score), "fake": 0.5 * _negative_log(-t.fake_output.score)}
 
     def generator(self, t: Translation) -> Terms:
-        return _surprise(t.verdict_on_fake.score)
+        """Computes the term of the fake images, `(B,)`."""
+        return _negative_log(t.fake_output.score)
 
 
 class TruthL1(Loss):
-    """Mean absolute difference of a translation from the true picture (equation 3), of `data.targets=paired`."""
+    """L1 distance to the ground truth (Isola et al. 2017, equation 3).
+
+    Mean absolute difference between the fake image and the ground truth of the translation, which `data.targets=paired`
+    provides. Images are in [-1, 1].
+    """
 
     name = "truth-l1"
-    needs_truth = True
+    requires_truth = True
 
     class Config(Loss.Config):
+        """The weight, by default as in the paper."""
+
         weight: float | Ramp = Field(100.0, description="factor of the term: a number, or {start, end, steps}")
 
     def generator(self, t: Translation) -> Terms:
-        assert t.truth is not None, "it needs truth"
+        """Computes the mean absolute difference per sample, `(B,)`."""
+        assert t.truth is not None, "requires_truth is set"
         return (t.fake - t.truth).abs().mean((1, 2, 3))
 
 
-def _surprise(score: Tensor) -> Tensor:
-    """-log of the probability that a score map gives, the mean of each picture: [B]."""
+def _negative_log(score: Tensor) -> Tensor:
+    """Returns -log(sigmoid(score)) of scores `(B, ...)`, averaged over patches: `(B,)`."""
     return F.softplus(-score.reshape(len(score), -1)).mean(1)

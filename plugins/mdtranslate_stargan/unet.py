@@ -1,4 +1,4 @@
-"""A generator that learns an edit in fewer steps than StarGAN's, for small budgets and small networks."""
+"""A conditional U-Net generator that learns edits in fewer steps than StarGAN's, for small budgets and networks."""
 
 from __future__ import annotations
 
@@ -10,85 +10,103 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mdtranslate import Generator, LabelEncoder, Settings
-from mdtranslate.api.networks import CHANNELS, OUTPUTS, Output, painted
-from mdtranslate_stargan.networks import InstanceNorm, Residual
+from mdtranslate import (
+    OUTPUT_CHANNELS,
+    OUTPUT_DESCRIPTION,
+    Generator,
+    LabelEncoder,
+    OutputMode,
+    Settings,
+    compose_output,
+)
+from mdtranslate_stargan.networks import InstanceNorm, ResidualBlock
 
-NEGATIVE_SLOPE = 0.2
-INITIAL_MASK = -1.0
-"""The mask's first bias, before the sigmoid: an untrained generator replaces 27 % of each pixel."""
+LEAKY_RELU_NEGATIVE = 0.2
+"""Factor of negative values in leaky ReLUs."""
+
+INITIAL_MASK_BIAS = -1.0
+"""Initial bias of the mask before the sigmoid: an untrained generator replaces 27 % of each pixel."""
 
 
 class ConditionalUNet(Generator):
-    """A U-Net with residual blocks at its lowest resolution and instance norms that are conditioned on the label.
+    """A U-Net with residual blocks at its lowest resolution and conditional instance normalisation.
 
-    Nothing is convolved at full resolution: the first convolution halves the image, and the last one doubles its input.
-    It differs from `stargan-generator` in four ways more:
+    No convolution runs at full resolution: the first one halves the image, the last one doubles its input. There are
+    four further differences to `stargan-generator`:
 
-    - Feature maps are enlarged by repeating pixels and then convolved (Odena et al. 2016, "Deconvolution and
-      Checkerboard Artifacts"). Transposed convolutions leave a grid of dots until late in training.
-    - Features on the way down are added to those of the same size on the way up, so that edges need not pass through
-      the lowest resolution (Ronneberger et al. 2015, figure 1, where they are concatenated).
-    - The label scales and shifts each normalised channel (Dumoulin et al. 2017, equation 5). By default it is the
-      target minus the source label, which is zero where nothing changes (STGAN, Liu et al. 2019, section 3.2).
+    - Upsampling repeats pixels and then convolves (Odena et al. 2016, "Deconvolution and Checkerboard Artifacts").
+      Transposed convolutions leave a checkerboard pattern until late in training.
+    - Encoder features are added to decoder features of the same resolution, so that edges need not pass through the
+      lowest resolution (Ronneberger et al. 2015, figure 1, where they are concatenated).
+    - The condition scales and shifts each normalised channel (Dumoulin et al. 2017, equation 5). By default it is the
+      target minus the source label, which is zero for attributes that stay (STGAN, Liu et al. 2019, section 3.2).
     - A mask blends the output with the input (GANimation, Pumarola et al. 2018, equation 1). The last convolution
-      starts at zero, so that an untrained generator returns the input, a little greyer.
+      starts at zero, so that an untrained generator returns the input with less contrast.
 
-    With `label="none"` it ignores labels. That is for the members of a bank such as `per-pair`, each of which makes
-    one kind of edit.
+    With `label="none"` it ignores labels: for members of a bank such as `per-pair`, each of which makes one kind of
+    edit. Height and width must be multiples of 2^depth.
     """
 
     name = "conditional-unet"
 
     class Config(Settings):
+        """Width, depth, condition and output."""
+
         channels: int = Field(
-            32, ge=1, le=512, description="channels after the first halving; doubled at each of the others"
+            32, ge=1, le=512, description="channels at half resolution, doubled at each lower resolution"
         )
-        depth: int = Field(2, ge=1, le=6, description="how many times the resolution is halved")
+        depth: int = Field(2, ge=1, le=6, description="number of times the resolution is halved")
         blocks: int = Field(2, ge=0, le=32, description="residual blocks at the lowest resolution")
         label: Literal["target", "difference", "none"] = Field(
             "difference",
-            description="what the norms are conditioned on: the target label, target minus source label, or nothing "
-            "(for members of a bank)",
+            description="condition of the normalisations: the target label, target minus source label, or none (for "
+            "members of a bank)",
         )
-        output: Output = Field("blend", description=OUTPUTS)
+        output: OutputMode = Field("blend", description=OUTPUT_DESCRIPTION)
 
-    def __init__(self, config: Any, *, encoder: LabelEncoder, image_size: int) -> None:
-        super().__init__(config, encoder=encoder, image_size=image_size)
-        self.multiple = 2**config.depth
-        if image_size % self.multiple or image_size < 2 * self.multiple:  # One pixel cannot be normalised.
+    def __init__(self, config: Any, *, label_encoder: LabelEncoder, image_size: int) -> None:
+        """Initialises the layers; see `Generator` for the arguments.
+
+        Raises:
+            ValueError: The image size is not a multiple of 2^depth, or too small.
+        """
+        super().__init__(config, label_encoder=label_encoder, image_size=image_size)
+        self.size_multiple = 2**config.depth
+        if image_size % self.size_multiple or image_size < 2 * self.size_multiple:  # A single pixel has no variance.
             raise ValueError(
-                f"depth={config.depth} needs an image_size that is a multiple of {self.multiple}, at least "
-                f"{2 * self.multiple}"
+                f"depth={config.depth} needs an image_size that is a multiple of {self.size_multiple}, at least "
+                f"{2 * self.size_multiple}"
             )
-        self.conditional = config.label != "none"
-        condition = encoder.size if self.conditional else 0
+        self.is_conditional = config.label != "none"
+        condition_size = label_encoder.condition_size if self.is_conditional else 0
         widths = [config.channels * 2**level for level in range(config.depth)]
         self.first = nn.Conv2d(3, widths[0], 4, stride=2, padding=1)
         self.down = nn.ModuleList(
-            _Layer(nn.Conv2d(inputs, outputs, 4, stride=2, padding=1, bias=False), condition)
+            _ConvNormActivation(nn.Conv2d(inputs, outputs, 4, stride=2, padding=1, bias=False), condition_size)
             for inputs, outputs in pairwise(widths)
         )
-        self.middle = nn.ModuleList(Residual(widths[-1], condition) for _ in range(config.blocks))
+        self.middle = nn.ModuleList(ResidualBlock(widths[-1], condition_size) for _ in range(config.blocks))
         self.up = nn.ModuleList(
-            _Layer(UpsamplingConv2d(inputs, outputs), condition) for inputs, outputs in pairwise(reversed(widths))
+            _ConvNormActivation(UpsamplingConv2d(inputs, outputs), condition_size)
+            for inputs, outputs in pairwise(reversed(widths))
         )
-        self.last = UpsamplingConv2d(widths[0], CHANNELS[config.output], bias=True)
-        if config.output != "picture":  # Which has to come out of this layer, where the others start at the input.
-            self._start_at_the_input()
+        self.last = UpsamplingConv2d(widths[0], OUTPUT_CHANNELS[config.output], bias=True)
+        if config.output != "image":  # Output mode `image` would start at a constant image.
+            self._start_at_identity()
 
-    def _start_at_the_input(self) -> None:
-        """The last convolution gives 0 for every input at first; the mask, `INITIAL_MASK`."""
+    def _start_at_identity(self) -> None:
+        """Initialises the last convolution to 0, and the bias of the mask to `INITIAL_MASK_BIAS`."""
         assert self.last.bias is not None
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)
-        nn.init.constant_(self.last.bias[3:], INITIAL_MASK)
+        nn.init.constant_(self.last.bias[3:], INITIAL_MASK_BIAS)
 
-    def forward(self, image: Tensor, source: Tensor, target: Tensor, code: Tensor | None = None) -> Tensor:
-        condition = self.encoder.condition(target)
+    def forward(self, image: Tensor, source: Tensor, target: Tensor, style_code: Tensor | None = None) -> Tensor:
+        """Translates images; see `Generator.forward`."""
+        condition = self.label_encoder.condition(target)
         if self.config.label == "difference":
-            condition = condition - self.encoder.condition(source)
-        x = F.leaky_relu(self.first(image), NEGATIVE_SLOPE)
+            condition = condition - self.label_encoder.condition(source)
+        x = F.leaky_relu(self.first(image), LEAKY_RELU_NEGATIVE)
         skips = []
         for layer in self.down:
             skips.append(x)
@@ -97,37 +115,39 @@ class ConditionalUNet(Generator):
             x = layer(x, condition)
         for layer in self.up:
             x = layer(x, condition) + skips.pop()
-        return painted(self.config.output, image, self.last(x))
+        return compose_output(self.config.output, image, self.last(x))
 
 
-class _Layer(nn.Module):
-    """A convolution that changes the resolution, then normalisation and activation."""
+class _ConvNormActivation(nn.Module):
+    """A convolution, conditional instance normalisation and leaky ReLU."""
 
-    def __init__(self, convolution: nn.Conv2d, condition: int) -> None:
+    def __init__(self, convolution: nn.Conv2d, condition_size: int) -> None:
         super().__init__()
         self.convolution = convolution
-        self.norm = InstanceNorm(convolution.out_channels, condition)
+        self.norm = InstanceNorm(convolution.out_channels, condition_size)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        return F.leaky_relu(self.norm(self.convolution(x), condition), NEGATIVE_SLOPE)
+        return F.leaky_relu(self.norm(self.convolution(x), condition), LEAKY_RELU_NEGATIVE)
 
 
 class UpsamplingConv2d(nn.Conv2d):
-    """Repeats each pixel twice in both directions, then convolves by 3 x 3: [B, C, H, W] to [B, C', 2H, 2W].
+    """Nearest-neighbour upsampling by 2, followed by a 3 × 3 convolution with padding 1.
 
-    Computed on the small map, by a kernel of 2 x 2 for each of the four pixels that a pixel becomes: the same result
-    with fewer than half of the multiplications.
+    It is computed at the low resolution, with one 2 × 2 kernel for each of the four output pixels of an input pixel:
+    the same result with fewer than half of the multiplications.
     """
 
     taps: Tensor
 
-    def __init__(self, inputs: int, outputs: int, *, bias: bool = False) -> None:
-        super().__init__(inputs, outputs, 3, padding=1, bias=bias)
-        # For even and odd pixels, which of the 3 taps on the large map meet which of 2 pixels of the small map.
+    def __init__(self, in_channels: int, out_channels: int, *, bias: bool = False) -> None:
+        """Initialises the 3 × 3 kernel as `nn.Conv2d` does."""
+        super().__init__(in_channels, out_channels, 3, padding=1, bias=bias)
+        # For even and odd output pixels: which of the 3 taps fall on which of 2 neighbouring input pixels.
         even, odd = [[1.0, 0, 0], [0, 1, 1]], [[1.0, 1, 0], [0, 0, 1]]
         self.register_buffer("taps", torch.tensor([even, odd]), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Upsamples features `(B, C, H, W)` to `(B, C', 2H, 2W)`."""
         count, _, height, width = x.shape
         kernels = torch.einsum("pyh,qxw,oihw->pqoiyx", self.taps, self.taps, self.weight).flatten(0, 2)
         bias = None if self.bias is None else self.bias.repeat(4)

@@ -1,4 +1,4 @@
-"""Networks of timm: to compare pictures by, and as the trunk of a discriminator. Nothing is ever downloaded."""
+"""Networks of timm: as features to compare images by, and as the trunk of a discriminator. Nothing is downloaded."""
 
 from __future__ import annotations
 

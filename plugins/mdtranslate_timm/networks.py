@@ -1,4 +1,4 @@
-"""Feature networks and discriminators whose layers are timm's."""
+"""Feature networks and discriminators that are made of timm's networks."""
 
 from __future__ import annotations
 
@@ -11,113 +11,140 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mdtranslate import Discriminator, Features, LabelEncoder, Settings, Verdict
-from mdtranslate.inference.timm_factory import origin, timm_network
+from mdtranslate import (
+    Discriminator,
+    DiscriminatorOutput,
+    Features,
+    LabelEncoder,
+    Settings,
+    create_timm_network,
+    describe_weights,
+)
 
-SEED = 0
-"""Of weights where no file has them: every run is measured by the same ones."""
+RANDOM_WEIGHTS_SEED = 0
+"""Random seed of feature networks without a file of weights, so that all runs are measured by the same network."""
 
 
-class Network(Settings):
-    """Which network, and where its weights are."""
+class NetworkSettings(Settings):
+    """Settings that name a network and its weights."""
 
-    model: str = Field(description="timm's name of the network: timm.list_models() has all")
+    model: str = Field(description="name of the network in timm; timm.list_models() lists all")
     weights: Path | None = Field(
-        None, description="file of its weights, as torch.save writes a state_dict; random ones if left out"
+        None, description="file of weights, a state_dict that torch.save wrote; random weights if left out"
     )
 
 
 class TimmFeatures(Features):
-    """Any network of timm, with weights of a file or with random ones, which are the same each time.
+    """Any network of timm, with weights of a file, or with fixed random weights.
 
-    Pictures are normalised as its weights want them. Its features are those before its classifier.
+    Its features `(B, F)` are those before the classifier. Images are normalised with the mean and standard deviation of
+    the network's original training images.
     """
 
     name = "timm"
 
-    class Config(Network):
-        size: int | None = Field(
+    class Config(NetworkSettings):
+        """The network, its weights and its input size."""
+
+        input_size: int | None = Field(
             None,
             ge=16,
             le=2048,
-            description="side to which pictures are scaled first (bilinear, antialiased); if left out, that for which "
-            "a network is made where there is one, else the pictures' own",
+            description="height and width that images are resized to (bilinear, antialiased); if left out, the "
+            "network's input size if it has a fixed one, otherwise no resizing",
         )
 
     def __init__(self, config: Any) -> None:
+        """Builds the network and loads its weights; see `Features`."""
         super().__init__(config)
-        self.network = timm_network(config.model, config.weights, SEED, config.size)
-        self.normal = _Normal(self.network.default_cfg)
-        meant = self.network.default_cfg
-        self.size = config.size or (meant["input_size"][-1] if meant.get("fixed_input_size") else None)
-        self.label = config.model
-        self.identity = f"timm {config.model}, {origin(config.weights)}"
-        self.untrained = config.weights is None
+        self.network = create_timm_network(config.model, config.weights, RANDOM_WEIGHTS_SEED, config.input_size)
+        model_config = self.network.default_cfg
+        self.normalize = _Normalize(model_config)
+        fixed_size = model_config["input_size"][-1] if model_config.get("fixed_input_size") else None
+        self.input_size = config.input_size or fixed_size
+        self.display_name = config.model
+        self.fingerprint = f"timm {config.model}, {describe_weights(config.weights)}"
+        self.is_untrained = config.weights is None
         self.requires_grad_(False).eval()
 
     def train(self, mode: bool = True) -> Self:
-        """Always in evaluation mode: what pictures are measured by does not depend on who else is in a batch."""
+        """Stays in evaluation mode, so that the features of an image do not depend on the batch."""
         return super().train(False)
 
     def forward(self, image: Tensor) -> Tensor:
-        features: Tensor = self.network.forward_head(
-            self.network.forward_features(self._prepared(image)), pre_logits=True
-        )
+        """Computes features `(B, F)` of images `(B, 3, H, W)` in [-1, 1]."""
+        maps = self.network.forward_features(self._preprocess(image))
+        features: Tensor = self.network.forward_head(maps, pre_logits=True)
         return features.flatten(1)
 
-    def maps(self, image: Tensor) -> Sequence[Tensor]:
-        maps: list[Tensor] = self.network.forward_intermediates(self._prepared(image), intermediates_only=True)
+    def feature_maps(self, image: Tensor) -> Sequence[Tensor]:
+        """Computes the network's intermediate feature maps `(B, C, h, w)`, from early to late."""
+        maps: list[Tensor] = self.network.forward_intermediates(self._preprocess(image), intermediates_only=True)
         return maps
 
-    def _prepared(self, image: Tensor) -> Tensor:
-        if self.size is not None and image.shape[2:] != (self.size, self.size):
-            image = F.interpolate(image, (self.size, self.size), mode="bilinear", antialias=True)
-        prepared: Tensor = self.normal(image.float())
-        return prepared
+    def _preprocess(self, image: Tensor) -> Tensor:
+        if self.input_size is not None and image.shape[2:] != (self.input_size, self.input_size):
+            image = F.interpolate(image, (self.input_size, self.input_size), mode="bilinear", antialias=True)
+        normalized: Tensor = self.normalize(image.float())
+        return normalized
 
 
-class _Normal(nn.Module):
-    """Pictures in [-1, 1] with the mean and deviation of those that a network's weights were trained on."""
+class _Normalize(nn.Module):
+    """Normalises images in [-1, 1] to the mean and standard deviation that a network's weights expect."""
 
-    def __init__(self, meant: Mapping[str, Any]) -> None:
+    def __init__(self, model_config: Mapping[str, Any]) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.tensor(meant["mean"])[:, None, None], persistent=False)
-        self.register_buffer("deviation", torch.tensor(meant["std"])[:, None, None], persistent=False)
+        self.register_buffer("mean", torch.tensor(model_config["mean"])[:, None, None], persistent=False)
+        self.register_buffer("std", torch.tensor(model_config["std"])[:, None, None], persistent=False)
 
     def forward(self, image: Tensor) -> Tensor:
-        assert isinstance(self.mean, Tensor) and isinstance(self.deviation, Tensor)
-        return (image.add(1).div(2) - self.mean) / self.deviation
+        assert isinstance(self.mean, Tensor) and isinstance(self.std, Tensor)
+        return (image.add(1).div(2) - self.mean) / self.std
 
 
 class TimmDiscriminator(Discriminator):
-    """The first stages of a network of timm, then a map of scores and the domain's logits."""
+    """A discriminator whose trunk is the first stages of a network of timm.
+
+    A 3 × 3 convolution computes the score map `(B, 1, h, w)` from the last feature map, and a linear layer the domain
+    logits `(B, K)` from its mean over positions. It ignores labels.
+    """
 
     name = "timm-discriminator"
 
-    class Config(Network):
-        stages: int = Field(4, ge=1, le=8, description="feature maps that it has, each half as large as the one before")
+    class Config(NetworkSettings):
+        """The network, its weights and how much of it is used."""
 
-    def __init__(self, config: Any, *, encoder: LabelEncoder, image_size: int) -> None:
-        super().__init__(config, encoder=encoder, image_size=image_size)
-        # Only those stages that are asked for: the rest would be kept, saved and never learn.
+        stages: int = Field(
+            4, ge=1, le=8, description="number of stages of the network to use, each with half the resolution"
+        )
+
+    def __init__(self, config: Any, *, label_encoder: LabelEncoder, image_size: int) -> None:
+        """Builds the trunk and loads its weights; see `Discriminator` for the arguments.
+
+        Raises:
+            ValueError: The network has fewer stages.
+        """
+        super().__init__(config, label_encoder=label_encoder, image_size=image_size)
+        # Later stages are not built: they would be saved but never trained.
         stages = {"features_only": True, "out_indices": tuple(range(config.stages))}
         try:
-            self.trunk = timm_network(config.model, config.weights, None, image_size, **stages)
+            self.trunk = create_timm_network(config.model, config.weights, None, image_size, **stages)
         except IndexError:
-            raise ValueError(f"stages={config.stages}: {config.model} has not so many") from None
-        self.normal = _Normal(self.trunk.default_cfg)
-        _unchanged(self.trunk)
-        wide = self.trunk.feature_info.channels()[-1]
-        self.score = nn.Conv2d(wide, 1, 3, padding=1)
-        self.logits = nn.Linear(wide, encoder.classes)
+            raise ValueError(f"stages={config.stages}: {config.model} has fewer stages") from None
+        self.normalize = _Normalize(self.trunk.default_cfg)
+        _disable_inplace_activations(self.trunk)
+        channels = self.trunk.feature_info.channels()[-1]
+        self.score = nn.Conv2d(channels, 1, 3, padding=1)
+        self.logits = nn.Linear(channels, label_encoder.num_logits)
 
-    def forward(self, image: Tensor, label: Tensor, made_from: Tensor | None = None) -> Verdict:
-        features = self.trunk(self.normal(image))[-1]
-        return Verdict(self.score(features), self.logits(features.mean((2, 3))))
+    def forward(self, image: Tensor, label: Tensor, source_image: Tensor | None = None) -> DiscriminatorOutput:
+        """Scores and classifies images; see `Discriminator.forward`."""
+        features = self.trunk(self.normalize(image))[-1]
+        return DiscriminatorOutput(self.score(features), self.logits(features.mean((2, 3))))
 
 
-def _unchanged(network: nn.Module) -> None:
-    """Activations that write over their input leave nothing to a second derivative, which penalties take."""
-    for each in network.modules():
-        if getattr(each, "inplace", False):
-            each.inplace = False  # type: ignore[assignment]
+def _disable_inplace_activations(network: nn.Module) -> None:
+    """Switches off in-place activations: they overwrite inputs that the double backward of penalties needs."""
+    for module in network.modules():
+        if getattr(module, "inplace", False):
+            module.inplace = False  # type: ignore[assignment]

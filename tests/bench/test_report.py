@@ -1,4 +1,4 @@
-"""The page of benchmarks in the documentation is what the results say."""
+"""docs/benchmarks.md agrees with the results, and the results with the suites."""
 
 from __future__ import annotations
 
@@ -9,36 +9,38 @@ from pathlib import Path
 import pytest
 
 from mdtranslate.bench.results import Results, Row
-from mdtranslate.bench.suite import Suite, load
+from mdtranslate.bench.suite import Suite, load_suite
 
 ROOT = Path(__file__).parents[2]
 REPORT = runpy.run_path(str(ROOT / "benchmarks" / "report.py"))
 
 
-def test_the_page_is_made_of_the_results() -> None:
-    assert (ROOT / "docs" / "benchmarks.md").read_text() == REPORT["text"](), "python benchmarks/report.py"
+def test_page_agrees_with_the_results() -> None:
+    assert (ROOT / "docs" / "benchmarks.md").read_text() == REPORT["render_page"](), "python benchmarks/report.py"
 
 
 @pytest.mark.parametrize("folder", sorted((ROOT / "benchmarks" / "results").iterdir()), ids=lambda path: path.name)
-def test_results_are_those_of_the_suite_as_it_is(folder: Path) -> None:
+def test_results_belong_to_the_current_suite(folder: Path) -> None:
     suite = json.loads((folder / "results.json").read_text())["suite"]
-    assert suite == load(ROOT / "benchmarks" / f"{folder.name}.toml").model_dump(mode="json"), "bench it again"
+    assert suite == load_suite(ROOT / "benchmarks" / f"{folder.name}.toml").model_dump(mode="json"), (
+        "run the suite again"
+    )
 
 
 @pytest.mark.parametrize(
-    ("accuracy", "gain", "said"),
+    ("accuracy", "gain", "expected"),
     [
-        (0.9, 2.0, "StarGAN loses nothing."),
-        (0.4, 2.0, "StarGAN loses accuracy to Other (40.0% against 50.0%)."),
-        (0.4, 0.5, "loses accuracy to Other (40.0% against 50.0%); psnr gain to Other (+0.50 against +1.00)."),
+        (0.9, 2.0, "StarGAN is best in every column."),
+        (0.4, 2.0, "accuracy (40.0%; Other 50.0%)."),
+        (0.4, 0.5, "accuracy (40.0%; Other 50.0%), psnr gain (+0.50; Other +1.00)."),
     ],
 )
-def test_where_stargan_loses_is_said(accuracy: float, gain: float, said: str) -> None:
+def test_columns_in_which_stargan_is_not_best(accuracy: float, gain: float, expected: str) -> None:
     methods = {"stargan": {"recipe": "a", "title": "StarGAN"}, "other": {"recipe": "b", "title": "Other"}}
     columns = ("accuracy", "psnr gain", "Male/change")
     suite = Suite.model_validate({"title": "x", "methods": methods, "budgets": {"b": {"total": 1}}, "columns": columns})
-    cheap = {"size": [1.0], "minutes": [9.0], "pictures/s": [1.0], "Male/change": [3.0]}  # Costs are stated, not lost.
-    own = Row("b", "stargan", "StarGAN", {"accuracy": [accuracy], "psnr gain": [gain], **cheap}, None, {})
+    costs = {"size": [1.0], "minutes": [9.0], "images/s": [1.0], "Male/change": [3.0]}  # Costs are not ranked.
+    stargan = Row("b", "stargan", "StarGAN", {"accuracy": [accuracy], "psnr gain": [gain], **costs}, None, {})
     other = Row(
         "b",
         "other",
@@ -48,11 +50,11 @@ def test_where_stargan_loses_is_said(accuracy: float, gain: float, said: str) ->
             "psnr gain": [1.0],
             "steps": [2.0],
             "minutes": [1.0],
-            "pictures/s": [2.0],
+            "images/s": [2.0],
             "Male/change": [4.0],
         },
         None,
         {},
     )
-    (line,) = REPORT["losses"](Results(suite, (own, other), {}, {}, ()))
-    assert line.endswith(said)
+    (line,) = REPORT["list_losses"](Results(suite, (stargan, other), {}, {}, ()))
+    assert line.endswith(expected)

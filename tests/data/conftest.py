@@ -1,4 +1,4 @@
-"""Every test of the packed cache has one of its own."""
+"""Gives each test an image cache of its own."""
 
 from __future__ import annotations
 
@@ -10,4 +10,4 @@ import pytest
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return tmp_path / "cache" / "mdtranslate" / "packed"
+    return tmp_path / "cache" / "mdtranslate" / "images"

@@ -1,4 +1,4 @@
-"""Batches as a pure function of (seed, step), held against gathering one picture after the other."""
+"""Batches as a pure function of (seed, step), compared with a plain implementation."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from mdtranslate.api import LabelEncoder
 from mdtranslate.config.choice import Choice
 from mdtranslate.config.schema import Data
 from mdtranslate.data.batches import Batches, normalise, to_pixels
-from mdtranslate.data.prefetch import DEPTH, Ahead
-from mdtranslate.data.source import choose
+from mdtranslate.data.prefetch import DEPTH, Prefetcher
+from mdtranslate.data.recipe_datasets import pick_display_indices
 from mdtranslate.errors import DataError, RecipeError
 
 COLOUR, ROUND, MOOD = (
@@ -27,28 +27,28 @@ CPU = torch.device("cpu")
 
 
 def batches(known, seed=0, attributes=None, **settings) -> Batches:
-    """Batches of datasets of which `known` lists the attributes of every picture; a picture's pixels tell its place."""
+    """Builds batches; `known` lists the attributes of each image per dataset. Pixels encode the index of the image."""
     register()
     attributes = attributes or {"toys": (COLOUR, ROUND), "faces": (MOOD,)}
     attributes = dict(list(attributes.items())[: len(known)])
     from pydantic import TypeAdapter
 
-    encoder = TypeAdapter(Choice[LabelEncoder]).validate_python("mask-vector").build(attributes=attributes)
+    label_encoder = TypeAdapter(Choice[LabelEncoder]).validate_python("mask-vector").build(attributes=attributes)
     data = Data.model_validate({"image_size": 8, "batch_size": 8, **settings})
     draw = np.random.default_rng(1)
     pixels = [draw.integers(0, 256, (len(each), data.cached_size, data.cached_size, 3), np.uint8) for each in known]
-    labels = [torch.stack([encoder.encode(one, n) for one in each]) for n, each in enumerate(known)]
-    return Batches(pixels, labels, encoder, data, seed, CPU)
+    labels = [torch.stack([label_encoder.encode(one, n) for one in each]) for n, each in enumerate(known)]
+    return Batches(pixels, labels, label_encoder, data, seed, CPU)
 
 
 def toys(count):
     return [{"colour": COLOUR.values[n % 3], "Round": n % 2 == 0} for n in range(count)]
 
 
-def where(made: Batches, picture) -> tuple[int, int, int, int, bool]:
-    """Dataset, number, top, left and whether mirrored of a picture of a batch."""
-    pixels = to_pixels(picture[None])[0]
-    for dataset, own in enumerate(made.pictures.parts):
+def where(made: Batches, image) -> tuple[int, int, int, int, bool]:
+    """Dataset, number, top, left and whether mirrored of an image of a batch."""
+    pixels = to_pixels(image[None])[0]
+    for dataset, own in enumerate(made.images.arrays):
         for number, whole in enumerate(own):
             for top in range(whole.shape[0] - 7):
                 for left in range(whole.shape[1] - 7):
@@ -56,10 +56,10 @@ def where(made: Batches, picture) -> tuple[int, int, int, int, bool]:
                     for mirrored in (False, True):
                         if np.array_equal(cut[:, ::-1] if mirrored else cut, pixels):
                             return dataset, number, top, left, mirrored
-    raise AssertionError("no picture of the datasets")
+    raise AssertionError("no image of the datasets")
 
 
-def test_every_picture_comes_once_an_epoch_and_labels_stay_with_their_pictures():
+def test_every_image_occurs_once_per_epoch_with_its_labels():
     made = batches([toys(12)])
     seen = []
     for step in range(3):
@@ -71,7 +71,7 @@ def test_every_picture_comes_once_an_epoch_and_labels_stay_with_their_pictures()
     assert seen[:12] != seen[12:]
 
 
-def test_balance_draws_datasets_or_domains_equally_often():
+def test_balance_samples_datasets_or_domains_equally_often():
     moods = [{"mood": value} for value in MOOD.values]
     toy = [{"colour": "red", "Round": True}] * 20 + [{"colour": "blue", "Round": False}] * 2 + [{"colour": "blue"}]
     shares = {}
@@ -90,7 +90,7 @@ def test_balance_draws_datasets_or_domains_equally_often():
     assert shares["domain"] == pytest.approx([1 / 5] * 5, abs=0.01)
 
 
-def test_a_step_is_the_same_whenever_it_is_asked_for_and_another_seed_is_another():
+def test_batch_is_a_function_of_seed_and_step():
     first, second = batches([toys(12)]), batches([toys(12)])
     later = first(5)
     for step in (0, 9, 2):
@@ -101,21 +101,21 @@ def test_a_step_is_the_same_whenever_it_is_asked_for_and_another_seed_is_another
     assert not torch.equal(batches([toys(12)], seed=1)(5).real, later.real)
 
 
-def test_seeds_are_new_in_each_step():
+def test_seeds_differ_between_steps():
     made = batches([toys(12)])
     assert len(torch.unique(torch.stack([made(step).seeds for step in range(100)]))) == 800
 
 
-def test_no_number_of_a_step_tells_those_of_another():
+def test_random_numbers_of_steps_are_uncorrelated():
     made, steps = batches([toys(3)]), 8192
-    drawn = np.array([made._random(step).random(16) for step in range(steps)])
+    drawn = np.array([made._rng(step).random(16) for step in range(steps)])
     drawn = (drawn - drawn.mean(0)) / drawn.std(0)
     for lag in (1, 2, 4, 16, 64, 256, 1024):
         correlation = (drawn[:-lag] * drawn[lag:]).mean(0)
         assert np.abs(correlation).max() * np.sqrt(steps - lag) < 5, lag  # In standard deviations; chance gives 3.
 
 
-def test_half_are_mirrored_or_none_and_crops_move_only_where_there_is_room():
+def test_flips_and_random_crops():
     free = [
         where(made, each) for made in [batches([toys(12)], load_size=10)] for s in range(6) for each in made(s).real
     ]
@@ -125,7 +125,7 @@ def test_half_are_mirrored_or_none_and_crops_move_only_where_there_is_room():
     assert {where(fixed, each)[2:] for each in fixed(0).real} == {(0, 0, False)}
 
 
-def test_permuted_targets_are_the_batches_own():
+def test_permuted_targets_are_labels_of_the_batch():
     made = batches([toys(12)])
     for step in range(4):
         batch = made(step)
@@ -133,46 +133,48 @@ def test_permuted_targets_are_the_batches_own():
     assert not torch.equal(batch.target, batch.source)
 
 
-def test_targets_stay_in_their_dataset_and_a_small_one_is_translated_too():
+def test_targets_stay_in_their_dataset():
     moods = [{"mood": value} for value in MOOD.values]
     made = batches([toys(78), moods])
     same = total = 0
     for step in range(150):
         batch = made(step)
-        assert torch.equal(made.encoder.dataset(batch.source), made.encoder.dataset(batch.target))
-        mine = made.encoder.dataset(batch.source) == 1
+        assert torch.equal(
+            made.label_encoder.dataset_index(batch.source), made.label_encoder.dataset_index(batch.target)
+        )
+        mine = made.label_encoder.dataset_index(batch.source) == 1
         total += int(mine.sum())
         same += int((batch.source[mine] == batch.target[mine]).all(1).sum())
     assert total > 20
     assert 0.2 < same / total < 0.8
 
 
-def test_across_takes_targets_from_every_other_dataset_and_from_none_else():
+def test_cross_dataset_targets_are_from_all_other_datasets():
     moods = [{"mood": MOOD.values[n % 2]} for n in range(6)]
     known, attributes = [toys(12), moods, toys(5)], {"toys": (COLOUR, ROUND), "faces": (MOOD,), "more": (COLOUR, ROUND)}
-    made = batches(known, attributes=attributes, across=1.0)
+    made = batches(known, attributes=attributes, cross_dataset=1.0)
     drawn = [made(step) for step in range(40)]
-    homes = made.encoder.dataset
+    homes = made.label_encoder.dataset_index
     pairs = [zip(homes(each.source).tolist(), homes(each.target).tolist(), strict=True) for each in drawn]
     assert {pair for each in pairs for pair in each} == {(a, b) for a in range(3) for b in range(3) if a != b}
     own = {tuple(row) for row in made.labels.tolist()}
     assert all(tuple(row) in own for each in drawn for row in each.target.tolist())
-    half = batches(known, attributes=attributes, across=0.5)
+    half = batches(known, attributes=attributes, cross_dataset=0.5)
     kept = torch.cat([homes(each.source) == homes(each.target) for each in map(half, range(40))])
     assert 0.4 < kept.float().mean() < 0.6
 
 
 @pytest.mark.parametrize("targets", ["permute", "one-edit"])
-def test_what_is_unknown_of_a_picture_stays_unknown(targets):
+def test_unknown_attributes_stay_unknown(targets):
     known = [{"colour": "red"}, {"Round": True}, {"colour": "blue", "Round": False}, {"colour": "green", "Round": True}]
     made = batches([known * 2], targets=targets)
     changed = 0
     for step in range(6):
         batch = made(step)
         for source, target in zip(batch.source, batch.target, strict=True):
-            assert made.encoder.decode(target).keys() >= made.encoder.decode(source).keys()
+            assert made.label_encoder.decode(target).keys() >= made.label_encoder.decode(source).keys()
             if targets == "permute":
-                assert made.encoder.decode(target).keys() == made.encoder.decode(source).keys()
+                assert made.label_encoder.decode(target).keys() == made.label_encoder.decode(source).keys()
             changed += not torch.equal(source, target)
     assert changed > 6
 
@@ -180,54 +182,56 @@ def test_what_is_unknown_of_a_picture_stays_unknown(targets):
 def test_one_edit_changes_one_attribute():
     batch = (made := batches([toys(12)], targets="one-edit"))(0)
     for source, target in zip(batch.source, batch.target, strict=True):
-        before, after = made.encoder.decode(source), made.encoder.decode(target)
+        before, after = made.label_encoder.decode(source), made.label_encoder.decode(target)
         assert sum(before[name] != after[name] for name in before) == 1
 
 
-def test_other_is_any_domain_but_the_own_one():
-    made = batches([toys(12), [{"mood": value} for value in MOOD.values * 6]], targets="other")
+def test_other_domain_is_never_the_source_domain():
+    made = batches([toys(12), [{"mood": value} for value in MOOD.values * 6]], targets="other-domain")
     seen = set()
     for step in range(40):
         batch = made(step)
-        own, other = made.encoder.domain(batch.source), made.encoder.domain(batch.target)
+        own, other = made.label_encoder.domain_index(batch.source), made.label_encoder.domain_index(batch.target)
         assert (own != other).all()
-        assert torch.equal(made.encoder.dataset(batch.source), made.encoder.dataset(batch.target))
+        assert torch.equal(
+            made.label_encoder.dataset_index(batch.source), made.label_encoder.dataset_index(batch.target)
+        )
         seen |= set(zip(own.tolist(), other.tolist(), strict=True))
     assert len(seen) == 6 * 5 + 2 * 1
 
 
-def test_other_with_too_many_domains_is_a_mistake_of_the_recipe():
+def test_other_domain_with_too_many_domains_is_refused():
     many = {"toys": tuple(Attribute(f"is_{n}") for n in range(14))}
-    with pytest.raises(RecipeError, match=r"data\.targets=other"):
-        batches([[{f"is_{n}": True for n in range(14)}] * 8], attributes=many, targets="other")
+    with pytest.raises(RecipeError, match=r"data\.targets=other-domain"):
+        batches([[{f"is_{n}": True for n in range(14)}] * 8], attributes=many, targets="other-domain")
 
 
-def test_normalise_and_back_is_the_same_picture():
+def test_normalise_and_to_pixels_are_inverse():
     pixels = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1).repeat(3, axis=3)
     normal = normalise(torch.from_numpy(pixels))
     assert (float(normal.min()), float(normal.max())) == (-1.0, 1.0)
     assert np.array_equal(to_pixels(normal), pixels)
 
 
-def test_pictures_to_show_are_the_first_or_some_of_all_where_those_are_alike():
+def test_display_indices_are_the_first_or_evenly_spread():
     mixed, sorted_ = [{"a": n % 2} for n in range(9)], [{"a": n // 50} for n in range(100)]
-    assert choose(mixed, 4) == [0, 1, 2, 3] and choose(mixed, 20) == list(range(9))
-    assert choose(sorted_, 4) == [0, 25, 50, 75]
-    assert choose([{}] * 3, 8) == [0, 1, 2] and choose([], 3) == []
+    assert pick_display_indices(mixed, 4) == [0, 1, 2, 3] and pick_display_indices(mixed, 20) == list(range(9))
+    assert pick_display_indices(sorted_, 4) == [0, 25, 50, 75]
+    assert pick_display_indices([{}] * 3, 8) == [0, 1, 2] and pick_display_indices([], 3) == []
 
 
-def test_balance_takes_more_domains_than_can_be_listed_and_refuses_what_cannot_be_numbered():
+def test_balance_with_many_domains():
     def many(count):
         names = [f"a{n}" for n in range(count)]
         rows = [{name: (row >> n) % 2 == 1 for n, name in enumerate(names)} for row in range(4)]
         return batches([rows], attributes={"toys": tuple(map(Attribute, names))}, balance="domain")
 
-    assert len(many(20)._order.groups) == 4
-    with pytest.raises(RecipeError, match=r"^data\.balance=domain: .* more domains than can be numbered"):
+    assert len(many(20)._sampler.groups) == 4
+    with pytest.raises(RecipeError, match=r"^data\.balance=domain: "):
         many(70)
 
 
-def test_batches_made_ahead_are_the_same_and_are_made_before_they_are_asked_for():
+def test_prefetched_batches_are_the_same_and_ready_early():
     plain, made, steps = batches([toys(12)]), batches([toys(12)]), []
 
     class Told(Batches):
@@ -236,15 +240,15 @@ def test_batches_made_ahead_are_the_same_and_are_made_before_they_are_asked_for(
             return super().__call__(step)
 
     made.__class__ = Told
-    with Ahead(made, 6) as ahead:
+    with Prefetcher(made, 6) as ahead:
         for step in range(1, 6):
             batch, expected = ahead(step), plain(step)
             assert torch.equal(batch.real, expected.real) and torch.equal(batch.target, expected.target)
-            wait([*ahead.coming.values()])
+            wait([*ahead.pending.values()])
             assert steps == list(range(1, min(step + DEPTH, 5) + 1))
 
 
-def test_what_fails_ahead_of_its_step_is_raised_at_its_step():
+def test_prefetch_error_is_raised_at_its_step():
     made = batches([toys(12)])
 
     class Fails(Batches):
@@ -254,7 +258,7 @@ def test_what_fails_ahead_of_its_step_is_raised_at_its_step():
             return super().__call__(step)
 
     made.__class__ = Fails
-    with Ahead(made, 9) as ahead:
+    with Prefetcher(made, 9) as ahead:
         ahead(0), ahead(1)
         with pytest.raises(DataError, match="the cache is gone"):
             ahead(2)

@@ -1,4 +1,4 @@
-"""900 damaged pictures and 30 odd ones: each is read rightly, or named; none crashes, hangs or passes unseen."""
+"""900 damaged and 30 unusual images: each is decoded correctly or refused; none crashes or hangs."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from mdtranslate.api import Crop, Dataset, Record
-from mdtranslate.data.cache.store import pack
+from mdtranslate.data.cache.store import cache_images
 from mdtranslate.errors import DataError
-from mdtranslate.utils.image_io import decode
+from mdtranslate.utils.image_io import read_image
 
 DOWN, RIGHT = np.mgrid[:96, :80]
 PICTURE = np.stack([RIGHT * 3, DOWN * 2, RIGHT + DOWN], axis=2).astype(np.uint8)
@@ -47,26 +47,26 @@ def garbage(whole: bytes, draw: np.random.Generator) -> bytes:
 @pytest.mark.parametrize("damage", [cut, flipped, garbage])
 def test_damaged_pictures(tmp_path: Path, form: str, damage) -> None:
     whole, draw, seen = stored(form), np.random.default_rng(1), Counter()
-    right = decode(BytesIO(whole))
+    right = read_image(BytesIO(whole))
     for number in range(100):
         file = tmp_path / f"{number}.{form.lower()}"
         file.write_bytes(damage(whole, draw))
         began = time.monotonic()
         try:
-            pixels = decode(file)
+            pixels = read_image(file)
         except DataError as error:
             assert str(error).startswith(f"{file}: ") and "\n" not in str(error)
             seen["named"] += 1
         else:
             seen["right" if np.array_equal(pixels, right) else "another"] += 1
         assert time.monotonic() - began < 20
-    # A JPEG or WebP has no checksum: what is wrong inside it may look like another picture, and to nobody's fault.
+    # JPEG and WebP have no checksums: a damaged file may decode to another image.
     assert seen["another"] == 0 or (form != "PNG" and damage is not cut), seen
     assert seen["named"] >= (100 if damage is cut else 30), seen
 
 
 def odd_files(folder: Path) -> dict[str, bool | None]:
-    """30 odd pictures, and whether each can be read; None where that is up to the machine."""
+    """30 unusual images, and whether each can be read; None if that depends on the machine."""
     image = Image.fromarray(PICTURE)
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -131,13 +131,13 @@ def odd_files(folder: Path) -> dict[str, bool | None]:
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes with a name")
-def test_odd_pictures(tmp_path: Path) -> None:
+def test_unusual_images(tmp_path: Path) -> None:
     files = odd_files(tmp_path)
     assert len(files) == 30
     shapes = {}
     for name, readable in files.items():
         try:
-            pixels = decode(tmp_path / name)
+            pixels = read_image(tmp_path / name)
         except DataError as error:
             assert not readable, error
             assert str(error).startswith(f"{tmp_path / name}: ") and "\n" not in str(error)
@@ -146,9 +146,9 @@ def test_odd_pictures(tmp_path: Path) -> None:
             shapes[name] = pixels.shape
     assert shapes["turned.jpg"] == (80, 96, 3)
     assert shapes["thin.png"] == (65535, 1, 3)
-    assert np.array_equal(decode(tmp_path / "a-png.jpg"), PICTURE)
-    assert np.abs(decode(tmp_path / "cmyk.jpg").astype(int) - PICTURE).mean() < 8
-    assert np.array_equal(decode(tmp_path / "16bit.png"), decode(tmp_path / "16bit.tif"))
+    assert np.array_equal(read_image(tmp_path / "a-png.jpg"), PICTURE)
+    assert np.abs(read_image(tmp_path / "cmyk.jpg").astype(int) - PICTURE).mean() < 8
+    assert np.array_equal(read_image(tmp_path / "16bit.png"), read_image(tmp_path / "16bit.tif"))
 
 
 class Files(Dataset):
@@ -160,7 +160,7 @@ class Files(Dataset):
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes with a name")
-def test_odd_pictures_among_many_are_left_out_by_name(tmp_path: Path) -> None:
+def test_unreadable_images_among_many_are_left_out(tmp_path: Path) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
     files = odd_files(folder)
@@ -168,9 +168,11 @@ def test_odd_pictures_among_many_are_left_out_by_name(tmp_path: Path) -> None:
     for number in range(300):
         (folder / f"{number}.jpg").write_bytes(stored("JPEG"))
     records = [Record(name, folder / name) for name in (*files, *(f"{number}.jpg" for number in range(300)))]
-    packed = pack(Files(Dataset.Config()), records, 16, instance="odd", what="all", workers=0, most=0.05)
+    cached = cache_images(
+        Files(Dataset.Config()), records, 16, instance="odd", purpose="all", workers=0, max_unreadable=0.05
+    )
     bad = [name for name, readable in files.items() if readable is False]
-    assert [records[place].key for place in packed.left_out] == bad
-    for place, reason in packed.left_out.items():
+    assert [records[place].key for place in cached.left_out] == bad
+    for place, reason in cached.left_out.items():
         assert reason.startswith(f"{folder / records[place].key}: ")
-    assert len(packed.pixels) == len(records) - len(bad)
+    assert len(cached.pixels) == len(records) - len(bad)

@@ -1,4 +1,4 @@
-"""Real worker processes, which know the dataset from a plugin file."""
+"""Filling the cache with real worker processes, which find the dataset by a plugin file."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from packing import Files, left_in, packed, pictures, small_files
+from caching import Files, cache_contents, fill_cache, image_records, small_files
 
 from mdtranslate.api import Dataset, Record
-from mdtranslate.config.registry import registry, use_files
-from mdtranslate.data.cache.admin import clear, list_packed
+from mdtranslate.config.registry import registry, set_plugin_files
+from mdtranslate.data.cache.admin import clear, list_cache_entries
 from mdtranslate.errors import DataError, StorageError
 
 PLUGIN = """
@@ -72,14 +72,14 @@ def drawn(tmp_path):
     """Makes the plugin's dataset."""
     plugin = tmp_path / "drawn_plugin.py"
     plugin.write_text(PLUGIN)
-    use_files((plugin,))
+    set_plugin_files((plugin,))
 
     def make(**settings) -> Dataset:
         component = registry().component("dataset", "drawn")
         return component(component.Config(**settings))
 
     yield make
-    use_files(())
+    set_plugin_files(())
 
 
 class Lazy(dict):
@@ -97,14 +97,14 @@ def pids(log: Path) -> set[int]:
     return {int(line.split()[0]) for line in log.read_text().splitlines()} if log.exists() else set()
 
 
-def test_workers_give_the_same_bytes(tmp_path, drawn):
-    alone = packed(drawn(shade=100), numbered(100))
+def test_workers_write_the_same_bytes(tmp_path, drawn):
+    alone = fill_cache(drawn(shade=100), numbered(100))
     pixels, digest = alone.pixels.copy(), alone.digest
     assert pixels.min() >= 100, "the setting is used"
-    clear(list_packed())
+    clear(list_cache_entries())
     seen = []
     log = tmp_path / "log"
-    together = packed(
+    together = fill_cache(
         drawn(shade=100, log=log), numbered(100), workers=2, progress=lambda done, total: seen.append((done, total))
     )
     assert os.getpid() not in pids(log), "no worker was used"
@@ -113,9 +113,9 @@ def test_workers_give_the_same_bytes(tmp_path, drawn):
     assert seen == [(32, 100), (64, 100), (96, 100), (100, 100)]
 
 
-def test_few_records_or_an_unregistered_dataset_need_no_workers(tmp_path, drawn):
+def test_few_records_or_unregistered_dataset_use_no_workers(tmp_path, drawn):
     log = tmp_path / "log"
-    packed(drawn(log=log), numbered(63), workers=None)
+    fill_cache(drawn(log=log), numbered(63), workers=None)
     assert pids(log) == {os.getpid()}
     base = registry().component("dataset", "drawn")
 
@@ -123,11 +123,11 @@ def test_few_records_or_an_unregistered_dataset_need_no_workers(tmp_path, drawn)
         name = "drawn"
         version = "throwaway"
 
-    packed(Throwaway(base.Config(log=log)), numbered(100), workers=2)
+    fill_cache(Throwaway(base.Config(log=log)), numbered(100), workers=2)
     assert pids(log) == {os.getpid()}
 
 
-def test_a_plugin_in_memory_needs_no_workers(tmp_path):
+def test_plugin_in_memory_uses_no_workers(tmp_path):
     class Plugin:
         from mdtranslate.api.hookspecs import hookimpl
 
@@ -135,40 +135,40 @@ def test_a_plugin_in_memory_needs_no_workers(tmp_path):
         def register_datasets(self):
             return [Files]
 
-    use_files(())
+    set_plugin_files(())
     try:
         registry().register(Plugin(), "memory")
         dataset = Files()
-        packed(dataset, pictures(tmp_path / "in", 40), workers=2)
+        fill_cache(dataset, image_records(tmp_path / "in", 40), workers=2)
         assert len(dataset.loaded) == 40
     finally:
-        use_files(())
+        set_plugin_files(())
 
 
 @pytest.mark.parametrize(
     ("fail", "message"),
     [
-        ("odd", "^record k50 is odd; data.unreadable=skip leaves out such pictures$"),
+        ("odd", "^record k50 is odd; data.unreadable=skip"),
         ("bug", "^dataset 'drawn' cannot load record 'k50': KeyError: 'k50'; data.unreadable=skip"),
-        ("die", "^dataset 'drawn': a process that loads pictures died, .*data.workers=0[^\n]*$"),
+        ("die", "^dataset 'drawn': .* died, .*data.workers=0[^\n]*$"),
     ],
 )
-def test_failures_of_workers_arrive(cache, drawn, fail, message):
+def test_worker_errors_are_raised(cache, drawn, fail, message):
     with pytest.raises(DataError, match=message):
-        packed(drawn(fail=fail), numbered(100), workers=2)
+        fill_cache(drawn(fail=fail), numbered(100), workers=2)
 
 
-def test_workers_leave_out_what_cannot_be_read_and_go_on_where_others_were_interrupted(tmp_path, drawn):
+def test_workers_leave_out_unreadable_images_and_continue(tmp_path, drawn):
     def stop(done, total):
         if done >= 64:
             raise KeyboardInterrupt
 
-    whole = packed(drawn(), numbered(200)).pixels.copy()
-    clear(list_packed())
+    whole = fill_cache(drawn(), numbered(200)).pixels.copy()
+    clear(list_cache_entries())
     log = tmp_path / "log"
     with pytest.raises(KeyboardInterrupt):
-        packed(drawn(fail="bug"), numbered(200), workers=2, most=0.05, progress=stop)
-    result = packed(drawn(fail="bug", log=log), numbered(200), workers=2, most=0.05)
+        fill_cache(drawn(fail="bug"), numbered(200), workers=2, max_unreadable=0.05, progress=stop)
+    result = fill_cache(drawn(fail="bug", log=log), numbered(200), workers=2, max_unreadable=0.05)
     assert list(result.left_out) == [50] and "KeyError: 'k50'" in result.left_out[50]
     assert np.array_equal(result.pixels, np.delete(whole, 50, 0))
     loaded = {line.split()[1] for line in log.read_text().splitlines()}
@@ -176,39 +176,39 @@ def test_workers_leave_out_what_cannot_be_read_and_go_on_where_others_were_inter
     assert "k50" in loaded, "whether it can be read is seen again"
 
 
-def test_a_dataset_that_a_worker_cannot_make_is_named(tmp_path, cache, drawn):
+def test_dataset_that_fails_in_a_worker_is_named(tmp_path, cache, drawn):
     dataset = drawn()
     (tmp_path / "drawn_plugin.py").write_text("raise RuntimeError('changed')")
-    with pytest.raises(DataError, match=r"^dataset 'drawn' cannot be made in a worker process: .*changed"):
-        packed(dataset, numbered(100), workers=2)
-    assert left_in(cache) == []
+    with pytest.raises(DataError, match=r"^dataset 'drawn' .*changed"):
+        fill_cache(dataset, numbered(100), workers=2)
+    assert cache_contents(cache) == []
 
 
-def test_a_disk_that_fills_up_under_workers_leaves_nothing(cache, drawn):
+def test_full_disk_with_workers_leaves_nothing(cache, drawn):
     with small_files(), pytest.raises(StorageError, match="cannot be written: File too large"):
-        packed(drawn(), numbered(100), workers=2)
-    assert left_in(cache) == []
+        fill_cache(drawn(), numbered(100), workers=2)
+    assert cache_contents(cache) == []
 
 
 SCRIPT = """
 import sys
 from pathlib import Path
-from mdtranslate.data.cache.store import pack
+from mdtranslate.data.cache.store import cache_images
 from mdtranslate.api import Record
-from mdtranslate.config.registry import registry, use_files
+from mdtranslate.config.registry import registry, set_plugin_files
 {guard}
-    use_files((Path("drawn_plugin.py"),))
+    set_plugin_files((Path("drawn_plugin.py"),))
     component = registry().component("dataset", "drawn")
     dataset = component(component.Config({settings}))
     records = [Record(f"k{{index}}", None, {{"tall": False}}) for index in range(100)]
     Path(f"started-{{sys.argv[1]}}").touch()
-    print(pack(dataset, records, 8, instance="i", what="w", workers={workers}).digest)
+    print(cache_images(dataset, records, 8, instance="i", purpose="w", workers={workers}).digest)
 """
 
 
 @pytest.fixture
 def start(tmp_path, drawn):
-    """Starts a script of its own that packs 100 pictures; those that still run in the end are killed."""
+    """Starts a script that caches 100 images; processes that still run at the end are killed."""
     running = []
 
     def start(name: str, settings: str, workers: int, guard: str = "if __name__ == '__main__':"):
@@ -243,7 +243,7 @@ def alive(pid: int) -> bool:
         return False
 
 
-def test_of_two_packers_one_packs_and_the_other_waits(tmp_path, start):
+def test_second_process_waits_for_the_first(tmp_path, start):
     log, gate = tmp_path / "log", tmp_path / "gate"
     settings = "log=Path('log'), gate=Path('gate')"
     first = start("first", settings, 0)
@@ -260,17 +260,17 @@ def test_of_two_packers_one_packs_and_the_other_waits(tmp_path, start):
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
-def test_workers_die_with_their_parent(tmp_path, cache, drawn, start):
+def test_workers_exit_with_their_parent(tmp_path, cache, drawn, start):
     log = tmp_path / "log"
     parent = start("parent", "log=Path('log'), gate=Path('gate')", 2)
     until(lambda: len(pids(log)) == 2)
     parent.kill()
     parent.wait()
     until(lambda: not any(map(alive, pids(log))))
-    assert [name.partition(".")[2] for name in left_in(cache)] == ["part"]
+    assert [name.partition(".")[2] for name in cache_contents(cache)] == ["part"]
 
 
-def test_an_interrupt_ends_packer_and_workers_and_leaves_nothing(tmp_path, cache, start):
+def test_interrupt_ends_all_processes_and_leaves_nothing(tmp_path, cache, start):
     log = tmp_path / "log"
     parent = start("parent", "log=Path('log'), gate=Path('gate')", 2)
     until(lambda: len(pids(log)) == 2)
@@ -279,18 +279,18 @@ def test_an_interrupt_ends_packer_and_workers_and_leaves_nothing(tmp_path, cache
     (tmp_path / "gate").touch()
     _, trouble = parent.communicate(timeout=20)
     assert trouble.strip().endswith("KeyboardInterrupt")
-    assert left_in(cache) == []
+    assert cache_contents(cache) == []
 
 
-def test_a_script_without_a_main_guard_is_told_so_and_does_not_hang(cache, start):
+def test_script_without_main_guard_fails_with_a_message(cache, start):
     process = start("naked", "", 2, guard="if True:")
     _, trouble = process.communicate(timeout=20)
     assert process.returncode == 1
     assert "put what it does under `if __name__ == '__main__':`" in trouble
-    assert "a process that loads pictures died" in trouble
-    assert left_in(cache) == []
+    assert "a worker process that loads images died" in trouble
+    assert cache_contents(cache) == []
 
 
-def test_workers_need_no_torch():
+def test_workers_do_not_import_torch():
     code = "import sys, mdtranslate.data.cache.store; print(*{'torch', 'mdtranslate.config.schema'} & {*sys.modules})"
     assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True).stdout == b"\n"

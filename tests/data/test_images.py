@@ -1,4 +1,4 @@
-"""Any picture file becomes the right [H, W, 3]; any broken one becomes one line that names it."""
+"""Decoding of all supported image files, and one-line errors for broken ones."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 
 from mdtranslate.errors import DataError, StorageError
-from mdtranslate.utils.image_io import IMAGE_SUFFIXES, decode, encode_png
+from mdtranslate.utils.image_folder import IMAGE_SUFFIXES
+from mdtranslate.utils.image_io import read_image, write_png
 
 UPRIGHT = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3) * 10
 
@@ -82,7 +83,7 @@ def test_every_mode_has_its_pixels(tmp_path, name):
     path = saved(tmp_path / name, image, **({"lossless": True} if name.endswith("webp") else {}))
     with Image.open(path) as stored:
         assert stored.mode == ("RGBA" if name == "rgba.webp" else image.mode), "the file does not test its mode"
-    pixels = decode(path)
+    pixels = read_image(path)
     assert pixels.dtype == np.uint8
     assert pixels.flags.c_contiguous
     assert pixels.flags.writeable
@@ -90,12 +91,12 @@ def test_every_mode_has_its_pixels(tmp_path, name):
     assert path.suffix in IMAGE_SUFFIXES
 
 
-def test_transparent_palette_entries_lie_over_white(tmp_path):
+def test_transparent_palette_entries_are_drawn_over_white(tmp_path):
     image = palette((9, 8, 7), (200, 0, 0), (0, 0, 200))
     several = saved(tmp_path / "several.png", image, transparency=bytes([255, 0, 128]))
-    assert decode(several).tolist() == [[[9, 8, 7], [255, 255, 255], [127, 127, 227]]]
+    assert read_image(several).tolist() == [[[9, 8, 7], [255, 255, 255], [127, 127, 227]]]
     one = saved(tmp_path / "one.gif", image, transparency=1)
-    assert decode(one).tolist() == [[[9, 8, 7], [255, 255, 255], [0, 0, 200]]]
+    assert read_image(one).tolist() == [[[9, 8, 7], [255, 255, 255], [0, 0, 200]]]
 
 
 @pytest.mark.parametrize(
@@ -111,7 +112,7 @@ def test_transparent_palette_entries_lie_over_white(tmp_path):
     ids=["grey", "bilevel", "grey16", "rgb", "rgb16", "grey-alpha16"],
 )
 def test_png_with_one_transparent_colour_or_16_bits(bits, kind, raw, transparent, expected):
-    assert decode(BytesIO(png(2, 1, bits, kind, raw, transparent))).tolist() == expected
+    assert read_image(BytesIO(png(2, 1, bits, kind, raw, transparent))).tolist() == expected
 
 
 STORED = {
@@ -131,10 +132,10 @@ def test_exif_orientation_is_applied(tmp_path, orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
     image = Image.fromarray(np.ascontiguousarray(STORED[orientation]))
-    assert np.array_equal(decode(saved(tmp_path / "turned.png", image, exif=exif)), UPRIGHT)
-    assert np.array_equal(decode(saved(tmp_path / "turned.tif", image, exif=exif)), UPRIGHT)
+    assert np.array_equal(read_image(saved(tmp_path / "turned.png", image, exif=exif)), UPRIGHT)
+    assert np.array_equal(read_image(saved(tmp_path / "turned.tif", image, exif=exif)), UPRIGHT)
     jpeg = saved(tmp_path / "turned.jpg", image.resize((image.width * 16, image.height * 16), 0), exif=exif)
-    assert np.abs(decode(jpeg)[8::16, 8::16].astype(int) - UPRIGHT).max() < 12
+    assert np.abs(read_image(jpeg)[8::16, 8::16].astype(int) - UPRIGHT).max() < 12
 
 
 @pytest.mark.parametrize(
@@ -146,24 +147,24 @@ def test_other_exif_tags_may_be_odd(odd, orientation, shape):
     exif = b"Exif\0\0II*\0" + struct.pack("<IH", 8, 2) + tags + bytes(4)
     buffer = BytesIO()
     Image.new("RGB", (4, 2)).save(buffer, "JPEG", exif=exif)
-    assert decode(buffer).shape == shape
+    assert read_image(buffer).shape == shape
 
 
-def test_of_an_animation_the_first_frame(tmp_path):
+def test_first_frame_of_an_animation_is_read(tmp_path):
     frames = [Image.new("RGB", (2, 2), colour) for colour in ("red", "blue")]
     for suffix in ("gif", "png", "webp", "tif"):
         options = {"lossless": True} if suffix == "webp" else {}
         path = saved(tmp_path / f"film.{suffix}", frames[0], save_all=True, append_images=frames[1:], **options)
-        assert decode(path).tolist() == [[[255, 0, 0]] * 2] * 2
+        assert read_image(path).tolist() == [[[255, 0, 0]] * 2] * 2
 
 
-def test_a_stream_is_read_too():
+def test_streams_are_read():
     buffer = BytesIO()
     Image.fromarray(UPRIGHT).save(buffer, "PNG")
     buffer.seek(0)
-    assert np.array_equal(decode(buffer), UPRIGHT)
-    with pytest.raises(DataError, match=r"^picture: is no picture"):
-        decode(BytesIO(b"no"))
+    assert np.array_equal(read_image(buffer), UPRIGHT)
+    with pytest.raises(DataError, match=r"^image: "):
+        read_image(BytesIO(b"no"))
 
 
 def broken(path: Path, kind: str) -> Path:
@@ -171,7 +172,7 @@ def broken(path: Path, kind: str) -> Path:
     if kind == "directory":
         path.mkdir()
     elif kind == "text":
-        path.write_text("This is not a picture.\n" * 50)
+        path.write_text("This is not an image.\n" * 50)
     elif kind == "empty":
         path.write_bytes(b"")
     elif kind == "bomb":
@@ -197,12 +198,12 @@ def broken(path: Path, kind: str) -> Path:
 BROKEN = {
     "missing": "no such file",
     "directory": "is a directory",
-    "text": "is no picture",
-    "empty": "is no picture",
+    "text": "known format",
+    "empty": "known format",
     "bomb": "too many",
     "large": "12000 x 9000 pixels are too many",
     "just too large": "10001 x 10000 pixels are too many",
-    "postscript": "is no picture",
+    "postscript": "known format",
     "wide values": "0 to 70000",
     "not a number": "not numbers",
     "cut JPEG": "truncated",
@@ -216,10 +217,10 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("kind", BROKEN)
-def test_what_cannot_be_read_is_named_in_one_line(tmp_path, kind, recwarn):
+def test_unreadable_file_is_named_in_one_line(tmp_path, kind, recwarn):
     path = broken(tmp_path / "holiday.jpg", kind)
     with pytest.raises(DataError) as caught:
-        decode(path)
+        read_image(path)
     message = str(caught.value)
     assert message.startswith(f"{path}: ")
     assert BROKEN[kind] in message
@@ -229,14 +230,14 @@ def test_what_cannot_be_read_is_named_in_one_line(tmp_path, kind, recwarn):
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
-def test_a_picture_that_may_not_be_read_is_named(tmp_path):
+def test_file_without_permission_is_named(tmp_path):
     path = saved(tmp_path / "secret.png", Image.fromarray(UPRIGHT))
     path.chmod(0)
     with pytest.raises(DataError, match=r"secret\.png: permission denied"):
-        decode(path)
+        read_image(path)
 
 
-def test_no_single_damaged_byte_gives_anything_but_pixels_or_a_data_error():
+def test_damaged_byte_gives_pixels_or_data_error():
     generator = np.random.default_rng(1)
     image = Image.fromarray(generator.integers(0, 256, (16, 16, 3), dtype=np.uint8))
     exif = Image.Exif()
@@ -250,7 +251,7 @@ def test_no_single_damaged_byte_gives_anything_but_pixels_or_a_data_error():
             # Mostly near the front, where what the decoder steers by stands.
             damaged[generator.integers(0, min(200, len(damaged)))] = generator.integers(0, 256)
             try:
-                pixels = decode(BytesIO(damaged))
+                pixels = read_image(BytesIO(damaged))
                 assert pixels.dtype == np.uint8
                 assert pixels.ndim == 3
                 outcomes.add("pixels")
@@ -259,16 +260,16 @@ def test_no_single_damaged_byte_gives_anything_but_pixels_or_a_data_error():
     assert outcomes == {"pixels", "error"}
 
 
-def test_png_comes_back_as_it_was(tmp_path):
-    encode_png(UPRIGHT, tmp_path / "a.png")
-    encode_png(UPRIGHT[::-1], tmp_path / "a.png")
-    assert np.array_equal(decode(tmp_path / "a.png"), UPRIGHT[::-1])
+def test_png_round_trip(tmp_path):
+    write_png(UPRIGHT, tmp_path / "a.png")
+    write_png(UPRIGHT[::-1], tmp_path / "a.png")
+    assert np.array_equal(read_image(tmp_path / "a.png"), UPRIGHT[::-1])
     assert [each.name for each in tmp_path.iterdir()] == ["a.png"]
 
 
-def test_a_png_that_cannot_be_written_leaves_nothing(tmp_path, monkeypatch):
+def test_failed_png_write_leaves_nothing(tmp_path, monkeypatch):
     with pytest.raises(StorageError, match=r"nowhere/a\.png: cannot be written: No such file"):
-        encode_png(UPRIGHT, tmp_path / "nowhere" / "a.png")
+        write_png(UPRIGHT, tmp_path / "nowhere" / "a.png")
 
     def full(self: Path, other: Path) -> Path:
         raise OSError(28, "No space left on device")
@@ -276,5 +277,5 @@ def test_a_png_that_cannot_be_written_leaves_nothing(tmp_path, monkeypatch):
     (tmp_path / "b.png").write_text("old")
     monkeypatch.setattr(Path, "replace", full)
     with pytest.raises(StorageError, match=r"b\.png: cannot be written: No space left"):
-        encode_png(UPRIGHT, tmp_path / "b.png")
+        write_png(UPRIGHT, tmp_path / "b.png")
     assert {each.name: each.read_text() for each in tmp_path.iterdir()} == {"b.png": "old"}

@@ -1,4 +1,4 @@
-"""Files that are not there, or are called otherwise."""
+"""Descriptions of missing files and files of similar names."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def nfd(name: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("path", "said"),
+    ("path", "expected"),
     [
         (r"p\{}", "backslashes"),
         ("p/{}", None),
@@ -33,7 +33,7 @@ def nfd(name: str) -> str:
         ("elsewhere/{}", None),
     ],
 )
-def test_how_a_path_differs_is_said(folder: Path, path: str, said: str | None) -> None:
+def test_path_difference_is_described(folder: Path, path: str, expected: str | None) -> None:
     names = [nfd(f"M\u00fcller {number}.png") for number in range(10)]
     if path.endswith(".jpg"):
         names = [name.removesuffix(".png") for name in names]
@@ -43,10 +43,10 @@ def test_how_a_path_differs_is_said(folder: Path, path: str, said: str | None) -
         assert described == ""
         return
     assert "10 of 11 files are missing" in described
-    assert (said in described and "all are there" in described) if said else "are there" not in described
+    assert (expected in described and "all exist, but" in described) if expected else "exist, but" not in described
 
 
-def test_what_has_another_name_or_is_no_image_is_not_meant(folder: Path) -> None:
+def test_dissimilar_files_are_not_suggested(folder: Path) -> None:
     root = folder.parent
     (root / "notes.txt").touch()
     (root / "sub").mkdir()
@@ -54,14 +54,14 @@ def test_what_has_another_name_or_is_no_image_is_not_meant(folder: Path) -> None
     (root / "v1.0/a.png").touch()
     for file in ("notes.jpg", "sub.png", "v1.1/a.png"):
         described = describe_missing([str(root / file)])
-        assert described.startswith("1 of 1 files are missing") and "are there" not in described, file
+        assert described.startswith("1 of 1 files are missing") and "exist, but" not in described, file
     assert f"there is no folder {root / 'v1.1'}" in describe_missing([str(root / "v1.1/a.png")])
     (root / "link.png").symlink_to(root / "gone.png")
-    assert "are links to nothing" in describe_missing([str(root / "link.png")])
+    assert "are broken links" in describe_missing([str(root / "link.png")])
 
 
-def test_another_unicode_form_is_named(folder: Path) -> None:
+def test_other_unicode_form_is_named(folder: Path) -> None:
     files = [str(folder / unicodedata.normalize("NFC", f"M\u00fcller {number}.png")) for number in range(20)]
     described = describe_missing(files, "; ")
     assert described.startswith("; 20 of 20 files are missing")
-    assert "12 of the first 20 are there, but in another Unicode form" in described
+    assert "12 of the first 20 exist, but in another Unicode form" in described

@@ -1,4 +1,4 @@
-"""Pictures are cut and scaled as torchvision does it."""
+"""Cropping and resizing equals that of torchvision."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from mdtranslate.api import Crop
-from mdtranslate.data.transforms import Preparation
+from mdtranslate.data.transforms import CropAndResize
 
 
 @pytest.mark.parametrize(
@@ -24,22 +24,22 @@ from mdtranslate.data.transforms import Preparation
         (1, 9, 1, 4),
     ],
 )
-def test_preparation_cuts_and_scales_as_torchvision_does(height, width, crop, size):
+def test_crop_and_resize_equals_torchvision(height, width, crop, size):
     pixels = np.random.default_rng(height).integers(0, 256, (height, width, 3), dtype=np.uint8)
     before = pixels.copy()
     from torchvision import transforms
 
     published = transforms.Compose([transforms.CenterCrop(crop), transforms.Resize(size)])
     expected = np.asarray(published(Image.fromarray(pixels)))
-    prepared = Preparation(Crop(crop / min(height, width)), size)(pixels)
+    prepared = CropAndResize(Crop(crop / min(height, width)), size)(pixels)
     assert prepared.dtype == np.uint8
     assert prepared.flags.c_contiguous
     assert np.array_equal(prepared, expected)
     prepared[:] = 0
-    assert np.array_equal(pixels, before), "the prepared picture is a view of the source"
+    assert np.array_equal(pixels, before), "the result is a view of the source"
 
 
-def test_preparation_antialiases():
+def test_crop_and_resize_antialiases():
     stripes = np.zeros((64, 64, 3), np.uint8)
     stripes[:, ::2] = 255
-    assert np.abs(Preparation(Crop(), 8)(stripes).astype(int) - 128).max() <= 24
+    assert np.abs(CropAndResize(Crop(), 8)(stripes).astype(int) - 128).max() <= 24

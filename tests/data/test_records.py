@@ -1,4 +1,4 @@
-"""Records as columns are the records that were given, and their labels those of each by itself."""
+"""Records are stored as columns without loss, and encoded as if one by one."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from mdtranslate_stargan.mask_vector import MaskVector
 
 from mdtranslate import Attribute, Dataset, Record, Split
 from mdtranslate.data import records as module
+from mdtranslate.data.recipe_datasets import RecipeDataset
 from mdtranslate.data.records import Records
-from mdtranslate.data.sampling.sampler import grouped
-from mdtranslate.data.source import Source
+from mdtranslate.data.sampling.sampler import balance_groups
 from mdtranslate.errors import DataError
 
 ATTRIBUTES = (Attribute("hair", ("black", "blond"), optional=True), Attribute("Male"), Attribute("Young"))
@@ -39,66 +39,66 @@ class Faces(Dataset):
         return self.given
 
 
-def source() -> Source:
-    return Source("faces", 0, Faces(Faces.Config()), ATTRIBUTES)
+def source() -> RecipeDataset:
+    return RecipeDataset("faces", 0, Faces(Faces.Config()), ATTRIBUTES)
 
 
-def encoder() -> MaskVector:
+def label_encoder() -> MaskVector:
     return MaskVector(MaskVector.Config(), attributes={"faces": ATTRIBUTES})
 
 
-def test_records_come_back_as_they_were_given() -> None:
+def test_records_round_trip() -> None:
     kept = Records(GIVEN)
     assert list(kept) == GIVEN and len(kept) == 7
     assert [list(each.attributes) for each in kept] == [list(each.attributes) for each in GIVEN]
     assert kept[-1] == GIVEN[-1] and kept[1:6:2] == GIVEN[1:6:2]
     assert list(kept.files())[:3] == [("1", str(Path("a/1.png"))), ("2", str(Path("/b/2.png"))), ("3", None)]
-    assert Records.of(kept) is kept and not Records()
+    assert Records.from_sequence(kept) is kept and not Records()
     with pytest.raises(IndexError):
         kept[7]
 
 
 @pytest.mark.parametrize("values", [(True, 1), (1, True), (False, 0.0)])
-def test_a_value_that_only_equals_a_right_one_is_kept_and_named(values: tuple[Any, Any]) -> None:
+def test_equal_value_of_another_type_is_kept_and_refused(values: tuple[Any, Any]) -> None:
     own, places = source(), [place for place, value in enumerate(values) if not isinstance(value, bool)]
     own.dataset.given = [Record(f"r{place}", None, {"Male": value}) for place, value in enumerate(values)]  # type: ignore[attr-defined]
     kept = own.records(Split.TRAIN)
     assert [type(each.attributes["Male"]) for each in kept] == [*map(type, values)]
-    with pytest.raises(DataError, match=f"picture r{places[0]}: {values[places[0]]} is no value of Male"):
-        own.labels(kept, encoder())
+    with pytest.raises(DataError, match=rf"image r{places[0]}: Male .*{values[places[0]]}"):
+        own.encode_labels(kept, label_encoder())
 
 
 @pytest.mark.parametrize("chunk", [1, 3, 100])
-def test_labels_are_those_of_each_record(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "CHUNK", chunk)
+def test_labels_equal_those_of_each_record(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "CHUNK_RECORDS", chunk)
     own = source()
-    alone = torch.stack([encoder().encode(own.labelled(each), 0) for each in GIVEN])
+    alone = torch.stack([label_encoder().encode(own.attribute_values(each), 0) for each in GIVEN])
     for records in (GIVEN, own.records(Split.TRAIN)):
-        assert torch.equal(own.labels(records, encoder()), alone)
-    assert own.labels([], encoder()).shape == (0, 4)
+        assert torch.equal(own.encode_labels(records, label_encoder()), alone)
+    assert own.encode_labels([], label_encoder()).shape == (0, 4)
 
 
-def test_what_no_attribute_can_be_is_said_of_the_first_picture() -> None:
+def test_first_invalid_value_is_named() -> None:
     own = source()
     wrong = [*GIVEN, Record("8", None, {"hair": "green"}), Record("9", None, {"Male": "green"})]
-    with pytest.raises(DataError, match="dataset faces, picture 8: 'green' is no value of hair"):
-        own.labels(wrong, encoder())
+    with pytest.raises(DataError, match=r"dataset faces, image 8: hair .*'green'"):
+        own.encode_labels(wrong, label_encoder())
     own.dataset.given = [Record("1", None, {"hair": ["black"]})]  # type: ignore[attr-defined]
-    with pytest.raises(DataError, match=r"^picture 1: no attribute can be"):
+    with pytest.raises(DataError, match=r"^image 1: "):
         own.records(Split.TRAIN)
 
 
-def test_a_split_is_listed_once() -> None:
+def test_split_is_listed_once() -> None:
     own = source()
     assert own.records(Split.TRAIN) is own.records(Split.TRAIN) and own.dataset.asked == 1  # type: ignore[attr-defined]
-    assert hash(own) == hash(source().__class__(own.name, own.number, own.dataset, own.attributes))
+    assert hash(own) == hash(source().__class__(own.name, own.index, own.dataset, own.attributes))
 
 
-def test_groups_of_domains_hold_their_pictures_in_order() -> None:
+def test_balance_groups_keep_the_order_of_images() -> None:
     own = source()
-    labels = own.labels(GIVEN * 3, encoder())
-    domains = encoder().domain(labels)
-    groups = grouped("domain", labels, encoder())
+    labels = own.encode_labels(GIVEN * 3, label_encoder())
+    domains = label_encoder().domain_index(labels)
+    groups = balance_groups("domain", labels, label_encoder())
     assert [each.tolist() for each in groups] == [
         torch.nonzero(domains == domain)[:, 0].tolist() for domain in domains.unique()
     ]

@@ -27,14 +27,14 @@ class Block:
 
     @property
     def kind(self) -> str:
-        """What it is: commands, a script, python, toml, or text that nobody types."""
+        """`commands`, `script`, `python`, `toml` or `text`."""
         first = self.text.lstrip().splitlines()[0]
         if first.startswith("#!"):
             return "script"
         if self.language in ("toml", "python", "text"):
             return self.language
         if self.language.startswith("{"):
-            return "text"  # A directive of Sphinx's.
+            return "text"  # A directive of Sphinx.
         if re.match(r"(\S*/)?(mdtranslate|python3?|pip|pytest|torchrun|srun|cd|export)\b", first):
             return "commands"
         if re.match(r"\[[\w.-]+\]", first) or re.match(r"[\w.-]+ = ", first):
@@ -45,7 +45,7 @@ class Block:
 
 
 def blocks(page: Path) -> Iterator[Block]:
-    """Every block: between fences, or four blanks in after an empty line."""
+    """Yields the blocks of a page: between fences, or indented by four after an empty line."""
     lines = page.read_text("utf-8").splitlines()
     number = 0
     while number < len(lines):
@@ -58,24 +58,24 @@ def blocks(page: Path) -> Iterator[Block]:
             end = number
             while end < len(lines) and (lines[end].startswith("    ") or not lines[end].strip()):
                 end += 1
-            yield Block(page, number + 1, "\n".join(each[4:] for each in lines[number:end]).rstrip())
+            yield Block(page, number + 1, "\n".join(line[4:] for line in lines[number:end]).rstrip())
             number = end
         else:
             number += 1
 
 
 def commands(text: str) -> Iterator[list[str]]:
-    """The words of each command of a block: lines, and what `&&` joins; comments are none."""
+    """Yields the arguments of each command of a block: of each line, split at `&&`, without comments."""
     text = re.sub(r"\\\n\s*", " ", text)
     for line in text.splitlines():
-        for part in line.split("&&"):
-            if words := shlex.split(part, comments=True):
-                yield words
+        for command in line.split("&&"):
+            if arguments := shlex.split(command, comments=True):
+                yield arguments
 
 
-def in_text(page: Path) -> Iterator[list[str]]:
-    """The words of each command that stands in the text, between backticks."""
+def inline_commands(page: Path) -> Iterator[list[str]]:
+    """Yields the arguments of each command between backticks in the text of a page."""
     text = page.read_text("utf-8")
-    for found in re.finditer(r"(?<!`)`((?:mdtranslate|python) [^`\n]+)`", text):
-        cleaned = found[1].replace("[", "").replace("]", "").replace("...", "").replace("|", " ")
+    for match in re.finditer(r"(?<!`)`((?:mdtranslate|python) [^`\n]+)`", text):
+        cleaned = match[1].replace("[", "").replace("]", "").replace("...", "").replace("|", " ")
         yield shlex.split(cleaned)

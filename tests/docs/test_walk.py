@@ -1,4 +1,4 @@
-"""docs/plugins.md, walked from first to last: files are written, commands typed, and what they say is what it shows."""
+"""Follows docs/plugins.md from start to end: writes its files, runs its commands and compares their output."""
 
 from __future__ import annotations
 
@@ -9,58 +9,58 @@ from pathlib import Path
 import numpy as np
 import pytest
 from blocks import ROOT, blocks, commands
+from command_runner import tiny_settings
 from PIL import Image
-from typing_in import small
 
-LEFT_TO_OTHERS = {"pip", "pytest"}
-"""Of the generated package: `tests/test_new.py` installs one of each kind and runs its tests."""
+TESTED_ELSEWHERE = {"pip", "pytest"}
+"""Commands in the generated package: `tests/test_new.py` installs one of each kind and runs its tests."""
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with the pictures that the page speaks of."""
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the images of the page."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    draw = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     for split in ("train", "val", "test"):
-        for kind in ("cat", "dog"):
-            folder = tmp_path / "data" / "pets" / split / kind
+        for species in ("cat", "dog"):
+            folder = tmp_path / "data" / "pets" / split / species
             folder.mkdir(parents=True)
             for number in range(4):
-                Image.fromarray(draw.integers(0, 256, (48, 40, 3), np.uint8)).save(folder / f"{number}.jpg")
+                Image.fromarray(rng.integers(0, 256, (48, 40, 3), np.uint8)).save(folder / f"{number}.jpg")
     return tmp_path
 
 
-def test_each_step_can_be_gone_and_says_what_the_page_says(place: Path) -> None:
-    said, ran = "", 0
-    here = place
+def test_steps_work_and_print_what_the_page_shows(project: Path) -> None:
+    output, num_commands = "", 0
+    folder = project
     for block in blocks(ROOT / "docs" / "plugins.md"):
         if block.kind == "python":
             name = block.text.splitlines()[0].removeprefix("# ")
-            (here / name).write_text(block.text + "\n")
+            (folder / name).write_text(block.text + "\n")
         elif block.kind == "text":
-            rest = iter(said.splitlines())
-            for line in filter(str.strip, block.text.splitlines()):  # In this order, each after the last.
-                assert any(line.strip() == each.strip() for each in rest), f"{block}: nobody said {line!r} in\n{said}"
+            printed = iter(output.splitlines())
+            for line in filter(str.strip, block.text.splitlines()):  # In this order, each after the one before.
+                assert any(line.strip() == other.strip() for other in printed), f"{block}: no {line!r} in\n{output}"
         elif block.kind == "commands":
-            for words in commands(block.text):
-                if words[0] == "cd":
-                    here /= words[1]
-                elif here == place or words[0] not in LEFT_TO_OTHERS:
-                    said = step(here, words)
-                    ran += 1
-    assert ran >= 10 and here.name == "mdtranslate-birds" and (here / "pyproject.toml").is_file()
+            for arguments in commands(block.text):
+                if arguments[0] == "cd":
+                    folder /= arguments[1]
+                elif folder == project or arguments[0] not in TESTED_ELSEWHERE:
+                    output = run_step(folder, arguments)
+                    num_commands += 1
+    assert num_commands >= 10 and folder.name == "mdtranslate-birds" and (folder / "pyproject.toml").is_file()
 
 
-def step(here: Path, words: list[str]) -> str:
-    """What a command says."""
-    if words[0] == "pytest":
-        words = [sys.executable, "-m", *words, "-p", "no:cacheprovider"]
+def run_step(folder: Path, arguments: list[str]) -> str:
+    """Runs a command and returns its standard output."""
+    if arguments[0] == "pytest":
+        command = [sys.executable, "-m", *arguments, "-p", "no:cacheprovider"]
     else:
-        words = [*words[1:], *(small(words[1:]) if {"run", "doctor"} & {*words} else ())]
-        words = [sys.executable, "-m", "mdtranslate", *words]
-    done = subprocess.run(words, cwd=here, capture_output=True, text=True, timeout=300)
-    # The first look at the smallest plugin finds two faults, and pictures of noise have labels that nobody can predict.
-    right = {0, 1} if {"doctor", "check"} & {*words} else {0}
-    assert done.returncode in right, f"{words}: {done.stdout[-2000:]}\n{done.stderr[-2000:]}"
-    assert "failed in a way" not in done.stderr, done.stderr
-    return done.stdout
+        command = [sys.executable, "-m", "mdtranslate", *arguments[1:]]
+        command += tiny_settings(arguments[1:]) if {"run", "doctor"} & {*arguments} else []
+    process = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
+    # The first check of the smallest plugin finds two mistakes, and nobody can predict the labels of random images.
+    expected = {0, 1} if {"doctor", "check"} & {*arguments} else {0}
+    assert process.returncode in expected, f"{command}: {process.stdout[-2000:]}\n{process.stderr[-2000:]}"
+    assert "Traceback" not in process.stderr, process.stderr
+    return process.stdout

@@ -1,4 +1,4 @@
-"""Metrics on batches whose figures are worked out by hand."""
+"""Metrics on batches whose figures are computed by hand."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from mdtranslate.api import Attribute, Edited, Metric
+from mdtranslate.api import Attribute, EditBatch, Metric
 from mdtranslate.config.registry import registry
 
 ATTRIBUTES = (Attribute("hair", ("black", "blond")), Attribute("Male"), Attribute("beard", ("full",), optional=True))
@@ -16,15 +16,23 @@ ATTRIBUTES = (Attribute("hair", ("black", "blond")), Attribute("Male"), Attribut
 def metric(name: str) -> Metric:
     cls = registry().component("metric", name)
     assert issubclass(cls, Metric)
-    return cls(cls.Config(), attributes=ATTRIBUTES, judge=None)
+    return cls(cls.Config(), attributes=ATTRIBUTES, classifier_features=None)
 
 
-def edited(edit, before=(), judged=(), *, real=0.0, fake=0.0, reconstruction=0.0, truth=None, size=16) -> Edited:
-    """Pictures of one grey each."""
-    count = max(len(before), 1)
+def edited(
+    edit, source_attributes=(), predicted_attributes=(), *, real=0.0, fake=0.0, reconstruction=0.0, truth=None, size=16
+) -> EditBatch:
+    """Returns a batch of images of one grey value each."""
+    count = max(len(source_attributes), 1)
     grey = lambda value: torch.full((count, 3, size, size), value)  # noqa: E731
-    return Edited(
-        edit, grey(real), grey(fake), grey(reconstruction), None if truth is None else grey(truth), before, judged
+    return EditBatch(
+        edit,
+        grey(real),
+        grey(fake),
+        grey(reconstruction),
+        None if truth is None else grey(truth),
+        source_attributes,
+        predicted_attributes,
     )
 
 
@@ -33,13 +41,13 @@ def test_edit_accuracy_by_edit_and_matrix() -> None:
     one.update(
         edited(
             {"hair": "blond"},
-            before=[
+            source_attributes=[
                 {"hair": "black", "Male": True, "beard": None},
                 {"hair": "black", "Male": False, "beard": "full"},
                 {"hair": "black", "beard": "full"},  # Male is unknown: no part of hair/preserves/Male
                 {"hair": "black", "Male": False, "beard": None},
             ],
-            judged=[
+            predicted_attributes=[
                 {"hair": "blond", "Male": True, "beard": None},
                 {"hair": "black", "Male": True, "beard": "full"},
                 {"hair": "blond", "Male": True, "beard": None},
@@ -54,10 +62,10 @@ def test_edit_accuracy_by_edit_and_matrix() -> None:
             "hair/accuracy": 3 / 5,
             "hair=blond/accuracy": 3 / 4,
             "hair=black/accuracy": 0,
-            "hair=blond/judged/black": 1 / 4,
-            "hair=blond/judged/blond": 3 / 4,
-            "hair=black/judged/black": 0,
-            "hair=black/judged/blond": 1,
+            "hair=blond/predicted/black": 1 / 4,
+            "hair=blond/predicted/blond": 3 / 4,
+            "hair=black/predicted/black": 0,
+            "hair=black/predicted/blond": 1,
             "hair/preserves/Male": 3 / 4,
             "hair/preserves/beard": 3 / 4,
             "preservation": 3 / 4,
@@ -71,7 +79,7 @@ def test_edit_to_no_and_other_attribute_never_known() -> None:
     one.update(edited({"Male": False}, [{"Male": True}], [{"hair": "black", "Male": False, "beard": None}]))
     figures = one.compute()
     assert figures["Male=no/accuracy"] == 1
-    assert figures["Male=no/judged/yes"] == 0
+    assert figures["Male=no/predicted/yes"] == 0
     assert not [name for name in figures if "preserv" in name]
 
 
@@ -87,26 +95,26 @@ def test_reconstruction_is_the_mean_difference() -> None:
     one = metric("reconstruction")
     one.update(edited({"hair": "blond"}, [{}] * 3, real=0.5, reconstruction=0.25))
     one.update(edited({"Male": True}, [{}], real=-1.0, reconstruction=1.0))
-    found = {name: value for name, value in one.compute().items() if name.endswith("l1")}
-    assert found == pytest.approx({"hair/l1": 0.25, "Male/l1": 2.0, "l1": (3 * 0.25 + 2) / 4})
+    figures = {name: value for name, value in one.compute().items() if name.endswith("l1")}
+    assert figures == pytest.approx({"hair/l1": 0.25, "Male/l1": 2.0, "l1": (3 * 0.25 + 2) / 4})
 
 
-def test_psnr_and_ssim_of_a_better_picture() -> None:
+def test_psnr_and_ssim_of_a_better_image() -> None:
     one = metric("counterfactual")
-    # On [0, 1]: truth 0.6, ours off by 0.1, doing nothing off by 0.2.
+    # On [0, 1]: truth 0.6, ours off by 0.1, the source off by 0.2.
     one.update(edited({"hair": "blond"}, [{}] * 2, real=-0.2, fake=0.0, truth=0.2))
     figures = one.compute()
     for scope in ("hair", "hair=blond"):
         assert figures[f"{scope}/psnr"] == pytest.approx(20, abs=1e-3)
-        assert figures[f"{scope}/psnr of doing nothing"] == pytest.approx(-20 * math.log10(0.2), abs=1e-3)
+        assert figures[f"{scope}/psnr of the identity baseline"] == pytest.approx(-20 * math.log10(0.2), abs=1e-3)
         assert figures[f"{scope}/psnr gain"] == pytest.approx(20 * math.log10(2), abs=1e-3)
-    # Of two flat pictures only the luminance term differs from 1.
+    # Of two flat images only the luminance term differs from 1.
     luminance = lambda a, b: (2 * a * b + 1e-4) / (a * a + b * b + 1e-4)  # noqa: E731
     assert figures["hair/ssim"] == pytest.approx(luminance(0.5, 0.6), abs=1e-3)
-    assert figures["hair/ssim of doing nothing"] == pytest.approx(luminance(0.4, 0.6), abs=1e-3)
+    assert figures["hair/ssim of the identity baseline"] == pytest.approx(luminance(0.4, 0.6), abs=1e-3)
 
 
-def test_psnr_is_averaged_over_pictures() -> None:
+def test_psnr_is_averaged_over_images() -> None:
     one = metric("counterfactual")
     for fake in (0.2, 0.02):  # 20 and 40 dB
         one.update(edited({"Male": True}, [{}], real=0.0, fake=fake, truth=0.0))
@@ -116,13 +124,13 @@ def test_psnr_is_averaged_over_pictures() -> None:
 def test_identity_gains_nothing() -> None:
     one = metric("counterfactual")
     real, truth = torch.rand(2, 4, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    one.update(Edited({"hair": "blond"}, real, real, real, truth, [{}] * 4, [{}] * 4))
+    one.update(EditBatch({"hair": "blond"}, real, real, real, truth, [{}] * 4, [{}] * 4))
     figures = one.compute()
     assert figures["hair/psnr gain"] == figures["hair/ssim gain"] == 0
     assert figures["hair/psnr"] < 12 and figures["hair/ssim"] < 0.5
 
 
-def test_perfect_picture_is_finite_and_small_ones_have_no_ssim() -> None:
+def test_perfect_image_is_finite_and_small_ones_have_no_ssim() -> None:
     one = metric("counterfactual")
     one.update(edited({"hair": "blond"}, [{}], truth=0.0, size=8))
     figures = one.compute()

@@ -1,4 +1,4 @@
-"""Pictures in pairs, in both layouts, and every way to point at the wrong place."""
+"""Pairs of images, in both layouts, and wrong roots."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def aligned(root: Path, **settings: Any) -> Aligned:
 
 
 def save(file: Path, *greys: int) -> None:
-    """A picture of squares of these greys beside each other."""
+    """Saves an image of squares of these grey levels side by side."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    picture = np.concatenate([np.full((32, 32, 3), grey, np.uint8) for grey in greys], axis=1)
-    Image.fromarray(picture).save(file)
+    image = np.concatenate([np.full((32, 32, 3), grey, np.uint8) for grey in greys], axis=1)
+    Image.fromarray(image).save(file)
 
 
 def fill(root: Path, layout: str, counts: dict[str, int]) -> None:
@@ -38,30 +38,30 @@ def fill(root: Path, layout: str, counts: dict[str, int]) -> None:
 
 
 @pytest.mark.parametrize("layout", ["halves", "folders"])
-def test_each_pair_is_two_records_that_are_each_others_truth(tmp_path: Path, layout: str) -> None:
+def test_a_pair_is_two_records_that_are_mutual_counterfactuals(tmp_path: Path, layout: str) -> None:
     fill(tmp_path, layout, {"train": 6, "val": 2, "test": 3})
     dataset = aligned(tmp_path, values=("label", "photo"), attribute="kind")
-    assert [(each.name, each.values) for each in dataset.attributes] == [("kind", ("label", "photo"))]
+    assert [(attribute.name, attribute.values) for attribute in dataset.attributes] == [("kind", ("label", "photo"))]
     for split, count in ((Split.TRAIN, 6), (Split.VAL, 2), (Split.TEST, 3)):
         records = list(dataset.records(split))
-        assert len(records) == 2 * count and len({each.key for each in records}) == 2 * count
+        assert len(records) == 2 * count and len({record.key for record in records}) == 2 * count
         for number, record in enumerate(records):
             side = number % 2
             assert record.attributes == {"kind": ("label", "photo")[side]}
-            picture = dataset.load(record)
-            assert picture.shape == (32, 32, 3) and picture[0, 0, 0] == 100 * side + number // 2
+            image = dataset.load(record)
+            assert image.shape == (32, 32, 3) and image[0, 0, 0] == 100 * side + number // 2
             other = dataset.counterfactual(record, {"kind": ("photo", "label")[side]})
             assert other == records[number ^ 1]
             assert dataset.counterfactual(record, dict(record.attributes)) == record
             assert dataset.counterfactual(record, {"colour": "red"}) is None
 
 
-def test_pairs_stay_together_where_splits_are_drawn(tmp_path: Path) -> None:
+def test_pairs_stay_together_in_drawn_splits(tmp_path: Path) -> None:
     fill(tmp_path, "folders", {"train": 60})
     dataset = aligned(tmp_path, val=0.2, test=0.2)
-    found = {split: [each.key.partition("#")[0] for each in dataset.records(split)] for split in Split}
-    assert all(own and own[::2] == own[1::2] for own in found.values())
-    assert sum(map(len, found.values())) == 120 and not set(found[Split.TRAIN]) & set(found[Split.TEST])
+    keys = {split: [record.key.partition("#")[0] for record in dataset.records(split)] for split in Split}
+    assert all(group and group[::2] == group[1::2] for group in keys.values())
+    assert sum(map(len, keys.values())) == 120 and not set(keys[Split.TRAIN]) & set(keys[Split.TEST])
 
 
 def test_mistakes_are_named(tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "alone/B")
     for name in ("under/train/A", "under/train/B", "under/test/A", "under/test/B"):
         fill(tmp_path / name, "halves", {"": 2})
-    for side in "AB":  # Two sets of their own, each of halves.
+    for side in "AB":  # Two separate datasets of images side by side.
         fill(tmp_path / "two" / side, "halves", {"train": 1 + (side == "B")})
         (tmp_path / f"two/{side}/train/0.png").rename(tmp_path / f"two/{side}/train/{side}.png")
     assert len(list(aligned(tmp_path / "two/A", val=0, test=0).records(Split.TRAIN))) == 2
@@ -85,24 +85,24 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
     (tmp_path / "flat").mkdir()
     Image.new("RGB", (64, 32)).save(tmp_path / "flat/0.png")
     for root, message in [
-        ("nowhere", r"nowhere: there is no such folder"),
-        ("right/train", r"right/train: is one split; .*/right is the root to give"),
-        ("empty", r"empty: holds no train/; pairs lie in train/, two pictures side by side, or in A/train and B/train"),
-        ("bare", r"bare/train: holds no pictures"),
-        ("apart/A", r"apart/A: is one side of the pairs; .*/apart is the root to give"),
-        ("under", r"under: has test/A and test/B; pairs lie in A/train and B/train"),
-        ("twice", r"twice: two folders are for the same split \(Validation, train, val\)"),
-        ("alone", r"alone: has A/ but no B/ for the other side"),
-        ("high", r"high: is one level too high: .*/high/facades looks like the root"),
-        ("late", r"late: has A/ and B/, but A/ has no train/"),
-        ("flat", r"flat: its pictures lie in no train/"),
-        ("apart", r"A/train/1\.png: has no partner; .*B/train/1\.png is not there"),
+        ("nowhere", r"nowhere: "),
+        ("right/train", r"right/train: .*/right "),
+        ("empty", r"empty: .*train/.* A/train and B/train"),
+        ("bare", r"bare/train: "),
+        ("apart/A", r"apart/A: .*/apart "),
+        ("under", r"under: .*test/A .* A/test"),
+        ("twice", r"twice: .*\(Validation, train, val\)"),
+        ("alone", r"alone: has A/ but no B/"),
+        ("high", r"high: .*/high/facades "),
+        ("late", r"late: .*A/ has no train/"),
+        ("flat", r"flat: .*train/"),
+        ("apart", r"A/train/1\.png: .*B/train/1\.png"),
     ]:
         with pytest.raises(DataError, match=message):
             list(aligned(tmp_path / root).records(Split.TRAIN))
     Image.new("RGB", (33, 32)).save(tmp_path / "right/train/0.png")
     dataset = aligned(tmp_path / "right", val=0, test=0)
-    with pytest.raises(DataError, match=r"0\.png: is 33 pixels wide, which are no two halves"):
+    with pytest.raises(DataError, match=r"0\.png: is 33 pixels"):
         dataset.load(next(iter(dataset.records(Split.TRAIN))))
     with pytest.raises(ValueError, match="both are 'A'"):
         aligned(tmp_path / "right", values=("A", "A"))
@@ -112,15 +112,15 @@ def test_pix2pix_trains_on_pairs(tmp_path: Path) -> None:
     fill(tmp_path / "pairs", "halves", {"train": 8, "val": 2, "test": 2})
     done = mdtranslate(
         "run", "pix2pix-aligned", "datasets.aligned.root=pairs", "data.load_size=36", "data.image_size=32",
-        "generator.of.channels=4", "discriminator.of.channels=4", "discriminator.of.layers=2", "train.steps=6",
-        "train.check_every=0", "train.log_every=3", "--out", "run", cwd=tmp_path,
+        "generator.member.channels=4", "discriminator.member.channels=4", "discriminator.member.layers=2",
+        "train.steps=6", "train.validate_every=0", "train.log_every=3", "--out", "run", cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "per-pair: 2 networks of unet-generator" in done.stderr
     assert (tmp_path / "run/translator").is_dir()
 
 
-def test_pairs_of_different_proportions_are_refused_and_of_different_sizes_taken(tmp_path: Path) -> None:
+def test_pairs_may_differ_in_size_but_not_in_proportions(tmp_path: Path) -> None:
     fill(tmp_path, "folders", {"train": 2})
     first = tmp_path / "A/train/0.png"
     Image.new("RGB", (16, 16), (7, 7, 7)).save(first)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from mdtranslate_stargan.mask_vector import MaskVector
 from mdtranslate_stargan.networks import StarGANGenerator
-from stargan_parts import FIVE, HAIR, ONE, TWO, encoder, pictures
+from stargan_parts import FIVE, HAIR, ONE, TWO, label_encoder, possible_labels
 from torch.nn import functional as F
 
 from mdtranslate import Attribute, Value
@@ -16,28 +16,28 @@ from mdtranslate import Attribute, Value
 
 @pytest.mark.parametrize("attributes", [ONE, TWO, FIVE], ids=["one", "two", "five"])
 def test_decode_inverts_encode(attributes: Mapping[str, Sequence[Attribute]]) -> None:
-    mask = encoder(attributes)
-    everything = pictures(attributes)
-    labels = torch.stack([mask.encode(*each) for each in everything])
+    mask = label_encoder(attributes)
+    cases = possible_labels(attributes)
+    labels = torch.stack([mask.encode(*case) for case in cases])
     assert labels.dtype == torch.float32
-    assert [mask.decode(label) for label in labels] == [known for known, _ in everything]
-    assert mask.dataset(labels).tolist() == [number for _, number in everything]
-    assert len(labels.unique(dim=0)) == len(everything), "yes, no, none and unknown are four things"
+    assert [mask.decode(label) for label in labels] == [known for known, _ in cases]
+    assert mask.dataset_index(labels).tolist() == [dataset for _, dataset in cases]
+    assert len(labels.unique(dim=0)) == len(cases), "yes, no, none and unknown differ"
 
 
-def test_encode_refuses_what_a_dataset_does_not_label() -> None:
-    mask = encoder(TWO)
-    for wrong, number in [({"Young": True}, 0), ({"hair": "Red"}, 0), ({"mood": None}, 1), ({"Male": "yes"}, 0)]:
+def test_encode_refuses_unlabelled_attributes_and_values() -> None:
+    mask = label_encoder(TWO)
+    for wrong, dataset in [({"Young": True}, 0), ({"hair": "Red"}, 0), ({"mood": None}, 1), ({"Male": "yes"}, 0)]:
         with pytest.raises(ValueError, match=next(iter(wrong))):
-            mask.encode(wrong, number)  # type: ignore[arg-type]
+            mask.encode(wrong, dataset)  # type: ignore[arg-type]
 
 
-def test_the_papers_layout() -> None:
+def test_the_layout_of_the_paper() -> None:
     moods = ("angry", "contemptuous", "disgusted", "fearful", "happy", "neutral", "sad", "surprised")
-    both = encoder({**FIVE, "rafd": [Attribute("expression", moods)]})
-    assert (both.size, both.classes) == (15, 13)
-    names = [each.name for each in FIVE["celeba"]]
-    assert list(both.layout) == [
+    both = label_encoder({**FIVE, "rafd": [Attribute("expression", moods)]})
+    assert (both.condition_size, both.num_logits) == (15, 13)
+    names = [attribute.name for attribute in FIVE["celeba"]]
+    assert list(both.channel_names) == [
         *(f"celeba.{name}" for name in names),
         *(f"rafd.expression={mood}" for mood in moods),
         "celeba?",
@@ -48,171 +48,185 @@ def test_the_papers_layout() -> None:
     assert first.tolist() == [[0, 1, 0, 0, 1, *[0] * 8, 1, 0]]
     second = both.condition(both.encode({"expression": "happy"}, 1)[None])
     assert second.tolist() == [[*[0] * 5, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1]]
-    # Appendix, table 4: the first convolution sees the picture and the whole condition.
-    generator = StarGANGenerator(StarGANGenerator.Config(channels=4, blocks=0), encoder=both, image_size=32)
-    assert next(each for each in generator.modules() if isinstance(each, torch.nn.Conv2d)).in_channels == 18
-    single = encoder(FIVE)
-    assert (single.size, single.classes, list(single.layout)) == (5, 5, names), "one dataset: no mask"
+    # Appendix, table 4: the input of the first convolution is the image and the whole condition.
+    generator = StarGANGenerator(StarGANGenerator.Config(channels=4, blocks=0), label_encoder=both, image_size=32)
+    assert next(m for m in generator.modules() if isinstance(m, torch.nn.Conv2d)).in_channels == 18
+    single = label_encoder(FIVE)
+    assert (single.condition_size, single.num_logits, list(single.channel_names)) == (5, 5, names), (
+        "one dataset: no mask"
+    )
 
 
 def test_conditions_of_exclusive_attributes() -> None:
-    mask = encoder(ONE)
-    assert list(mask.layout) == [*(f"hair={value}" for value in HAIR.values), "Male", "mood=happy", "mood=sad"]
+    mask = label_encoder(ONE)
+    assert list(mask.channel_names) == [*(f"hair={value}" for value in HAIR.values), "Male", "mood=happy", "mood=sad"]
 
     def condition(**known: Value) -> list[float]:
-        found: list[float] = mask.condition(mask.encode(known, 0)[None])[0].tolist()
-        return found
+        channels: list[float] = mask.condition(mask.encode(known, 0)[None])[0].tolist()
+        return channels
 
     assert condition(hair="Blond_Hair", Male=True, mood="sad") == [0, 1, 0, 1, 0, 1]
     assert condition(hair=None, Male=False, mood="happy") == [0, 0, 0, 0, 1, 0]
     assert condition() == [0] * 6
 
 
-@pytest.mark.parametrize("exclusive", ["softmax", "binary"])
+@pytest.mark.parametrize("exclusive_loss", ["softmax", "binary"])
 @pytest.mark.parametrize("attributes", [ONE, TWO], ids=["one", "two"])
-def test_the_loss_by_hand(attributes: Mapping[str, Sequence[Attribute]], exclusive: str) -> None:
-    mask = encoder(attributes, exclusive)
-    everything = pictures(attributes)
-    labels = torch.stack([mask.encode(*each) for each in everything])
-    logits = torch.randn(len(labels), mask.classes, requires_grad=True)
-    columns = {name.split(".")[-1]: place for place, name in enumerate(mask.layout[: mask.classes])}
+def test_loss_by_hand(attributes: Mapping[str, Sequence[Attribute]], exclusive_loss: str) -> None:
+    mask = label_encoder(attributes, exclusive_loss)
+    cases = possible_labels(attributes)
+    labels = torch.stack([mask.encode(*case) for case in cases])
+    logits = torch.randn(len(labels), mask.num_logits, requires_grad=True)
+    columns = {name.split(".")[-1]: index for index, name in enumerate(mask.channel_names[: mask.num_logits])}
     expected = []
-    for row, (known, number) in zip(logits, everything, strict=True):
+    for row, (known, dataset) in zip(logits, cases, strict=True):
         total = torch.zeros(())
-        for attribute in attributes[list(attributes)[number]]:
+        for attribute in attributes[list(attributes)[dataset]]:
             if attribute.name not in known:
                 continue
             value = known[attribute.name]
             if not attribute.values:
                 total = total + F.softplus(-row[columns[attribute.name]] if value else row[columns[attribute.name]])
                 continue
-            own = {each: row[columns[f"{attribute.name}={each}"]] for each in attribute.values}
-            if exclusive == "binary" and (attribute.optional or not attribute.values):
-                total = total + sum(F.softplus(-logit if each == value else logit) for each, logit in own.items())
+            value_logits = {name: row[columns[f"{attribute.name}={name}"]] for name in attribute.values}
+            if exclusive_loss == "binary" and (attribute.optional or not attribute.values):
+                total = total + sum(F.softplus(-x if name == value else x) for name, x in value_logits.items())
             else:
-                scores = {**own, **({None: torch.zeros(())} if attribute.optional else {})}
+                scores = {**value_logits, **({None: torch.zeros(())} if attribute.optional else {})}
                 total = total - scores[value] + torch.stack(list(scores.values())).logsumexp(0)  # type: ignore[index]
         expected.append(total)
-    found = mask.loss(logits, labels)
-    torch.testing.assert_close(found, torch.stack(expected))
-    unknown = torch.tensor([not known for known, _ in everything])
-    assert unknown.any() and (found[unknown] == 0).all() and (found[~unknown] > 0).all()
-    (slope,) = torch.autograd.grad(found.sum(), logits)
-    assert (slope[unknown] == 0).all() and slope.isfinite().all()
+    losses = mask.loss(logits, labels)
+    torch.testing.assert_close(losses, torch.stack(expected))
+    unknown = torch.tensor([not known for known, _ in cases])
+    assert unknown.any() and (losses[unknown] == 0).all() and (losses[~unknown] > 0).all()
+    (gradient,) = torch.autograd.grad(losses.sum(), logits)
+    assert (gradient[unknown] == 0).all() and gradient.isfinite().all()
 
 
 @pytest.mark.parametrize("attributes", [ONE, TWO], ids=["one", "two"])
-def test_infer_fills_only_what_is_unknown(attributes: Mapping[str, Sequence[Attribute]]) -> None:
-    mask = encoder(attributes)
-    everything = pictures(attributes)
-    labels = torch.stack([mask.encode(*each) for each in everything])
-    # Logits that speak for one picture of the dataset; of "no" and "none of these" by speaking against all else.
-    for truth, number in everything:
-        if len(truth) < len(attributes[list(attributes)[number]]):
+def test_infer_replaces_only_unknown_attributes(attributes: Mapping[str, Sequence[Attribute]]) -> None:
+    mask = label_encoder(attributes)
+    cases = possible_labels(attributes)
+    labels = torch.stack([mask.encode(*case) for case in cases])
+    # Logits for one image of the dataset; "no" and "none of these" are most likely where all other logits are negative.
+    for truth, dataset in cases:
+        if len(truth) < len(attributes[list(attributes)[dataset]]):
             continue
-        logits = (20 * mask.condition(mask.encode(truth, number)[None])[:, : mask.classes] - 10).expand(len(labels), -1)
+        logits = (20 * mask.condition(mask.encode(truth, dataset)[None])[:, : mask.num_logits] - 10).expand(
+            len(labels), -1
+        )
         filled = mask.infer(logits, labels)
-        assert (mask.dataset(filled) == mask.dataset(labels)).all()
-        for (known, own), label in zip(everything, filled, strict=True):
-            found = mask.decode(label)
-            assert {name: found[name] for name in known} == known
-            if own == number:
-                assert found == {**truth, **known}
+        assert (mask.dataset_index(filled) == mask.dataset_index(labels)).all()
+        for (known, case_dataset), label in zip(cases, filled, strict=True):
+            decoded = mask.decode(label)
+            assert {name: decoded[name] for name in known} == known
+            if case_dataset == dataset:
+                assert decoded == {**truth, **known}
             else:
-                assert len(found) == len(attributes[list(attributes)[own]])
+                assert len(decoded) == len(attributes[list(attributes)[case_dataset]])
 
 
 @pytest.mark.parametrize("attributes", [ONE, TWO, FIVE], ids=["one", "two", "five"])
 def test_edits_make_another_domain(attributes: Mapping[str, Sequence[Attribute]]) -> None:
-    mask = encoder(attributes)
-    for known, number in pictures(attributes):
-        edits = mask.edits(known, number)
-        assert edits and len({tuple(each.items()) for each in edits}) == len(edits)
-        before = mask.encode(known, number)
+    mask = label_encoder(attributes)
+    for known, dataset in possible_labels(attributes):
+        edits = mask.edits(known, dataset)
+        assert edits and len({tuple(edit.items()) for edit in edits}) == len(edits)
+        before = mask.encode(known, dataset)
         for edit in edits:
             ((name, value),) = edit.items()
             assert known.get(name, ...) != value
-            assert not torch.equal(mask.encode({**known, **edit}, number), before)
-        for attribute in attributes[list(attributes)[number]]:
+            assert not torch.equal(mask.encode({**known, **edit}, dataset), before)
+        for attribute in attributes[list(attributes)[dataset]]:
             offered = {edit[attribute.name] for edit in edits if attribute.name in edit}
-            assert offered == {*attribute.allowed} - {None} - {known.get(attribute.name, ...)}
+            assert offered == {*attribute.allowed_values} - {None} - {known.get(attribute.name, ...)}
 
 
 @pytest.mark.parametrize("attributes", [ONE, TWO, FIVE], ids=["one", "two", "five"])
-def test_domains_are_numbered_as_they_stand(attributes: Mapping[str, Sequence[Attribute]]) -> None:
-    mask = encoder(attributes)
-    assert mask.domain(mask.domains).tolist() == list(range(len(mask.domains)))
+def test_domain_index_inverts_domains(attributes: Mapping[str, Sequence[Attribute]]) -> None:
+    mask = label_encoder(attributes)
+    assert mask.domain_index(mask.domains).tolist() == list(range(len(mask.domains)))
     complete = [
-        mask.encode(*each) for each in pictures(attributes) if len(each[0]) == len([*attributes.values()][each[1]])
+        mask.encode(known, dataset)
+        for known, dataset in possible_labels(attributes)
+        if len(known) == len([*attributes.values()][dataset])
     ]
     assert {tuple(row.tolist()) for row in mask.domains} == {tuple(row.tolist()) for row in complete}
     partial = [
-        mask.encode(*each) for each in pictures(attributes) if len(each[0]) < len([*attributes.values()][each[1]])
+        mask.encode(known, dataset)
+        for known, dataset in possible_labels(attributes)
+        if len(known) < len([*attributes.values()][dataset])
     ]
-    assert set(mask.domain(torch.stack(partial)).tolist()) == {-1}
+    assert set(mask.domain_index(torch.stack(partial)).tolist()) == {-1}
 
 
 def test_too_many_domains() -> None:
     with pytest.raises(ValueError, match="more than 4096"):
-        _ = encoder({"many": [Attribute(str(number)) for number in range(13)]}).domains
+        _ = label_encoder({"many": [Attribute(str(dataset)) for dataset in range(13)]}).domains
 
 
-def test_a_mask_per_attribute_tells_unknown_from_no() -> None:
+def test_a_mask_per_attribute_distinguishes_unknown_from_no() -> None:
     mask = MaskVector(MaskVector.Config(masks="attribute"), attributes=TWO)
-    assert list(mask.layout[mask.classes :]) == ["faces.hair?", "faces.Male?", "moods.mood?", "moods.Young?"]
+    assert list(mask.channel_names[mask.num_logits :]) == ["faces.hair?", "faces.Male?", "moods.mood?", "moods.Young?"]
     known, unknown = mask.encode({"hair": None, "Male": False}, 0), mask.encode({}, 0)
-    assert mask.condition(known[None])[0, mask.classes :].tolist() == [1, 1, 0, 0]
-    assert mask.condition(unknown[None])[0].tolist() == [0.0] * mask.size
+    assert mask.condition(known[None])[0, mask.num_logits :].tolist() == [1, 1, 0, 0]
+    assert mask.condition(unknown[None])[0].tolist() == [0.0] * mask.condition_size
     single = MaskVector(MaskVector.Config(masks="attribute"), attributes=ONE)
-    assert single.size == single.classes + 3
+    assert single.condition_size == single.num_logits + 3
 
 
-def test_without_masks_there_is_none() -> None:
+def test_masks_none_has_no_mask_channels() -> None:
     mask = MaskVector(MaskVector.Config(masks="none"), attributes=TWO)
-    assert mask.size == mask.classes == len(mask.layout)
-    assert mask.condition(mask.encode({"mood": "sad", "Young": True}, 1)[None]).shape == (1, mask.size)
+    assert mask.condition_size == mask.num_logits == len(mask.channel_names)
+    assert mask.condition(mask.encode({"mood": "sad", "Young": True}, 1)[None]).shape == (1, mask.condition_size)
 
 
 def test_unknown_as_no_by_hand() -> None:
-    plain, naive = (MaskVector(MaskVector.Config(unknown=each), attributes=TWO) for each in ("left-out", "no"))
+    plain, naive = (MaskVector(MaskVector.Config(unknown=mode), attributes=TWO) for mode in ("ignore", "no"))
     label = plain.encode({"Male": True}, 0)[None]
-    logits = torch.randn(1, plain.classes)
-    male = list(plain.layout).index("faces.Male")
-    others = [place for place in range(plain.classes) if place != male]
+    logits = torch.randn(1, plain.num_logits)
+    male = list(plain.channel_names).index("faces.Male")
+    others = [index for index in range(plain.num_logits) if index != male]
     extra = F.softplus(logits[:, others]).sum(1)
     torch.testing.assert_close(naive.loss(logits, label), plain.loss(logits, label) + extra)
 
 
-def test_shared_attributes_are_one_channel_known_from_every_dataset_that_labels_them() -> None:
+def test_a_shared_attribute_has_one_channel_in_all_datasets() -> None:
     two = {"celeba": [HAIR, Attribute("Male")], "rafd": [Attribute("mood", ("happy", "sad")), Attribute("Male")]}
-    mask = encoder(two, shared=["Male"])
+    mask = label_encoder(two, shared=["Male"])
     moods = ["rafd.mood=happy", "rafd.mood=sad"]
-    assert list(mask.layout) == [*(f"celeba.hair={each}" for each in HAIR.values), "Male", *moods, "celeba?", "rafd?"]
+    assert list(mask.channel_names) == [
+        *(f"celeba.hair={value}" for value in HAIR.values),
+        "Male",
+        *moods,
+        "celeba?",
+        "rafd?",
+    ]
     labels = torch.stack([mask.encode({"Male": True}, 0), mask.encode({"Male": True, "mood": "sad"}, 1)])
-    place = list(mask.layout).index("Male")
-    assert mask.condition(labels)[:, place].tolist() == [1, 1]
-    assert [mask.decode(each) for each in labels] == [{"Male": True}, {"mood": "sad", "Male": True}]
-    logits = torch.zeros(2, mask.classes)
+    index = list(mask.channel_names).index("Male")
+    assert mask.condition(labels)[:, index].tolist() == [1, 1]
+    assert [mask.decode(label) for label in labels] == [{"Male": True}, {"mood": "sad", "Male": True}]
+    logits = torch.zeros(2, mask.num_logits)
     expected = [F.softplus(torch.tensor(0.0)), F.softplus(torch.tensor(0.0)) + torch.tensor(2.0).log()]
-    assert mask.loss(logits, labels).tolist() == pytest.approx([float(each) for each in expected])
+    assert mask.loss(logits, labels).tolist() == pytest.approx([float(value) for value in expected])
     unknown = torch.stack([mask.encode({}, 0), mask.encode({}, 1)])
-    logits[:, place] = 3.0
-    assert [mask.decode(each)["Male"] for each in mask.infer(logits, unknown)] == [True, True]
+    logits[:, index] = 3.0
+    assert [mask.decode(label)["Male"] for label in mask.infer(logits, unknown)] == [True, True]
     assert "mood" not in mask.decode(mask.infer(logits, unknown)[0])
-    everything = mask.domains
-    assert mask.domain(everything).tolist() == list(range(len(everything)))
-    assert list(encoder(two, shared=["Male"], masks="attribute").layout)[-3:] == ["celeba.hair?", "Male?", "rafd.mood?"]
+    cases = mask.domains
+    assert mask.domain_index(cases).tolist() == list(range(len(cases)))
+    assert list(label_encoder(two, shared=["Male"], masks="attribute").channel_names)[-3:] == [
+        "celeba.hair?",
+        "Male?",
+        "rafd.mood?",
+    ]
 
 
 @pytest.mark.parametrize(
-    ("shared", "why"),
-    [
-        ("hair", "'hair' is labelled by a.* alone, so nobody shares it"),
-        ("Young", "no dataset labels 'Young'; there is hair, mood"),
-        ("mood", "'mood' has other values"),
-    ],
+    ("shared", "message"),
+    [("hair", "shared: .*'hair'"), ("Young", "shared: .*'Young'.*hair, mood"), ("mood", "shared: .*'mood'")],
 )
-def test_what_cannot_be_shared_is_refused_by_name(shared: str, why: str) -> None:
+def test_invalid_shared_attributes_are_refused(shared: str, message: str) -> None:
     two = {"a": [HAIR, Attribute("mood", ("happy",))], "b": [Attribute("mood", ("sad",))]}
-    with pytest.raises(ValueError, match=why):
-        encoder(two, shared=[shared])
+    with pytest.raises(ValueError, match=message):
+        label_encoder(two, shared=[shared])

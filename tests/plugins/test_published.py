@@ -1,4 +1,4 @@
-"""Checkpoints as the released StarGAN writes them, against a plain transcription of its generator."""
+"""Checkpoints of the released StarGAN code, against a plain transcription of its generator."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 from runs import mdtranslate
-from speed.yardstick import Discriminator, Generator
+from speed.published_step import Discriminator, Generator
 from torch import nn
 
 from mdtranslate import Translator
@@ -21,65 +21,67 @@ MOODS = "expression=angry|contemptuous|disgusted|fearful|happy|neutral|sad|surpr
 
 
 def trained(network: nn.Module) -> nn.Module:
-    """Weights and running statistics as no initialisation has them."""
+    """Sets weights and running statistics to random values, other than any initialisation."""
     torch.manual_seed(1)
-    for each in network.state_dict().values():
-        if each.dtype.is_floating_point:
-            each.copy_(torch.randn_like(each) * 0.2 + (each.ndim == 1))
+    for tensor in network.state_dict().values():
+        if tensor.dtype.is_floating_point:
+            tensor.copy_(torch.randn_like(tensor) * 0.2 + (tensor.ndim == 1))
     return network
 
 
-def save(folder: Path, labels: int, *, wide: int = 6, blocks: int = 2, layers: int = 3, size: int = 32) -> nn.Module:
-    made = trained(Generator(labels, wide, blocks))
-    torch.save(made.state_dict(), folder / "G.ckpt")
+def save(
+    folder: Path, labels: int, *, channels: int = 6, blocks: int = 2, layers: int = 3, size: int = 32
+) -> nn.Module:
+    network = trained(Generator(labels, channels, blocks))
+    torch.save(network.state_dict(), folder / "G.ckpt")
     known = labels - 2 if labels > 5 else labels
     torch.save(trained(Discriminator(size, known, 4, layers)).state_dict(), folder / "D.ckpt")
-    return made
+    return network
 
 
 def run(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return mdtranslate("import", "stargan", *arguments, cwd=home)
 
 
-def published(made: nn.Module, pixels: Any, label: list[float]) -> Any:
-    """What the released code makes of a picture: never in evaluation mode, so by the statistics of the picture."""
+def published(network: nn.Module, pixels: Any, label: list[float]) -> Any:
+    """Returns the output of the released code, which is never in evaluation mode and so uses instance statistics."""
     image = torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 127.5 - 1
     with torch.no_grad():
-        out = made.train()(image, torch.tensor(label)[None])
+        out = network.train()(image, torch.tensor(label)[None])
     return ((out[0].permute(1, 2, 0) + 1) * 127.5).round().clamp(0, 255).numpy()
 
 
-@pytest.mark.parametrize(("wide", "blocks", "size"), [(6, 2, 32), (4, 0, 16), (8, 3, 64)])
-def test_pictures_are_those_of_the_released_generator(tmp_path: Path, wide: int, blocks: int, size: int) -> None:
-    made = save(tmp_path, 5, wide=wide, blocks=blocks, size=size)
+@pytest.mark.parametrize(("channels", "blocks", "size"), [(6, 2, 32), (4, 0, 16), (8, 3, 64)])
+def test_images_are_those_of_the_released_generator(tmp_path: Path, channels: int, blocks: int, size: int) -> None:
+    network = save(tmp_path, 5, channels=channels, blocks=blocks, size=size)
     done = run(tmp_path, "G.ckpt", "D.ckpt", "--attributes", FIVE, "--out", "out")
     assert done.returncode == 0, done.stderr
     translator = Translator.load(tmp_path / "out")
     assert translator.image_size == size
     pixels = np.random.default_rng(0).integers(0, 256, (size, size, 3), np.uint8)
     before = {"Black_Hair": True, "Blond_Hair": False, "Brown_Hair": False, "Male": True, "Young": False}
-    ours = translator(pixels, source=before, edits={"Black_Hair": False, "Blond_Hair": True, "Young": True})
-    theirs = published(made, pixels, [0, 1, 0, 1, 1])
-    assert np.abs(np.asarray(ours, float) - theirs).max() <= 1
-    assert theirs.std() > 5
+    actual = translator(pixels, source=before, edits={"Black_Hair": False, "Blond_Hair": True, "Young": True})
+    expected = published(network, pixels, [0, 1, 0, 1, 1])
+    assert np.abs(np.asarray(actual, float) - expected).max() <= 1
+    assert expected.std() > 5
     large = np.random.default_rng(1).integers(0, 256, (size + 8, size + 20, 3), np.uint8)
-    ours = translator(large, source=before, edits={"Young": True}, size="native")
-    assert np.abs(np.asarray(ours, float) - published(made, large, [1, 0, 0, 1, 1])).max() <= 1
+    actual = translator(large, source=before, edits={"Young": True}, size="native")
+    assert np.abs(np.asarray(actual, float) - published(network, large, [1, 0, 0, 1, 1])).max() <= 1
     assert not [key for key in translator.model.generator.state_dict() if "running" in key]
 
 
 def test_a_joint_model_has_its_mask(tmp_path: Path) -> None:
-    made = save(tmp_path, 15)
+    network = save(tmp_path, 15)
     done = run(tmp_path, "G.ckpt", "D.ckpt", "--attributes", FIVE, "--attributes", MOODS, "--out", "out")
     assert done.returncode == 0, done.stderr
     translator = Translator.load(tmp_path / "out")
     pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
-    ours = translator(pixels, source={"expression": "sad"}, expression="happy")
+    actual = translator(pixels, source={"expression": "sad"}, expression="happy")
     label = [0.0] * 5 + [0, 0, 0, 0, 1, 0, 0, 0] + [0, 1]
-    assert np.abs(np.asarray(ours, float) - published(made, pixels, label)).max() <= 1
+    assert np.abs(np.asarray(actual, float) - published(network, pixels, label)).max() <= 1
 
 
-def test_without_a_discriminator_what_is_unknown_is_asked_for(tmp_path: Path) -> None:
+def test_without_a_discriminator_unknown_attributes_are_required(tmp_path: Path) -> None:
     save(tmp_path, 5)
     done = run(tmp_path, "G.ckpt", "--attributes", FIVE, "--set", "image_size=32", "--out", "out")
     assert done.returncode == 0, done.stderr
@@ -91,9 +93,9 @@ def test_without_a_discriminator_what_is_unknown_is_asked_for(tmp_path: Path) ->
     assert mdtranslate("translate", "out", "red.png", "--set", "Male=yes", *known, cwd=tmp_path).returncode == 0
 
 
-def test_with_and_without_the_count_of_batches_and_in_the_old_format(tmp_path: Path) -> None:
-    made = save(tmp_path, 5)
-    old = {key: each for key, each in made.state_dict().items() if not key.endswith("num_batches_tracked")}
+def test_old_checkpoint_formats_are_read(tmp_path: Path) -> None:
+    network = save(tmp_path, 5)
+    old = {key: value for key, value in network.state_dict().items() if not key.endswith("num_batches_tracked")}
     torch.save(old, tmp_path / "G.ckpt", _use_new_zipfile_serialization=False)
     done = run(tmp_path, "G.ckpt", "--attributes", FIVE, "--out", "out")
     assert done.returncode == 0, done.stderr
@@ -136,7 +138,7 @@ def gone(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [cut, evil, other, nested, garbage, lacking, gone])
-def test_what_is_no_such_file_is_refused_in_one_line(tmp_path: Path, damage: Any) -> None:
+def test_other_checkpoints_are_refused_in_one_line(tmp_path: Path, damage: Any) -> None:
     save(tmp_path, 5)
     damage(tmp_path)
     done = run(tmp_path, "G.ckpt", "D.ckpt", "--attributes", FIVE, "--out", "out")
@@ -149,15 +151,15 @@ def test_what_is_no_such_file_is_refused_in_one_line(tmp_path: Path, damage: Any
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["G.ckpt", "D.ckpt", "--attributes", "Male,Young"], "told 5 labels; --attributes makes 2"),
+        (["G.ckpt", "D.ckpt", "--attributes", "Male,Young"], "5 condition channels; --attributes makes 2"),
         (["G.ckpt", "--attributes", FIVE, "--attributes", MOODS], "--attributes makes 13 and 2 of the mask"),
-        (["G.ckpt", "--attributes", "Male,Male"], "Male is there twice"),
+        (["G.ckpt", "--attributes", "Male,Male"], "Male"),
         (["G.ckpt", "--attributes", "hair=Black"], "name=value|value"),
-        (["G.ckpt", "--attributes", FIVE, "--set", "image_size=big"], "image_size: Input should be a valid integer"),
-        (["G.ckpt", "--attributes", FIVE, "--set", "size"], "write --set KEY=VALUE"),
+        (["G.ckpt", "--attributes", FIVE, "--set", "image_size=big"], "image_size"),
+        (["G.ckpt", "--attributes", FIVE, "--set", "size"], "--set"),
     ],
 )
-def test_what_does_not_fit_is_told(tmp_path: Path, arguments: list[str], message: str) -> None:
+def test_attributes_or_settings_that_do_not_fit_are_refused(tmp_path: Path, arguments: list[str], message: str) -> None:
     save(tmp_path, 5)
     done = run(tmp_path, *arguments, "--out", "out")
     assert done.returncode == 2, done.stderr
@@ -165,7 +167,7 @@ def test_what_does_not_fit_is_told(tmp_path: Path, arguments: list[str], message
     assert not (tmp_path / "out").exists()
 
 
-def test_a_pair_is_one_of_each(tmp_path: Path) -> None:
+def test_a_discriminator_alone_is_refused(tmp_path: Path) -> None:
     save(tmp_path, 5)
     done = run(tmp_path, "D.ckpt", "--attributes", FIVE, "--out", "out")
-    assert done.returncode == 65 and "the generator's file is missing" in done.stderr
+    assert done.returncode == 65 and "D.ckpt" in done.stderr and "generator" in done.stderr

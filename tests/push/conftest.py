@@ -22,5 +22,5 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def shared(tmp_path: Path, capsys: Capture) -> Path:
     make_run(tmp_path / "one")
     code, out, err = typed(capsys, "push", "one", "shared/model", "--license", "mit")
-    assert (code, err) == (0, "") and "others take it with: mdtranslate pull shared/model" in out
+    assert (code, err) == (0, "") and "mdtranslate pull shared/model" in out
     return tmp_path / "shared" / "model"

@@ -24,7 +24,7 @@ SECRET = "/home/ann-smith/private"
 RECIPE = {
     "datasets": {"celeba": {"root": f"{SECRET}/celeba", "nested": [{"file": f"file://{SECRET}/table.csv"}]}},
     "train": {"steps": 20, "init": "~/ann-smith-runs/first"},
-    "evaluation": {"judge": {"weights": "C:\\Users\\ann-smith\\judge.pth"}},
+    "evaluation": {"classifier": {"weights": "C:\\Users\\ann-smith\\classifier.pth"}},
 }
 
 
@@ -34,18 +34,18 @@ def report(weights: dict[str, str]) -> dict[str, Any]:
         "run": f"{SECRET}/runs/one",
         "recipe": "tiny",
         "device": "cuda:0 (ann-smith's)",
-        "made": "2026-11-27T08:50:37+00:00",
+        "created": "2026-11-27T08:50:37+00:00",
         "split": "test",
         "weights": weights,
         "cost": {"parameters": {"generator": 7}, "translator_bytes": 9, "measured_on": {"device": "ann-smith's"}},
         "datasets": {
             "celeba": {
-                "judge": {
-                    "accuracy_on_real_pictures": {"hair": 0.987, "Male": 0.5},
-                    "share_of_commonest_value": {"hair": 0.4, "Male": 0.5},
-                    "weights": f"{SECRET}/judge.pth",
+                "classifier": {
+                    "accuracy_on_real_images": {"hair": 0.987, "Male": 0.5},
+                    "majority_share": {"hair": 0.4, "Male": 0.5},
+                    "weights": f"{SECRET}/classifier.pth",
                 },
-                "pictures": 31,
+                "images": 31,
                 "left_out": [f"{SECRET}/1.jpg: is damaged"],
                 "edited": ["hair", "Male"],
                 "edits": {"hair=Blond_Hair": 20, "Male=yes": 11},
@@ -53,7 +53,7 @@ def report(weights: dict[str, str]) -> dict[str, Any]:
                     "edit-accuracy": {"hair/accuracy": 0.876, "Male/accuracy": 0.25, "preservation": 0.765},
                     "counterfactual": {"hair/psnr gain": -1.25},
                 },
-                "facts": {},
+                "metadata": {},
             }
         },
     }
@@ -62,19 +62,19 @@ def report(weights: dict[str, str]) -> dict[str, Any]:
 def make_run(folder: Path, *, evaluated: bool = True) -> Path:
     """The folder of a run that was trained and evaluated on somebody's machine."""
     tiny_translator().save(folder / "translator")
-    facts = json.loads((folder / "translator" / "translator.json").read_text())
+    metadata = json.loads((folder / "translator" / "translator.json").read_text())
     text = f"# tiny, every setting written out.\n{tomli_w.dumps(RECIPE)}"
     (folder / "recipe.toml").write_text(text)
     (folder / "environment.json").write_text(json.dumps([{"command": [SECRET]}]))
     (folder / "samples").mkdir()
     for step, level in ((0, 0), (20, 200)):
-        said = PngInfo()
-        said.add_text("Software", SECRET)
+        png_info = PngInfo()
+        png_info.add_text("Software", SECRET)
         grey = Image.fromarray(np.full((8, 12, 3), level, np.uint8))
-        grey.save(folder / "samples" / f"{step:06d}.png", pnginfo=said)
+        grey.save(folder / "samples" / f"{step:06d}.png", pnginfo=png_info)
     if evaluated:
         (folder / "evaluation").mkdir()
-        (folder / "evaluation" / "report.json").write_text(json.dumps(report(facts["files"])))
+        (folder / "evaluation" / "report.json").write_text(json.dumps(report(metadata["files"])))
     return folder
 
 

@@ -37,23 +37,26 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> type[Hub]:
 
 
 def test_the_stand_in_takes_what_the_library_takes() -> None:
-    for name, own in inspect.getmembers(Hub, inspect.isfunction):
+    for name, method in inspect.getmembers(Hub, inspect.isfunction):
         real = inspect.signature(getattr(HfApi, name)).parameters
-        assert set(inspect.signature(own).parameters) <= set(real), name
+        assert set(inspect.signature(method).parameters) <= set(real), name
 
 
-def test_there_and_back(hub: type[Hub], capsys: Capture) -> None:
+def test_push_and_pull(hub: type[Hub], capsys: Capture) -> None:
     code, out, err = typed(capsys, "push", "one", HERE, "--private", "--message", "The first.")
-    assert (code, err) == (0, "") and f"others take it with: mdtranslate pull {HERE}" in out
+    assert (code, err) == (0, "") and f"mdtranslate pull {HERE}" in out
     assert hub.asked == [("create_repo", {"private": True}), ("upload_folder", {"message": "The first."})]
     card = (hub.root / "ann" / "faces" / "README.md").read_text()
     assert "# faces" in card and f"mdtranslate pull {HERE}\n" in card and "'mdtranslate[hub]'" in card
     code, out, err = typed(capsys, "pull", HERE)
-    assert (code, err) == (0, "") and out.startswith("faces: 16 pixels; what can be set: hair=")
+    assert (code, err) == (0, "") and out.startswith("faces: 16 pixels; ") and "hair=" in out
     pushed = everything(hub.root / "ann" / "faces")
     assert everything(Path("faces")) == {name: each for name, each in pushed.items() if name != ".gitattributes"}
     assert typed(capsys, "pull", f"{HERE}@v1.0", "--out", "older")[0] == 0
-    assert [facts for name, facts in hub.asked if name == "model_info"] == [{"revision": None}, {"revision": "v1.0"}]
+    assert [metadata for name, metadata in hub.asked if name == "model_info"] == [
+        {"revision": None},
+        {"revision": "v1.0"},
+    ]
 
 
 def test_pushed_again_it_is_the_new_one_whole(hub: type[Hub], capsys: Capture) -> None:
@@ -71,8 +74,8 @@ def test_what_is_to_be_private_goes_to_no_public_repository(
 ) -> None:
     monkeypatch.setattr(hub, "public", True)  # As it was made once, which a push does not change.
     code, out, err = typed(capsys, "push", "one", HERE, "--private")
-    line = f"error: {HERE}: is there already and public; push to another, or without --private\n"
-    assert (code, out, err) == (2, "", line) and "upload_folder" not in dict(hub.asked)
+    assert (code, out) == (2, "") and err.startswith(f"error: {HERE}: ") and "--private" in err
+    assert "upload_folder" not in dict(hub.asked)
     assert typed(capsys, "push", "one", HERE)[0] == 0
 
 
@@ -82,14 +85,14 @@ def test_a_repository_of_something_else_is_left_alone(hub: type[Hub], capsys: Ca
     other.write_bytes(b"pickled")
     (other.parent / ".gitattributes").touch()
     code, line = refused(capsys, "push", "one", HERE)
-    assert code == 2 and line == f"{HERE}: holds pytorch_model.bin, which is no part of a shared model; push to another"
+    assert code == 2 and line.startswith(f"{HERE}: holds pytorch_model.bin")
     assert "upload_folder" not in dict(hub.asked)
     code, line = refused(capsys, "pull", HERE)
-    assert code == 65 and line == f"{HERE}: holds no mdtranslate.json, so it is no model that `mdtranslate push` wrote"
+    assert code == 65 and line.startswith(f"{HERE}: ") and "mdtranslate.json" in line
     other.rename(other.with_name("mdtranslate.json"))
     other.write_bytes(b"pickled")
     code, line = refused(capsys, "pull", HERE)
-    assert code == 65 and "'pytorch_model.bin' is no part of a shared model, so nothing is taken" in line
+    assert code == 65 and "'pytorch_model.bin'" in line
     assert "snapshot_download" not in dict(hub.asked)
 
 
@@ -106,7 +109,7 @@ def test_what_is_neither_a_repository_nor_a_folder(capsys: Capture, text: str) -
     for words in (("pull", text), ("push", "one", text)):
         code, line = refused(capsys, *words)
         assert code == 2
-        assert line == f"{text}: write hf://OWNER/NAME for a repository of Hugging Face, or the path of a folder"
+        assert line.startswith(f"{text}: write hf://OWNER/NAME")
     code, line = refused(capsys, "push", "one", f"{HERE}@v1.0")
     assert code == 2 and line.endswith(f"write {HERE}")
 
@@ -121,18 +124,30 @@ FAILURES: dict[str, tuple[BaseException, int, str, int, str]] = {
     "none": (
         answer(errors.RepositoryNotFoundError, 404),
         65,
-        "there is no such repository, or it is private: then log in with `hf auth login`, or set HF_TOKEN",
+        "no such repository; if it is private, log in with `hf auth login`, or set HF_TOKEN",
         74,
-        "this machine may not write there: log in with `hf auth login`, or set HF_TOKEN",
+        "no permission to write to it: log in with `hf auth login`, or set HF_TOKEN",
     ),
-    "gated": (answer(errors.GatedRepoError, 403), 65, "its owner lets in only whom", 65, "its owner lets in only whom"),
-    "revision": (answer(errors.RevisionNotFoundError, 404), 65, "has no branch, tag or commit", 65, "has no branch"),
-    "no token": (answer(errors.HfHubHTTPError, 401), 74, "may not read there: log in", 74, "may not write there: log"),
-    "no such owner": (answer(errors.HfHubHTTPError, 403), 74, "may not read there", 74, "may not write there: log in"),
-    "down": (answer(errors.HfHubHTTPError, 503), 74, "refuses: HfHubHTTPError: 503 Client", 74, "HfHubHTTPError: 503"),
+    "gated": (answer(errors.GatedRepoError, 403), 65, "access is restricted", 65, "access is restricted"),
+    "revision": (answer(errors.RevisionNotFoundError, 404), 65, "no branch, tag or commit", 65, "no branch"),
+    "no token": (
+        answer(errors.HfHubHTTPError, 401),
+        74,
+        "no permission to read it: log",
+        74,
+        "no permission to write to it: log",
+    ),
+    "no such owner": (
+        answer(errors.HfHubHTTPError, 403),
+        74,
+        "no permission to read it",
+        74,
+        "no permission to write to it",
+    ),
+    "down": (answer(errors.HfHubHTTPError, 503), 74, "HfHubHTTPError: 503 Client", 74, "HfHubHTTPError: 503"),
     "offline": (errors.OfflineModeIsEnabled("set"), 74, "HF_HUB_OFFLINE is set", 74, "HF_HUB_OFFLINE is set"),
     "no network": (ConnectionError("no route"), 74, "ConnectionError: no route", 74, "ConnectionError: no route"),
-    "name": (errors.HFValidationError("bad"), 2, "is no name of a repository", 2, "is no name of a repository"),
+    "name": (errors.HFValidationError("bad"), 2, "invalid name", 2, "invalid name"),
     "full": (OSError(28, "No space left on device", "/tmp/x"), 74, "/tmp/x: cannot be written: No space", 74, "/tmp/x"),
 }
 
@@ -155,10 +170,10 @@ def test_what_hugging_face_answers_is_one_line(
 
 
 def test_without_the_library_it_says_what_to_install(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = util.find_spec
+    find_spec = util.find_spec
 
     def hidden(name: str, package: str | None = None) -> Any:
-        return None if name == "huggingface_hub" else found(name, package)
+        return None if name == "huggingface_hub" else find_spec(name, package)
 
     monkeypatch.setattr("mdtranslate.sharing.hub.find_spec", hidden)
     for words in (("pull", HERE), ("push", "one", HERE)):

@@ -15,17 +15,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import uvicorn
-from kills import TINY
+from kills import OVERRIDES
 from PIL import Image
 from tiny import tiny_model, tiny_translator
-from translators import Mute, with_parts
+from translators import ScoreOnlyDiscriminator, translator_with
 
 from mdtranslate import Translator
-from mdtranslate.cli.serve import listening
-from mdtranslate.config.recipes import resolve
-from mdtranslate.config.run_dir import RunFolder
-from mdtranslate.data.source import attributes_of, build_sources
-from mdtranslate.serve.app import make_app
+from mdtranslate.cli.serve import open_socket
+from mdtranslate.config.recipe_loader import resolve
+from mdtranslate.config.run_folder import RunFolder
+from mdtranslate.data.recipe_datasets import attributes_by_dataset, build_datasets
+from mdtranslate.serve.app import create_app
 from mdtranslate.serve.demo import Demo
 
 
@@ -62,8 +62,8 @@ class Served:
 
 @contextmanager
 def serving(demo: Demo) -> Iterator[Served]:
-    with listening(0) as listener:
-        server = uvicorn.Server(uvicorn.Config(make_app(demo), log_level="critical", ws="none", lifespan="off"))
+    with open_socket(0) as listener:
+        server = uvicorn.Server(uvicorn.Config(create_app(demo), log_level="critical", ws="none", lifespan="off"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         while not server.started and thread.is_alive():
@@ -78,15 +78,17 @@ def serving(demo: Demo) -> Iterator[Served]:
 def make_run(folder: Path, *overrides: str) -> Path:
     """A run's folder as training leaves it, with a translator at random."""
     folder.mkdir()
-    resolved = resolve("stargan", [*TINY, *overrides])
+    resolved = resolve("stargan", [*OVERRIDES, *overrides])
     RunFolder(folder).write_recipe(resolved)
-    tiny_translator(attributes_of(build_sources(resolved.recipe)), image_size=32).save(folder / "translator")
+    tiny_translator(attributes_by_dataset(build_datasets(resolved.recipe)), image_size=32).save(folder / "translator")
     return folder
 
 
 def mute() -> Translator:
-    """A translator of which no network tells what a picture has."""
-    return with_parts(discriminator=Mute(SimpleNamespace(), encoder=tiny_model().encoder, image_size=16))
+    """A translator whose discriminator does not classify, so that attributes cannot be inferred."""
+    label_encoder = tiny_model().label_encoder
+    discriminator = ScoreOnlyDiscriminator(SimpleNamespace(), label_encoder=label_encoder, image_size=16)
+    return translator_with(discriminator=discriminator)
 
 
 def png(seed: int = 0, width: int = 40, height: int = 32, kind: str = "PNG") -> bytes:

@@ -16,7 +16,7 @@ from tiny import BOTH, tiny_translator
 
 from mdtranslate import Attribute, Translator
 from mdtranslate.serve.demo import Demo
-from mdtranslate.utils.image_io import decode
+from mdtranslate.utils.image_io import read_image
 
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="chromium is not installed")
 
@@ -52,20 +52,20 @@ def served(run: Path) -> Iterator[Served]:
 
 
 def text(page: Page, selector: str) -> str:
-    found: str = page.run(f"document.querySelector({selector!r}).innerText")
-    return found
+    content: str = page.run(f"document.querySelector({selector!r}).innerText")
+    return content
 
 
-def test_a_test_picture_is_there_at_once_and_changes_show(page: Page, served: Served, tmp_path: Path) -> None:
+def test_a_sample_is_shown_at_once_and_edits_are_shown(page: Page, served: Served, tmp_path: Path) -> None:
     page.open(served.address)
     assert page.wait(STRIP) == 5  # Three colours of hair, and the opposite of two that are yes or no.
     known = served.demo.samples[0].known
-    every = served.demo.translator.all_edits(decode(BytesIO(served.demo.samples[0].picture)), source=known)
+    every = served.demo.translator.all_edits(read_image(BytesIO(served.demo.samples[0].png)), source=known)
     shown = page.run("[...document.querySelectorAll('#strip a')].map((each) => [each.innerText.trim(), each.href])")
     assert [name for name, _ in shown] == [*every]
     for name, address in shown:
-        made = np.asarray(Image.open(BytesIO(b64decode(address.partition(",")[2]))))
-        assert np.abs(made.astype(int) - np.asarray(every[name])).max() <= 1  # Of a batch of another size.
+        translated = np.asarray(Image.open(BytesIO(b64decode(address.partition(",")[2]))))
+        assert np.abs(translated.astype(int) - np.asarray(every[name])).max() <= 1  # Of a batch of another size.
     other = next(each for each in ("Black_Hair", "Blond_Hair", "Brown_Hair") if each != known["hair"])
     page.run(f"document.querySelector('input[value={other}]').click()")
     first = page.wait(SHOWN)
@@ -88,7 +88,7 @@ def test_a_test_picture_is_there_at_once_and_changes_show(page: Page, served: Se
     assert np.asarray(Image.open(page.shot(tmp_path / "page.png"))).std() > 10
 
 
-def test_an_uploaded_picture(page: Page, served: Served, tmp_path: Path) -> None:
+def test_an_uploaded_image(page: Page, served: Served, tmp_path: Path) -> None:
     page.open(served.address)
     page.wait(STRIP)
     before = page.run("document.querySelector('#original').src")
@@ -117,13 +117,13 @@ def test_the_keyboard_is_enough(page: Page, served: Served) -> None:
     page.wait(f"{SHOWN} && document.querySelector('#translated').src !== {first!r}")
 
 
-def test_what_is_no_picture_is_one_line(page: Page, served: Served, tmp_path: Path) -> None:
+def test_a_file_that_is_no_image_is_one_line(page: Page, served: Served, tmp_path: Path) -> None:
     page.open(served.address)
     page.wait(STRIP)
     (tmp_path / "words.png").write_text("words")
     page.choose("#file", tmp_path / "words.png")
     page.wait(f"{QUIET} && !document.querySelector('#error').hidden && document.querySelector('#work').hidden")
-    assert text(page, "#error").startswith("picture: is no picture")
+    assert text(page, "#error").startswith("image: ")
     # The browser says itself that the answer was a refusal.
     assert len(page.complaints) == 1 and "415" in page.complaints.pop()
     (tmp_path / "large.png").write_bytes(bytes(10_000_001))
@@ -141,7 +141,7 @@ def dropped(files: str) -> str:
         new DragEvent('drop', {{ dataTransfer: dropped, bubbles: true, cancelable: true }})); }})()"""
 
 
-def test_a_dropped_picture(page: Page, served: Served) -> None:
+def test_a_dropped_image(page: Page, served: Served) -> None:
     page.open(served.address)
     page.wait(STRIP)
     before = page.run("document.querySelector('#original').src")
@@ -150,7 +150,7 @@ def test_a_dropped_picture(page: Page, served: Served) -> None:
     page.wait(f"{STRIP} && document.querySelector('#original').src !== {before!r}")
     assert page.run("document.querySelector('#strip a').download").startswith("my.photo.hair=")
     page.run(dropped("[]"))  # Such as a text, or a picture of another page.
-    page.wait("document.querySelector('#error').innerText.startsWith('What was dropped is no file')")
+    page.wait("document.querySelector('#error').innerText.startsWith('This is not a file')")
 
 
 def test_a_file_that_changes_on_the_disk_stays_what_was_chosen(page: Page, served: Served, tmp_path: Path) -> None:
@@ -206,7 +206,7 @@ def test_several_datasets(page: Page, tmp_path: Path) -> None:
         assert page.wait(f"document.querySelectorAll('#strip a').length < {everything} && {STRIP}") == 4
 
 
-def test_what_no_network_tells_is_asked_for(page: Page, tmp_path: Path) -> None:
+def test_the_page_requires_attributes_that_cannot_be_inferred(page: Page, tmp_path: Path) -> None:
     with serving(Demo(mute(), tmp_path)) as served:
         page.open(served.address)
         page.wait("document.querySelector('#note').innerText")

@@ -1,4 +1,4 @@
-"""A dataset that keeps the contract, and for each check of what it declares and lists one that does not."""
+"""For each check of a dataset's declarations, records and listings, one that breaks it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pydantic import ConfigDict, DirectoryPath, Field, field_serializer
 
 from mdtranslate import Attribute, Crop, Dataset, Record, Settings, Split
 from mdtranslate.errors import DataError
-from mdtranslate.utils.image_io import decode
+from mdtranslate.utils.image_io import read_image
 
 
 class Good(Dataset):
-    """Pictures at `ROOT/SPLIT/SPECIES/*.png`; those of even numbers are striped."""
+    """Images at `ROOT/SPLIT/SPECIES/*.png`; those with even numbers are striped."""
 
     name = "good"
 
@@ -33,12 +33,12 @@ class Good(Dataset):
 
 
 def variant(**changes):
-    """Good, with class attributes of another value."""
+    """Returns a subclass of `Good` with other class attributes."""
     return type("Variant", (Good,), {"__doc__": Good.__doc__, **changes})
 
 
-def listing(change):
-    """Good, with the listing of each split changed: `change(self, split, records)`."""
+def with_listing(change):
+    """Changes the records of each split: `change(self, split, records)`."""
 
     def records(self, split):
         return change(self, split, list(Good.records(self, split)))
@@ -46,220 +46,219 @@ def listing(change):
     return variant(records=records)
 
 
-def settings(base=Dataset.Config, **namespace):
-    """Good, with other settings."""
-    field = {"root": Field(description="the folder")} if "root" not in namespace else {}
-    config = type("Config", (base,), {"__annotations__": {"root": Path}, "__module__": __name__, **field, **namespace})
+def with_records(change):
+    """Changes each record by the keyword arguments that `change(self, index, record)` returns."""
+    return with_listing(
+        lambda self, split, records: [
+            replaced(record, **change(self, index, record)) for index, record in enumerate(records)
+        ]
+    )
+
+
+def replaced(record, **changes):
+    return Record(**{"key": record.key, "image": record.image, "attributes": record.attributes, **changes})
+
+
+def with_settings(base=Dataset.Config, **namespace):
+    """Changes the settings."""
+    root = {"root": Field(description="the folder")} if "root" not in namespace else {}
+    config = type("Config", (base,), {"__annotations__": {"root": Path}, "__module__": __name__, **root, **namespace})
     return variant(Config=config)
 
 
-class _Lossy(Dataset.Config):
+class LossyConfig(Dataset.Config):
     root: Path = Field(description="the folder")
 
     @field_serializer("root")
-    def _short(self, root):
+    def _shorten(self, root):
         return root.name
 
 
-class _Nothing(Dataset.Config):
+class OptionalConfig(Dataset.Config):
     root: Path = Field(description="the folder")
-    limit: int | None = Field(3, description="pictures at most")
+    limit: int | None = Field(3, description="maximum number of images")
 
 
-class _Other(Settings):
+class UnrelatedConfig(Settings):
     root: Path = Field(description="the folder")
 
 
-class Unsteady(Good):
-    """Its attributes are known only once it was listed."""
+class LateAttributes(Good):
+    """Knows its second attribute only after a listing."""
 
-    _listed = False
+    is_listed = False
 
     @property
     def attributes(self):
-        return Good.attributes if self._listed else Good.attributes[:1]
+        return Good.attributes if self.is_listed else Good.attributes[:1]
 
     def records(self, split):
-        self._listed = True
+        self.is_listed = True
         return list(super().records(split))
 
 
-class Cursor(Good):
-    """One listing for all."""
+class SharedIterator(Good):
+    """All listings of a split share one iterator."""
 
-    _at = None
+    iterator = None
 
     def records(self, split):
-        self._at = self._at if self._at is not None and self._split == split else iter([*super().records(split)])
-        self._split = split
-        while (record := next(self._at, None)) is not None:
+        if self.iterator is None or self.split != split:
+            self.iterator, self.split = iter([*super().records(split)]), split
+        while (record := next(self.iterator, None)) is not None:
             yield record
-        self._at = None
+        self.iterator = None
 
 
 class HashOrder(Good):
-    """The order of a set of texts."""
+    """Lists in the order of the keys' hashes, as a set would."""
 
     def records(self, split):
         return sorted(super().records(split), key=lambda record: hash(record.key))
 
 
 class Seeding(Good):
-    """Seeds what others draw from, always alike."""
+    """Seeds the global generator, always alike."""
 
     def records(self, split):
         random.seed(0)
         return list(super().records(split))
 
 
-class ReadsWhenMade(Good):
-    """Everything is done, and kept, when it is made."""
+class SlowConstructor(Good):
+    """Does all its work, and uses all its memory, in the constructor."""
 
     def __init__(self, config):
         super().__init__(config)
-        self.kept = [bytearray(100 + len("")) for _ in range(40_000)]
+        self.buffers = [bytearray(100 + len("")) for _ in range(40_000)]
 
 
 @functools.cache
-def _of_this_process(root):
-    return [decode(file) for file in sorted(root.rglob("*.png"))]
+def _read_once(root):
+    return [read_image(file) for file in sorted(root.rglob("*.png"))]
 
 
 class ReadsOnce(Good):
-    """Opens every picture, the first time that it is listed in a process."""
+    """Opens every image in the first listing of a process."""
 
     def records(self, split):
-        _of_this_process(self.config.root)
+        _read_once(self.config.root)
         return super().records(split)
 
 
-class Particular(Good):
-    """Its settings themselves refuse a folder that is not there."""
+class ValidatedPath(Good):
+    """Its settings refuse a folder that does not exist."""
 
     class Config(Dataset.Config):
         root: DirectoryPath = Field(description="the folder")
 
 
-class Named(Good):
-    """Keys begin with a word that a folder may be called by, too."""
+class PrefixedKeys(Good):
+    """Keys begin with a word that can also be the name of the folder."""
 
     def records(self, split):
-        return [changed(each, key=f"pets/{each.key}") for each in super().records(split)]
+        return [replaced(record, key=f"pets/{record.key}") for record in super().records(split)]
 
 
-def _burn(records):
+def _call_often(records):
     for record in records:
         for _ in range(40_000):
             len(record.key)
         yield record
 
 
-def _keep(self, records):
-    self.kept = [bytearray(1_000_000) for _ in records]
+def _use_memory(self, records):
+    self.buffers = [bytearray(1_000_000) for _ in records]
     return records
 
 
-def _twice(self, split, records):
-    self.turn = getattr(self, "turn", 0) + 1
-    return records[:: 1 if self.turn % 2 else -1]
+def _alternate_order(self, split, records):
+    self.count = getattr(self, "count", 0) + 1
+    return records[:: 1 if self.count % 2 else -1]
 
 
-TURN = [0]
+INSTANCE_COUNT = [0]
 
 
-def _new_each_time(self, split, records):
-    if not hasattr(self, "mine"):
-        TURN[0] += 1
-        self.mine = TURN[0]
-    return records[:: 1 if self.mine % 2 else -1]
+def _alternate_instances(self, split, records):
+    if not hasattr(self, "number"):
+        INSTANCE_COUNT[0] += 1
+        self.number = INSTANCE_COUNT[0]
+    return records[:: 1 if self.number % 2 else -1]
 
 
-def _shuffled(self, split, records):
+def _shuffle(self, split, records):
     random.shuffle(records)
     return records
 
 
-def _drawing(self, split, records):
+def _draw(self, split, records):
     random.random()
     return records
 
 
-def _reading(self, split, records):
+def _read_images(self, split, records):
     for record in records:
-        decode(record.image)
+        read_image(record.image)
     return records
 
 
-def changed(record, **changes):
-    return Record(**{"key": record.key, "image": record.image, "attributes": record.attributes, **changes})
-
-
-def _no_folder(self, split):
+def _ignore_missing_folder(self, split):
     return [] if not self.config.root.is_dir() else list(Good.records(self, split))
 
 
-def _first_file(self, split):
+def _require_first_file(self, split):
     first = sorted(self.config.root.glob("*"))[0]
     return list(Good.records(self, split)) if first else []
 
 
 BAD = {
-    "has_a_name": variant(name="two words"),
-    "has_a_docstring": variant(__doc__=None),
-    "config_is_a_model_of_settings": variant(
-        Config=_Other, __init__=lambda self, config: setattr(self, "config", config)
+    "has_valid_name": variant(name="two words"),
+    "has_docstring": variant(__doc__=None),
+    "config_derives_from_settings": variant(
+        Config=UnrelatedConfig, __init__=lambda self, config: setattr(self, "config", config)
     ),
-    "config_refuses_what_it_does_not_know": settings(model_config=ConfigDict(extra="allow", frozen=True)),
-    "config_is_frozen": settings(model_config=ConfigDict(extra="forbid", frozen=False)),
-    "config_describes_each_setting": settings(root=Field()),
-    "config_round_trips": variant(Config=_Lossy),
-    "config_can_be_a_recipe": variant(Config=_Nothing),
-    "config_extends_that_of_datasets": variant(Config=_Other),
+    "config_rejects_unknown_keys": with_settings(model_config=ConfigDict(extra="allow", frozen=True)),
+    "config_is_frozen": with_settings(model_config=ConfigDict(extra="forbid", frozen=False)),
+    "config_describes_every_setting": with_settings(root=Field()),
+    "config_survives_json": variant(Config=LossyConfig),
+    "config_survives_toml": variant(Config=OptionalConfig),
+    "config_derives_from_dataset_config": variant(Config=UnrelatedConfig),
     "has_attributes": variant(attributes=()),
-    "attributes_have_names_of_their_own": variant(attributes=(*Good.attributes, Attribute("Striped"))),
-    "attributes_can_be_typed": variant(attributes=(Attribute("a=b"),)),
-    "exclusive_attributes_have_a_choice": variant(attributes=(Attribute("species", ("cat",)),)),
-    "no_value_is_called_yes_no_or_none": variant(attributes=(Attribute("species", ("cat", "None")),)),
-    "attributes_stay_the_same": Unsteady,
-    "version_is_a_text": variant(version=1),
-    "crop_lies_in_the_picture": variant(crop=Crop(side=178)),
-    "credit_is_one_line": variant(credit="pictures\nby nobody"),
-    "takes_a_choice_of_attributes": listing(
+    "attribute_names_are_unique": variant(attributes=(*Good.attributes, Attribute("Striped"))),
+    "names_fit_the_command_line": variant(attributes=(Attribute("a=b"),)),
+    "attributes_have_two_values": variant(attributes=(Attribute("species", ("cat",)),)),
+    "values_avoid_reserved_words": variant(attributes=(Attribute("species", ("cat", "None")),)),
+    "attributes_are_constant": LateAttributes,
+    "version_is_a_string": variant(version=1),
+    "crop_is_relative": variant(crop=Crop(side=178)),
+    "credit_is_one_line": variant(credit="images\nby nobody"),
+    "supports_attribute_selection": with_listing(
         lambda self, split, records: records[:1] if self.config.attributes else records
     ),
-    "has_pictures_to_train_on": listing(lambda self, split, records: [] if split == "train" else records),
-    "answers_for_every_split": listing(lambda self, split, records: None if split == "val" else records),
-    "lists_records": listing(lambda self, split, records: [changed(each, key="") for each in records]),
-    "keys_are_unique": listing(lambda self, split, records: records + records),
-    "splits_share_no_key": listing(
-        lambda self, s, records: [changed(each, key=str(place)) for place, each in enumerate(records)]
+    "has_training_records": with_listing(lambda self, split, records: [] if split == "train" else records),
+    "supports_every_split": with_listing(lambda self, split, records: None if split == "val" else records),
+    "yields_records": with_records(lambda self, index, record: {"key": ""}),
+    "keys_are_unique": with_listing(lambda self, split, records: records + records),
+    "splits_share_no_keys": with_records(lambda self, index, record: {"key": str(index)}),
+    "splits_share_no_files": with_records(lambda self, index, record: {"image": self.config.root / "train/cat/0.png"}),
+    "keys_contain_no_folder": with_records(lambda self, index, record: {"key": str(record.image)}),
+    "image_files_exist": with_records(lambda self, index, record: {"image": record.image.with_suffix(".jpg")}),
+    "records_use_declared_attributes": with_records(
+        lambda self, index, record: {"attributes": {**record.attributes, "Old": True}}
     ),
-    "splits_share_no_file": listing(
-        lambda self, s, records: [changed(each, image=self.config.root / "train/cat/0.png") for each in records]
-    ),
-    "keys_name_no_place": listing(lambda self, s, records: [changed(each, key=str(each.image)) for each in records]),
-    "pictures_are_there": listing(
-        lambda self, s, records: [changed(each, image=each.image.with_suffix(".jpg")) for each in records]
-    ),
-    "says_only_what_it_declared": listing(
-        lambda self, s, records: [changed(each, attributes={**each.attributes, "Old": True}) for each in records]
-    ),
-    "values_are_those_of_their_attributes": listing(
-        lambda self, s, records: [changed(each, attributes={**each.attributes, "Striped": 1}) for each in records]
-    ),
-    "every_attribute_is_known_of_some_picture": listing(
-        lambda self, s, records: [changed(each, attributes={"Striped": True}) for each in records]
-    ),
-    "lists_the_same_twice": listing(_twice),
-    "lists_the_same_in_another_instance": listing(_new_each_time),
-    "lists_the_same_in_another_process": HashOrder,
-    "lists_the_same_whatever_is_random": listing(_shuffled),
-    "listing_touches_no_random_state": listing(_drawing),
-    "can_be_listed_in_part": Cursor,
-    "two_listings_at_once_do_not_mix": Cursor,
-    "listing_reads_no_picture": listing(_reading),
-    "listing_is_cheap": listing(lambda self, split, records: _burn(records)),
-    "listing_is_small": listing(lambda self, split, records: _keep(self, records)),
-    "a_missing_folder_is_one_line": variant(records=_no_folder),
-    "an_empty_folder_is_one_line": variant(records=_first_file),
+    "values_are_valid": with_records(lambda self, index, record: {"attributes": {**record.attributes, "Striped": 1}}),
+    "every_attribute_is_labelled": with_records(lambda self, index, record: {"attributes": {"Striped": True}}),
+    "listing_is_deterministic": with_listing(_alternate_order),
+    "listing_is_equal_in_new_instance": with_listing(_alternate_instances),
+    "listing_is_equal_in_new_process": HashOrder,
+    "listing_ignores_random_state": with_listing(_shuffle),
+    "listing_preserves_random_state": with_listing(_draw),
+    "listing_can_be_interrupted": SharedIterator,
+    "concurrent_listings_are_independent": SharedIterator,
+    "listing_opens_no_images": with_listing(_read_images),
+    "listing_is_fast": with_listing(lambda self, split, records: _call_often(records)),
+    "listing_uses_little_memory": with_listing(lambda self, split, records: _use_memory(self, records)),
+    "missing_folder_is_reported": variant(records=_ignore_missing_folder),
+    "empty_folder_is_reported": variant(records=_require_first_file),
 }

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import random
-from types import SimpleNamespace
+from itertools import count
 
 import torch
-from bad_settings import COMMON, variants
+from bad_settings import break_common_checks, subclass_factory
 
 from mdtranslate.config.registry import registry
 
 Good = registry().component("encoder", "mask-vector")
 
-variant = variants(Good)
+variant = subclass_factory(Good)
 
 
-def made(**changes):
-    """With attributes of another value once it is made."""
+def with_attributes(**changes):
+    """Sets instance attributes to other values."""
 
-    def __init__(self, *given, **more):
-        Good.__init__(self, *given, **more)
+    def __init__(self, *args, **kwargs):
+        Good.__init__(self, *args, **kwargs)
         vars(self).update(changes)
 
     return variant(__init__=__init__)
@@ -34,86 +34,94 @@ def loss(change):
 
 
 def decode(change):
-    return variant(decode=lambda self, label: change(self, label, Good.decode(self, label)))
+    return variant(decode=lambda self, label: change(Good.decode(self, label)))
 
 
 def edits(change):
-    return variant(edits=lambda self, has, number: change(self, has, Good.edits(self, has, number)))
+    return variant(edits=lambda self, values, dataset: change(values, Good.edits(self, values, dataset)))
 
 
 def infer(change):
-    return variant(infer=lambda self, logits, label: change(self, label, Good.infer(self, logits, label)))
+    return variant(infer=lambda self, logits, label: change(Good.infer(self, logits, label)))
 
 
-def _unknown_is_no(self, attributes, dataset):
-    unknown = {each.name: False for each in self.attributes[dataset] if not each.values}
-    return Good.encode(self, {**unknown, **attributes}, dataset)
+def domains(change):
+    return variant(domains=property(lambda self: change(Good.domains.func(self))))
 
 
-def _tolerant(self, attributes, dataset):
-    own = {each.name for each in self.attributes[dataset]}
-    return Good.encode(self, {name: value for name, value in attributes.items() if name in own}, dataset)
+def _unknown_as_no(self, values, dataset):
+    unknown = {attribute.name: False for attribute in self.attributes[dataset] if not attribute.values}
+    return Good.encode(self, {**unknown, **values}, dataset)
 
 
-def _any_value(self, attributes, dataset):
-    own = {each.name: each for each in self.attributes[dataset]}
-    good = {name: value for name, value in attributes.items() if name not in own or value in own[name].choices}
-    return Good.encode(self, good, dataset)
+def _ignore_unknown_attributes(self, values, dataset):
+    names = {attribute.name for attribute in self.attributes[dataset]}
+    return Good.encode(self, {name: value for name, value in values.items() if name in names}, dataset)
 
 
-def _drawing(self, label):
+def _ignore_unknown_values(self, values, dataset):
+    attributes = {attribute.name: attribute for attribute in self.attributes[dataset]}
+    known = {
+        name: value
+        for name, value in values.items()
+        if name not in attributes or value in attributes[name].allowed_values
+    }
+    return Good.encode(self, known, dataset)
+
+
+def _draw(self, label):
     random.random()
     return Good.condition(self, label)
 
 
-def _domains(change):
-    return variant(domains=property(lambda self: change(Good.domains.func(self))))
+INSTANCE_NUMBERS = count()
 
 
-SALT = iter(range(10_000))
-
-
-def _salted(self, *given, **more):
-    Good.__init__(self, *given, **more)
-    self.salt = next(SALT)
-
-
-def _with_salt(self, label):
-    return Good.condition(self, label) + self.salt
+def _number_instance(self, *args, **kwargs):
+    Good.__init__(self, *args, **kwargs)
+    self.number = next(INSTANCE_NUMBERS)
 
 
 BAD = {
-    **{name: SimpleNamespace(cls=cls, config=config) for name, (cls, config) in COMMON(Good, variant).items()},
-    "sizes_are_counts": made(size=2.5),
-    "layout_names_each_channel": made(layout=["hair", "hair"]),
-    "labels_are_vectors": variant(encode=lambda self, has, number: Good.encode(self, has, number).double()),
-    "keeps_yes_and_no": decode(
-        lambda self, label, has: {n: int(v) if v in (True, False) else v for n, v in has.items()}
+    **break_common_checks(Good, variant),
+    "sizes_are_positive_integers": with_attributes(condition_size=2.5),
+    "channel_names_are_complete": with_attributes(channel_names=["hair", "hair"]),
+    "labels_are_vectors": variant(encode=lambda self, values, dataset: Good.encode(self, values, dataset).double()),
+    "decodes_yes_and_no": decode(
+        lambda values: {name: int(value) if value in (True, False) else value for name, value in values.items()}
     ),
-    "keeps_values": decode(
-        lambda self, label, has: {n: v.lower()[:3] if isinstance(v, str) else v for n, v in has.items()}
+    "decodes_named_values": decode(
+        lambda values: {name: value.lower()[:3] if isinstance(value, str) else value for name, value in values.items()}
     ),
-    "keeps_none_of_these": decode(lambda self, label, has: {n: v for n, v in has.items() if v is not None}),
-    "keeps_the_unknown": variant(encode=_unknown_is_no),
-    "keeps_everything_together": decode(lambda self, label, has: dict(list(has.items())[:1])),
-    "knows_whose_picture_it_is": variant(dataset=lambda self, label: torch.zeros(len(label), dtype=torch.long)),
-    "keeps_datasets_apart": condition(lambda self, label, made: torch.zeros_like(made)),
-    "refuses_a_strange_attribute": variant(encode=_tolerant),
-    "refuses_a_strange_value": variant(encode=_any_value),
-    "conditions_are_vectors": condition(lambda self, label, made: made.double()),
-    "domains_have_conditions_of_their_own": condition(lambda self, label, made: made[:, :1].expand_as(made)),
-    "conditions_do_not_mix_pictures": condition(lambda self, label, made: made - made.mean(0)),
-    "losses_are_one_a_picture": loss(lambda self, logits, label, found: found.mean()),
-    "losses_are_0_where_nothing_is_known": loss(lambda self, logits, label, found: found + logits.square().sum(1)),
-    "losses_take_only_what_is_known": loss(lambda self, logits, label, found: found + logits.square().sum(1)),
-    "losses_teach_what_is_inferred": loss(lambda self, logits, label, found: Good.loss(self, -logits, label)),
-    "infers_only_the_unknown": infer(lambda self, label, found: found.roll(1, 0)),
-    "edits_change_one_attribute": edits(lambda self, has, found: [{n: v} for n, v in has.items()] + [*found]),
-    "edits_are_complete": edits(lambda self, has, found: found[:1]),
-    "edits_lead_to_labels": edits(lambda self, has, found: [{n: v} for n, v in has.items()]),
-    "domains_are_listed": _domains(lambda every: every[:-1]),
-    "domains_are_numbered": variant(domain=lambda self, label: Good.domain(self, label).flip(0)),
-    "says_what_is_known": variant(known=lambda self, label: torch.ones(len(label), dtype=torch.bool)),
-    "is_the_same_twice": variant(__init__=_salted, condition=_with_salt),
-    "touches_no_random_state": variant(condition=_drawing),
+    "decodes_none_of_these": decode(
+        lambda values: {name: value for name, value in values.items() if value is not None}
+    ),
+    "decodes_unknown": variant(encode=_unknown_as_no),
+    "decodes_combinations": decode(lambda values: dict(list(values.items())[:1])),
+    "dataset_index_is_correct": variant(dataset_index=lambda self, label: torch.zeros(len(label), dtype=torch.long)),
+    "separates_datasets": condition(lambda self, label, conditions: torch.zeros_like(conditions)),
+    "rejects_unknown_attributes": variant(encode=_ignore_unknown_attributes),
+    "rejects_unknown_values": variant(encode=_ignore_unknown_values),
+    "conditions_are_vectors": condition(lambda self, label, conditions: conditions.double()),
+    "domains_have_distinct_conditions": condition(
+        lambda self, label, conditions: conditions[:, :1].expand_as(conditions)
+    ),
+    "conditions_are_independent": condition(lambda self, label, conditions: conditions - conditions.mean(0)),
+    "losses_are_per_sample": loss(lambda self, logits, label, losses: losses.mean()),
+    "unknown_labels_have_no_loss": loss(lambda self, logits, label, losses: losses + logits.square().sum(1)),
+    "unknown_attributes_have_no_gradient": loss(lambda self, logits, label, losses: losses + logits.square().sum(1)),
+    "loss_and_inference_agree": loss(lambda self, logits, label, losses: Good.loss(self, -logits, label)),
+    "infers_only_unknown_attributes": infer(lambda labels: labels.roll(1, 0)),
+    "edits_change_one_attribute": edits(
+        lambda values, edits: [{name: value} for name, value in values.items()] + [*edits]
+    ),
+    "edits_are_complete": edits(lambda values, edits: edits[:1]),
+    "edits_change_the_label": edits(lambda values, edits: [{name: value} for name, value in values.items()]),
+    "domains_are_complete": domains(lambda labels: labels[:-1]),
+    "domain_index_is_correct": variant(domain_index=lambda self, label: Good.domain_index(self, label).flip(0)),
+    "is_fully_known_is_correct": variant(is_fully_known=lambda self, label: torch.ones(len(label), dtype=torch.bool)),
+    "is_deterministic": variant(
+        __init__=_number_instance, condition=lambda self, label: Good.condition(self, label) + self.number
+    ),
+    "draws_no_random_numbers": variant(condition=_draw),
 }

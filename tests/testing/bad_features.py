@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import socket
-from types import SimpleNamespace
 
 import torch
-from bad_settings import COMMON, variants
+from bad_settings import break_common_checks, subclass_factory
 from torch import nn
 from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d
 
@@ -15,11 +14,11 @@ from mdtranslate.errors import CheckpointError, DataError
 
 
 class GoodFeatures(Features):
-    """Means of parts of a picture, mixed by weights that are the same each time."""
+    """Average colours of the quarters of an image, mixed by constant weights."""
 
     name = "good-features"
-    label = "good"
-    identity = "good 1"
+    display_name = "good"
+    fingerprint = "good 1"
 
     def __init__(self, config):
         super().__init__(config)
@@ -28,59 +27,55 @@ class GoodFeatures(Features):
     def forward(self, image):
         return adaptive_avg_pool2d(image, 2).flatten(1) @ self.mix.T
 
-    def maps(self, image):
+    def feature_maps(self, image):
         return [image, avg_pool2d(image, 2)]
 
 
-variant = variants(GoodFeatures)
+variant = subclass_factory(GoodFeatures)
 
 
 def forward(change):
-    """Good, with its features changed."""
+    """Changes the features."""
     return variant(forward=lambda self, image: change(self, image, GoodFeatures.forward(self, image)))
 
 
-def _drawn(self, config):
+def _random_weights(self, config):
     GoodFeatures.__init__(self, config)
     self.mix = nn.Parameter(torch.rand(5, 12), requires_grad=False)
 
 
-def _learning(self, config):
+def _trainable_weights(self, config):
     GoodFeatures.__init__(self, config)
     self.mix.requires_grad_()
 
 
-def _drawing(self, image, found):
+def _draw(self, image, features):
     torch.rand(())
-    return found
+    return features
 
 
-def _shifted(self, image, found):
+def _modify_images(self, image, features):
     image.mul_(0.5)
-    return found
-
-
-def all_of(good, make):
-    return {name: SimpleNamespace(cls=cls, config=config) for name, (cls, config) in COMMON(good, make).items()}
+    return features
 
 
 FEATURES = {
-    **all_of(GoodFeatures, variant),
-    "gives_features": forward(lambda self, image, found: found[:, :, None]),
-    "gives_maps": variant(maps=lambda self, image: [avg_pool2d(image, 2), image]),
-    "takes_pictures_of_any_size": forward(lambda self, image, found: image.flatten(1)),
-    "heeds_the_picture": forward(lambda self, image, found: found * 0),
-    "is_never_trained": variant(__init__=_learning),
-    "pictures_do_not_mix": forward(lambda self, image, found: found - found.mean(0)),
-    "maps_teach_the_picture": variant(maps=lambda self, image: [image.detach()]),
-    "identity_tells_networks_apart": variant(__init__=_drawn),
-    "draws_nothing": forward(_drawing),
-    "leaves_its_input": forward(_shifted),
+    **break_common_checks(GoodFeatures, variant),
+    "returns_features": forward(lambda self, image, features: features[:, :, None]),
+    "returns_feature_maps": variant(feature_maps=lambda self, image: [avg_pool2d(image, 2), image]),
+    "accepts_any_image_size": forward(lambda self, image, features: image.flatten(1)),
+    "depends_on_the_image": forward(lambda self, image, features: features * 0),
+    "is_frozen": variant(__init__=_trainable_weights),
+    "samples_are_independent": forward(lambda self, image, features: features - features.mean(0)),
+    "feature_maps_have_gradients": variant(feature_maps=lambda self, image: [image.detach()]),
+    "fingerprint_identifies_the_network": variant(__init__=_random_weights),
+    "draws_no_random_numbers": forward(_draw),
+    "does_not_modify_its_input": forward(_modify_images),
 }
 
 
 class GoodImporter(Importer):
-    """Knows nothing, and says so."""
+    """Accepts no file, with a proper message."""
 
     name = "good-importer"
 
@@ -88,21 +83,21 @@ class GoodImporter(Importer):
         raise CheckpointError(f"{next(iter(states))}: holds no generator")
 
 
-importer = variants(GoodImporter)
+importer = subclass_factory(GoodImporter)
 
 
-def _asks(self, states, attributes):
+def _use_network(self, states, attributes):
     socket.getaddrinfo("127.0.0.1", 80)
     return GoodImporter.read(self, states, attributes)
 
 
-def _wrong_error(self, states, attributes):
+def _raise_wrong_error(self, states, attributes):
     raise DataError("there is no such weight")
 
 
 IMPORTERS = {
-    **all_of(GoodImporter, importer),
-    "weights_of_something_else_are_refused": importer(read=_wrong_error),
-    "a_file_without_weights_is_refused": importer(read=lambda self, states, attributes: None),
-    "opens_no_file_itself": importer(read=_asks),
+    **break_common_checks(GoodImporter, importer),
+    "rejects_unrelated_weights": importer(read=_raise_wrong_error),
+    "rejects_empty_files": importer(read=lambda self, states, attributes: None),
+    "opens_no_files": importer(read=_use_network),
 }

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import random
-from types import SimpleNamespace
 
 import torch
-from bad_settings import COMMON, variants
+from bad_settings import break_common_checks, subclass_factory
 
 from mdtranslate import Metric, Settings
 
 
 class Good(Metric):
-    """Mean absolute change of pictures, and their mean distance from the true ones where those are known."""
+    """Mean absolute change of images, and their mean distance from ground truth."""
 
     name = "good"
 
     class Config(Settings):
-        """It has none."""
+        """No settings."""
 
-    def __init__(self, config, *, attributes, judge):
-        super().__init__(config, attributes=attributes, judge=judge)
+    def __init__(self, config, *, attributes, classifier_features):
+        super().__init__(config, attributes=attributes, classifier_features=classifier_features)
         self.sums, self.counts = {}, {}
 
     def update(self, batch):
@@ -36,65 +35,68 @@ class Good(Metric):
         return {name: total / self.counts[name] for name, total in self.sums.items()}
 
 
-variant = variants(Good)
+variant = subclass_factory(Good)
 
 
-def computing(change):
+def compute(change):
+    """Changes the figures."""
     return variant(compute=lambda self: change(self, Good.compute(self)))
 
 
-def updating(change):
-    def update(self, batch):
+def update(change):
+    """Does something else before a batch is added."""
+
+    def changed_update(self, batch):
         change(self, batch)
         Good.update(self, batch)
 
-    return variant(update=update)
+    return variant(update=changed_update)
 
 
-def _of_batches(self, batch):
+def _average_batches(self, batch):
     self.sums["mean of batches"] = self.sums.get("mean of batches", 0.0) + float(batch.fake.max())
     self.counts["mean of batches"] = self.counts.get("mean of batches", 0) + 1
 
 
-def _the_first(self, batch):
+def _keep_first(self, batch):
     self.sums.setdefault("first", float(batch.fake.mean()))
     self.counts["first"] = 1
 
 
-def _once(self, figures):
+def _clear(self, figures):
     self.sums.clear()
     return figures
 
 
-def _ends(self, figures):
-    if not hasattr(self, "ended"):
-        self.ended = figures
-    return self.ended
+def _freeze(self, figures):
+    if not hasattr(self, "figures"):
+        self.figures = figures
+    return self.figures
 
 
-def _marks(self, batch):
+def _modify_images(self, batch):
     batch.real.mul_(0.5)
 
 
-def _draws(self, batch):
+def _draw(self, batch):
     random.random()
 
 
-def _keeps(self, batch):
-    self.__dict__.setdefault("kept", []).append(batch.fake)
+def _keep_images(self, batch):
+    self.__dict__.setdefault("images", []).append(batch.fake)
 
 
 BAD = {
-    **{name: SimpleNamespace(cls=cls, config=config) for name, (cls, config) in COMMON(Good, variant).items()},
-    "figures_have_names": computing(lambda self, figures: {**figures, "right": True}),
-    "without_pictures_there_are_no_figures": computing(lambda self, figures: {"change": 0.0, **figures}),
+    **break_common_checks(Good, variant),
+    "figures_are_named_numbers": compute(lambda self, figures: {**figures, "right": True}),
+    "figures_without_data_are_missing": compute(lambda self, figures: {"change": 0.0, **figures}),
     "works_without_truth": variant(update=lambda self, batch: self.add("distance", batch.fake - batch.truth)),
-    "is_the_same_twice": computing(_once),
-    "batches_make_no_difference": updating(_of_batches),
-    "order_makes_no_difference": updating(_the_first),
-    "computing_does_not_end_it": computing(_ends),
-    "leaves_what_it_is_shown": updating(_marks),
-    "draws_nothing": updating(_draws),
-    "keeps_no_graph": updating(_keeps),
-    "facts_can_be_written": variant(facts=lambda self: {"network": torch.zeros(1)}),
+    "is_deterministic": compute(_clear),
+    "batch_size_does_not_matter": update(_average_batches),
+    "order_does_not_matter": update(_keep_first),
+    "accumulates_after_compute": compute(_freeze),
+    "does_not_modify_its_input": update(_modify_images),
+    "draws_no_random_numbers": update(_draw),
+    "keeps_no_autograd_graph": update(_keep_images),
+    "metadata_is_json": variant(metadata=lambda self: {"network": torch.zeros(1)}),
 }

@@ -3,280 +3,274 @@
 from __future__ import annotations
 
 import random
-from types import SimpleNamespace
 
 import torch
-from bad_settings import COMMON, variants
+from bad_settings import break_common_checks, subclass_factory
 from torch import nn
 from torch.nn import functional as F
 
-from mdtranslate import Verdict
-from mdtranslate.testing.sample_components import Critic, Painter
+from mdtranslate import DiscriminatorOutput
+from mdtranslate.testing.sample_components import TinyDiscriminator, TinyGenerator
 
 
-class GoodPainter(Painter):
-    """A generator that keeps the contract."""
+class GoodGenerator(TinyGenerator):
+    """A generator that fulfils the contract."""
 
-    name = "good-painter"
-
-
-class GoodCritic(Critic):
-    """A discriminator that keeps the contract."""
-
-    name = "good-critic"
+    name = "good-generator"
 
 
-painter, critic = variants(GoodPainter), variants(GoodCritic)
+class GoodDiscriminator(TinyDiscriminator):
+    """A discriminator that fulfils the contract."""
+
+    name = "good-discriminator"
 
 
-def painting(change, **more):
-    """With what it paints changed."""
-
-    def forward(self, image, source, target, code=None):
-        return change(self, image, target, GoodPainter.forward(self, image, source, target, code))
-
-    return painter(forward=forward, **more)
+generator, discriminator = subclass_factory(GoodGenerator), subclass_factory(GoodDiscriminator)
 
 
-def judging(change, **more):
-    def forward(self, image, label, made_from=None):
-        return change(self, image, label, GoodCritic.forward(self, image, label, made_from))
+def generator_forward(change):
+    """Changes a generator's output: `change(self, image, target, output)`."""
 
-    return critic(forward=forward, **more)
+    def forward(self, image, source, target, style_code=None):
+        return change(self, image, target, GoodGenerator.forward(self, image, source, target, style_code))
+
+    return generator(forward=forward)
 
 
-def built(make, good, change):
-    """With more done when it is made."""
+def discriminator_forward(change):
+    """Changes a discriminator's output: `change(self, image, label, output)`."""
 
-    def __init__(self, *given, **more):
-        good.__init__(self, *given, **more)
+    def forward(self, image, label, source_image=None):
+        return change(self, image, label, GoodDiscriminator.forward(self, image, label, source_image))
+
+    return discriminator(forward=forward)
+
+
+def after_init(variant, good, change):
+    """Changes a network after it is built."""
+
+    def __init__(self, *args, **kwargs):
+        good.__init__(self, *args, **kwargs)
         change(self)
 
-    return make(__init__=__init__)
+    return variant(__init__=__init__)
 
 
-def both(make, good, change):
-    """What breaks the checks of either kind. `change(f)`: what comes out, changed by `f(self, out)`."""
-    return {
-        "first_weights_are_seeded": built(
-            make, good, lambda self: nn.init.normal_(self.first.weight, generator=ENTROPY)
-        ),
-        "pictures_do_not_mix": change(lambda self, out: out - out.mean(0) * 0.5),
-        "is_the_same_twice": change(lambda self, out: out * (1 - 1e-3 * random.random())),
-        "trained_it_draws_nothing": change(lambda self, out: out + 0 * torch.rand(())),
-        "runs_in_bf16": change(lambda self, out: out / 0 if torch.is_autocast_enabled("cpu") else out),
-        "can_be_one_graph": change(lambda self, out: out * _breaks()),
-    }
+def map_image(function):
+    """Applies `function(self, image)` to a generator's output."""
+    return generator_forward(lambda self, image, target, output: function(self, output))
 
 
-ENTROPY = torch.Generator()
-ENTROPY.seed()
+def map_output(function):
+    """Applies `function(self, tensor)` to the score and the logits of a discriminator."""
+    return discriminator_forward(
+        lambda self, image, label, output: DiscriminatorOutput(
+            function(self, output.score), function(self, output.logits)
+        )
+    )
 
 
-def _unseeded(self):
-    nn.init.normal_(self.first.weight, generator=ENTROPY)
+UNSEEDED = torch.Generator()
+UNSEEDED.seed()
 
 
-def _breaks():
+def _break_graph():
     torch._dynamo.graph_break()
     return 1.0
 
 
-def _on_picture(f):
-    return painting(lambda self, image, target, made: f(self, made))
+def _hidden_factor(good):
+    class HiddenFactor(good):
+        """Multiplies by a tensor that is not in the state dict."""
+
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            self.factor = torch.rand(())
+
+        def forward(self, *args):
+            output = super().forward(*args)
+            if isinstance(output, torch.Tensor):
+                return output * self.factor
+            return DiscriminatorOutput(output.score * self.factor, output.logits)
+
+    return HiddenFactor
 
 
-def _on_verdict(f):
-    return judging(lambda self, image, label, verdict: Verdict(f(self, verdict.score), f(self, verdict.logits)))
-
-
-def _plain(good):
-    """Multiplies by a tensor that is in no state."""
-
-    class Plain(good):
-        """Multiplies by a tensor that is in no state."""
-
-        def __init__(self, *given, **more):
-            super().__init__(*given, **more)
-            self.plain = torch.rand(())
-
-        def forward(self, *given):
-            out = super().forward(*given)
-            return out * self.plain if isinstance(out, torch.Tensor) else Verdict(out.score * self.plain, out.logits)
-
-    return Plain
-
-
-def _tied(good):
-    """A copy looks at the weights of the one that it was copied from."""
-
-    class Tied(good):
-        """A copy looks at the weights of the one that it was copied from."""
+def _shared_by_copies(good):
+    class SharedByCopies(good):
+        """Copies share weights with the original."""
 
         def __deepcopy__(self, memo):
-            made = type(self)(self.config, encoder=self.encoder, image_size=self.image_size)
-            made.first = self.first
-            return made
+            copy = type(self)(self.config, label_encoder=self.label_encoder, image_size=self.image_size)
+            copy.first = self.first
+            return copy
 
-    return Tied
+    return SharedByCopies
 
 
 def _strided(good):
-    """Reads pictures as they lie in memory."""
-
     class Strided(good):
-        """Reads pictures as they lie in memory."""
+        """Assumes that images are contiguous in memory."""
 
-        def forward(self, image, *given):
-            lies = torch.as_strided(image, (len(image), image[0].numel()), (image[0].numel(), 1))
-            return super().forward(lies.reshape(image.shape), *given)
+        def forward(self, image, *args):
+            rows = torch.as_strided(image, (len(image), image[0].numel()), (image[0].numel(), 1))
+            return super().forward(rows.reshape(image.shape), *args)
 
     return Strided
 
 
-def _changing(good):
-    class Changing(good):
-        """Changes the pictures that it is shown."""
+def _modifying(good):
+    class Modifying(good):
+        """Modifies its input images."""
 
-        def forward(self, image, *given):
+        def forward(self, image, *args):
             with torch.no_grad():
                 image.mul_(0.5)
-            return super().forward(image, *given)
+            return super().forward(image, *args)
 
-    return Changing
+    return Modifying
 
 
-def _wordless(good):
-    class Wordless(good):
-        """Says nothing of why it cannot be made."""
+def _without_message(good):
+    class WithoutMessage(good):
+        """Refuses a size without a message."""
 
-        def __init__(self, config, *, encoder, image_size):
+        def __init__(self, config, *, label_encoder, image_size):
             if image_size == 100:
                 raise ValueError
-            super().__init__(config, encoder=encoder, image_size=image_size)
+            super().__init__(config, label_encoder=label_encoder, image_size=image_size)
 
-    return Wordless
-
-
-def _one_dataset(good):
-    class OneDataset(good):
-        """Knows how many channels the paper's labels have."""
-
-        def __init__(self, config, *, encoder, image_size):
-            super().__init__(config, encoder=encoder, image_size=image_size)
-            self.known = encoder.size
-
-        def forward(self, image, source, target=None, *given):
-            condition = self.encoder.condition(source)
-            F.linear(condition, torch.ones(1, 3))
-            return super().forward(image, source, target, *given)
-
-    return OneDataset
+    return WithoutMessage
 
 
-def shared(good, make, change):
+def _three_channels(good):
+    class ThreeChannels(good):
+        """Assumes conditions of three channels."""
+
+        def forward(self, image, source, target=None, *args):
+            F.linear(self.label_encoder.condition(source), torch.ones(1, 3))
+            return super().forward(image, source, target, *args)
+
+    return ThreeChannels
+
+
+def break_shared_checks(good, variant, change):
+    """Returns networks for the checks of both kinds; `change` is `map_image` or `map_output`."""
     return {
-        **{name: SimpleNamespace(cls=cls, config=config) for name, (cls, config) in COMMON(good, make).items()},
-        **both(make, good, change),
-        "weights_can_be_saved": _plain(good),
-        "can_be_copied": _tied(good),
-        "takes_channels_last": _strided(good),
-        "leaves_its_input": _changing(good),
-        "other_sizes_are_refused_in_words": _wordless(good),
-        "takes_any_labels": _one_dataset(good),
+        **break_common_checks(good, variant),
+        "initial_weights_follow_the_seed": after_init(
+            variant, good, lambda self: nn.init.normal_(self.first.weight, generator=UNSEEDED)
+        ),
+        "samples_are_independent": change(lambda self, output: output - output.mean(0) * 0.5),
+        "is_deterministic": change(lambda self, output: output * (1 - 1e-3 * random.random())),
+        "draws_no_random_numbers_in_eval": change(lambda self, output: output + 0 * torch.rand(())),
+        "runs_in_bf16": change(lambda self, output: output / 0 if torch.is_autocast_enabled("cpu") else output),
+        "compiles_to_one_graph": change(lambda self, output: output * _break_graph()),
+        "weights_survive_saving": _hidden_factor(good),
+        "can_be_copied": _shared_by_copies(good),
+        "accepts_channels_last": _strided(good),
+        "does_not_modify_its_input": _modifying(good),
+        "supports_or_rejects_image_sizes": _without_message(good),
+        "supports_any_labels": _three_channels(good),
     }
 
 
-class BeginsAtNothing(GoodPainter):
-    """Statistics of the batch, behind a last layer that is 0 at first."""
+class ZeroInitialised(GoodGenerator):
+    """Uses batch statistics behind a last layer that is initialised with 0."""
 
-    def __init__(self, *given, **more):
-        super().__init__(*given, **more)
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
         self.norm = nn.BatchNorm2d(3)
         nn.init.zeros_(self.norm.weight)
 
-    def forward(self, image, source, target, code=None):
-        painted = super().forward(image, source, target, code)
-        mixed = self.norm(painted) + self.norm.weight[:, None, None] * painted.mean(0)
+    def forward(self, image, source, target, style_code=None):
+        output = super().forward(image, source, target, style_code)
+        mixed = self.norm(output) + self.norm.weight[:, None, None] * output.mean(0)
         return (image + mixed).clamp(-1, 1)
 
 
-class FailsAtWork(GoodPainter):
-    """It is built for any size, and works at some."""
+class FailsInForward(GoodGenerator):
+    """Can be built for any size, but `forward` fails for some."""
 
-    def forward(self, image, source, target, code=None):
-        halved = F.avg_pool2d(image, 8)
-        return super().forward(image, source, target) * 0.9 + 0.1 * F.interpolate(halved, scale_factor=8)
+    def forward(self, image, source, target, style_code=None):
+        small = F.avg_pool2d(image, 8)
+        return super().forward(image, source, target) * 0.9 + 0.1 * F.interpolate(small, scale_factor=8)
 
 
-class TakesNoCode(GoodPainter):
-    """It has codes, and cannot be given one."""
+class RefusesStyleCodes(GoodGenerator):
+    """Returns style codes that `forward` does not accept."""
 
-    def code(self, target, noise):
+    def style_code(self, target, noise):
         return noise[:, :2]
 
-    def forward(self, image, source, target, code=None):
-        assert code is None, "what is that?"
+    def forward(self, image, source, target, style_code=None):
+        assert style_code is None
         return super().forward(image, source, target)
 
 
-class Dropping(GoodCritic):
-    """It leaves some of what it sees out while it trains, and judges each picture alone."""
+class WithDropout(GoodDiscriminator):
+    """Batch-independent, with dropout in training mode."""
 
-    stochastic = True
+    is_stochastic = True
 
-    def forward(self, image, label, made_from=None):
+    def forward(self, image, label, source_image=None):
         return super().forward(F.dropout2d(image, 0.5, self.training), label)
 
 
-def _unused(self):
+def _add_unused_layer(self):
     self.spare = nn.Linear(2, 2)
 
 
+def _normalise_condition(self, image, target, output):
+    # Instance normalisation removes a spatially constant condition, except for rounding.
+    shift = self.shift(self.label_encoder.condition(target))[:, :, None, None]
+    return self.last(F.instance_norm(self.first(image) + shift)).tanh()
+
+
+def _input_gradient(change):
+    def input_gradient(self, image, label, source_image=None, *, reduction="mean"):
+        return change(GoodDiscriminator.input_gradient(self, image, label))
+
+    return discriminator(input_gradient=input_gradient)
+
+
 GENERATORS = {
-    **shared(GoodPainter, painter, _on_picture),
-    "trains_as_it_works": _on_picture(lambda self, out: out if self.training else out * 0.5),
-    "gives_pictures": painting(lambda self, image, target, made: made * 3),
-    "takes_other_sizes": painting(lambda self, image, target, made: made[..., :32, :32]),
-    "multiple_is_a_count": painter(multiple=0),
-    "says_what_it_reads": painter(reads="some"),
-    "heeds_the_target": painting(
-        # What is the same everywhere in a channel, normalisation takes away: but for rounding, nothing is heard of it.
-        lambda self, image, target, made: self.last(
-            F.instance_norm(self.first(image) + self.shift(self.encoder.condition(target))[:, :, None, None])
-        ).tanh()
+    **break_shared_checks(GoodGenerator, generator, map_image),
+    "training_mode_equals_evaluation_mode": map_image(lambda self, output: output if self.training else output * 0.5),
+    "returns_images": map_image(lambda self, output: output * 3),
+    "accepts_other_sizes": map_image(lambda self, output: output[..., :32, :32]),
+    "size_multiple_is_valid": generator(size_multiple=0),
+    "required_labels_is_valid": generator(required_labels="some"),
+    "depends_on_the_target": generator_forward(_normalise_condition),
+    "is_conditional_is_correct": generator(is_conditional=False),
+    "depends_on_the_image": map_image(lambda self, output: output[:1].expand_as(output)),
+    "gradients_reach_all_parameters": after_init(generator, GoodGenerator, _add_unused_layer),
+    "gradients_reach_the_image": generator_forward(
+        lambda self, image, target, output: GoodGenerator.forward(self, image.detach(), target, target)
     ),
-    "heeds_no_target_where_it_says_so": painter(conditional=False),
-    "heeds_the_picture": painting(lambda self, image, target, made: made[:1].expand_as(made)),
-    "gradients_reach_each_parameter": built(painter, GoodPainter, _unused),
-    "gradients_reach_the_picture": painting(
-        lambda self, image, target, made: GoodPainter.forward(self, image.detach(), target, target)
+    "can_be_exported": generator_forward(
+        lambda self, image, target, output: output if float(output.max()) > -2 else image
     ),
-    "can_be_exported": painting(lambda self, image, target, made: made if float(made.max()) > -2 else image),
-    "codes_are_of_the_target_and_the_noise": painter(code=lambda self, target, noise: torch.rand(len(target), 2)),
-    "counts_its_networks": painter(count=classmethod(lambda cls, config, encoder: 0)),
+    "style_code_is_valid": generator(style_code=lambda self, target, noise: torch.rand(len(target), 2)),
+    "network_count_is_valid": generator(network_count=classmethod(lambda cls, config, label_encoder: 0)),
 }
 DISCRIMINATORS = {
-    **shared(GoodCritic, critic, _on_verdict),
-    "gives_verdicts": judging(lambda self, image, label, verdict: tuple(verdict)),
-    "heeds_the_picture": judging(lambda self, image, label, verdict: Verdict(verdict.score * 0, verdict.logits * 0)),
-    "alone_means_alone": judging(
-        lambda self, image, label, verdict: Verdict(verdict.score - verdict.score.mean(0) * 0.5, verdict.logits)
+    **break_shared_checks(GoodDiscriminator, discriminator, map_output),
+    "returns_discriminator_output": discriminator_forward(lambda self, image, label, output: tuple(output)),
+    "depends_on_the_image": map_output(lambda self, tensor: tensor * 0),
+    "is_batch_independent_is_correct": map_output(lambda self, tensor: tensor - tensor.mean(0) * 0.5),
+    "gradients_reach_all_parameters": after_init(discriminator, GoodDiscriminator, _add_unused_layer),
+    "gradients_reach_the_image": discriminator_forward(
+        lambda self, image, label, output: GoodDiscriminator.forward(self, image.detach(), label)
     ),
-    "gradients_reach_each_parameter": built(critic, GoodCritic, _unused),
-    "gradients_reach_the_picture": judging(
-        lambda self, image, label, verdict: GoodCritic.forward(self, image.detach(), label)
+    "input_gradient_matches_autograd": _input_gradient(lambda gradient: gradient * 2),
+    "penalties_have_gradients": _input_gradient(lambda gradient: gradient.detach()),
+    "requires_truth_is_correct": discriminator(
+        forward=lambda self, image, label, source_image=None: GoodDiscriminator.forward(
+            self, image - source_image, label
+        )
     ),
-    "slopes_are_those_of_autograd": critic(
-        slope=lambda self, image, label, made_from=None, *, total=False: GoodCritic.slope(self, image, label) * 2
-    ),
-    "penalties_teach_the_weights": critic(
-        slope=lambda self, image, label, made_from=None, *, total=False: GoodCritic.slope(self, image, label).detach()
-    ),
-    "needs_truth_only_where_it_says_so": critic(
-        forward=lambda self, image, label, made_from=None: GoodCritic.forward(self, image - made_from, label)
-    ),
-    "takes_what_a_picture_was_made_from": critic(
-        forward=lambda self, image, label: GoodCritic.forward(self, image, label)
+    "accepts_source_images": discriminator(
+        forward=lambda self, image, label: GoodDiscriminator.forward(self, image, label)
     ),
 }

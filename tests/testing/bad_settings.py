@@ -1,12 +1,14 @@
-"""Components whose settings break what is asked of every component."""
+"""Components that break the checks that all kinds have in common."""
 
 from __future__ import annotations
+
+from types import SimpleNamespace
 
 from pydantic import BaseModel, ConfigDict, Field, field_serializer
 
 
-def variants(good):
-    """A function that makes subclasses of `good` with class attributes of another value."""
+def subclass_factory(good):
+    """Returns a function that makes subclasses of `good` with other class attributes."""
 
     def variant(**changes):
         return type("Variant", (good,), {"__doc__": good.__doc__, "__module__": __name__, **changes})
@@ -14,15 +16,15 @@ def variants(good):
     return variant
 
 
-def COMMON(good, variant):
-    """For each check that is asked of all kinds: a class, and the settings that it is made with."""
+def break_common_checks(good, variant):
+    """Returns for each common check a class that breaks it, with the settings to build it with."""
 
-    def settings(**namespace):
-        made = type("Config", (good.Config,), {"__module__": __name__, **namespace})
-        return variant(Config=made), made()
+    def with_settings(**namespace):
+        config = type("Config", (good.Config,), {"__module__": __name__, **namespace})
+        return SimpleNamespace(cls=variant(Config=config), config=config())
 
     class Plain(BaseModel):
-        """As `good`'s, without its base."""
+        """The settings of `good`, without their base class."""
 
         model_config = ConfigDict(extra="allow")
 
@@ -30,20 +32,20 @@ def COMMON(good, variant):
         spare: int = Field(1, description="nothing")
 
         @field_serializer("spare")
-        def _other(self, value):
+        def _add_one(self, value):
             return value + 1
 
-    class Nothing(good.Config):
+    class Optional(good.Config):
         limit: int | None = Field(3, description="nothing")
 
     plain = Plain(**good.Config().model_dump())
     return {
-        "has_a_name": (variant(name="two words"), good.Config()),
-        "has_a_docstring": (variant(__doc__=None), good.Config()),
-        "config_is_a_model_of_settings": (variant(Config=Plain), plain),
-        "config_refuses_what_it_does_not_know": settings(model_config=ConfigDict(extra="allow", frozen=True)),
-        "config_is_frozen": settings(model_config=ConfigDict(extra="forbid", frozen=False)),
-        "config_describes_each_setting": settings(__annotations__={"spare": int}, spare=1),
-        "config_round_trips": (variant(Config=Lossy), Lossy()),
-        "config_can_be_a_recipe": (variant(Config=Nothing), Nothing(limit=None)),
+        "has_valid_name": SimpleNamespace(cls=variant(name="two words"), config=good.Config()),
+        "has_docstring": SimpleNamespace(cls=variant(__doc__=None), config=good.Config()),
+        "config_derives_from_settings": SimpleNamespace(cls=variant(Config=Plain), config=plain),
+        "config_rejects_unknown_keys": with_settings(model_config=ConfigDict(extra="allow", frozen=True)),
+        "config_is_frozen": with_settings(model_config=ConfigDict(extra="forbid", frozen=False)),
+        "config_describes_every_setting": with_settings(__annotations__={"spare": int}, spare=1),
+        "config_survives_json": SimpleNamespace(cls=variant(Config=Lossy), config=Lossy()),
+        "config_survives_toml": SimpleNamespace(cls=variant(Config=Optional), config=Optional(limit=None)),
     }

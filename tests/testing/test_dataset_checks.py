@@ -1,4 +1,4 @@
-"""Each check of datasets fails on one that was made to break it, and all pass on one that was not."""
+"""Each check of datasets fails for a dataset that breaks it, and all checks pass for good datasets."""
 
 from __future__ import annotations
 
@@ -6,46 +6,47 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import bad_datasets
-import bad_pictures
+import bad_images
 import numpy as np
 import pytest
 from bad_datasets import Good
-from bad_pictures import Truths
+from bad_images import Counterfactuals
 from PIL import Image
 
-from mdtranslate.config.registry import registry, use_files
+from mdtranslate.config.registry import registry, set_plugin_files
 from mdtranslate.testing import suite
-from mdtranslate.testing.datasets import dataset_side_effects as manners
+from mdtranslate.testing.datasets import dataset_side_effects
 from mdtranslate.testing.shapes_dataset import Shapes
 
 DATASET = suite("dataset")
-BAD = {**bad_datasets.BAD, **bad_pictures.BAD}
+BAD = {**bad_datasets.BAD, **bad_images.BAD}
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Two pictures of each species in each split."""
-    draw = np.random.default_rng(0)
-    for number, place in enumerate(f"{split}/{kind}" for split in ("train", "val", "test") for kind in ("cat", "dog")):
-        (tmp_path / "pets" / place).mkdir(parents=True)
-        for each in range(2):
-            pixels = draw.integers(0, 256, (12, 10, 3), np.uint8)
-            Image.fromarray(pixels).save(tmp_path / "pets" / place / f"{2 * number + each}.png")
+    """A folder with two images of each species in each split."""
+    rng = np.random.default_rng(0)
+    for index, folder in enumerate(f"{split}/{kind}" for split in ("train", "val", "test") for kind in ("cat", "dog")):
+        (tmp_path / "pets" / folder).mkdir(parents=True)
+        for offset in range(2):
+            pixels = rng.integers(0, 256, (12, 10, 3), np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "pets" / folder / f"{2 * index + offset}.png")
     return tmp_path / "pets"
 
 
-def test_there_is_one_for_each_check_and_they_are_many() -> None:
-    assert {*BAD, "packs_the_same_with_any_workers"} == DATASET.checks.keys()
+def test_every_check_has_a_dataset_that_breaks_it() -> None:
+    assert {*BAD, "caching_is_equal_with_any_workers"} == DATASET.checks.keys()
     assert len(BAD) >= 40
 
 
-@pytest.mark.parametrize("cls", [Good, Truths, Shapes])
-def test_what_keeps_the_contract_passes(cls, root: Path) -> None:
-    given = cls(cls.Config.model_validate({"root": root} if issubclass(cls, Good) else {}))
-    found = {each.name: each for each in DATASET.results(given)}
-    assert [each.text() for each in found.values() if each.state == "failed"] == []
-    if cls is Truths:
-        assert [name for name, each in found.items() if each.state == "left out"] == ["packs_the_same_with_any_workers"]
+@pytest.mark.parametrize("cls", [Good, Counterfactuals, Shapes])
+def test_good_datasets_pass(cls, root: Path) -> None:
+    dataset = cls(cls.Config.model_validate({"root": root} if issubclass(cls, Good) else {}))
+    results = list(DATASET.results(dataset))
+    assert [result.format() for result in results if result.state == "failed"] == []
+    if cls is Counterfactuals:
+        not_applicable = [result.name for result in results if result.state == "not applicable"]
+        assert not_applicable == ["caching_is_equal_with_any_workers"]
 
 
 WORKERS = """
@@ -54,7 +55,7 @@ from bad_datasets import Good
 from mdtranslate import hookimpl
 
 class Workers(Good):
-    "Pictures are others in a process that was started by one."
+    "Inverts images in worker processes."
     name = "workers"
 
     def load(self, record):
@@ -66,78 +67,79 @@ def register_datasets():
 """
 
 
-def test_workers_that_load_others_are_found(root: Path, tmp_path: Path) -> None:
+def test_different_images_from_workers_are_reported(root: Path, tmp_path: Path) -> None:
     (tmp_path / "workers.py").write_text(WORKERS)
-    check = DATASET.checks["packs_the_same_with_any_workers"]
-    use_files((tmp_path / "workers.py",))
+    check = DATASET.checks["caching_is_equal_with_any_workers"]
+    set_plugin_files((tmp_path / "workers.py",))
     try:
         workers = registry().component("dataset", "workers")
-        result = check.on(DATASET.prepare(workers(workers.Config(root=root))))
+        result = check.run(DATASET.make_case(workers(workers.Config(root=root))))
     finally:
-        use_files(())
-    assert result.state == "failed" and result.came == "with 1 it holds other pictures than with none"
-    assert check.on(DATASET.prepare(Good(Good.Config(root=root)))).state == "left out"
+        set_plugin_files(())
+    assert result.state == "failed" and result.actual.startswith("with 1 ")
+    assert check.run(DATASET.make_case(Good(Good.Config(root=root)))).state == "not applicable"
 
 
-def test_a_process_that_never_ends_is_ended(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(manners, "SECONDS", 2)
-    given = DATASET.prepare(bad_pictures.StuckInOthers(Good.Config(root=root)))
-    result = DATASET.checks["loads_in_a_forked_process"].on(given)
-    assert "had not loaded 4 pictures after 2 seconds" in result.came
+def test_a_process_that_hangs_is_killed(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dataset_side_effects, "TIMEOUT_S", 2)
+    case = DATASET.make_case(bad_images.HangsInForks(Good.Config(root=root)))
+    result = DATASET.checks["loads_in_forked_process"].run(case)
+    assert result.state == "failed" and "4 images within 2 seconds" in result.actual
 
 
-IN_PROCESSES = ["lists_the_same_in_another_process", "loads_in_spawned_processes", "loads_in_a_forked_process"]
+SLOW_CHECKS = ["listing_is_equal_in_new_process", "loads_in_spawned_processes", "loads_in_forked_process"]
 
 
 @pytest.mark.parametrize(
     ("name", "cls"),
     [
-        *((name, BAD[name]) for name in ("loading_changes_no_record", "leaves_the_process_as_it_is")),
-        ("listing_touches_no_random_state", bad_datasets.Seeding),
-        ("listing_is_cheap", bad_datasets.ReadsWhenMade),
-        ("listing_is_small", bad_datasets.ReadsWhenMade),
+        *((name, BAD[name]) for name in ("loading_does_not_modify_records", "preserves_process_state")),
+        ("listing_preserves_random_state", bad_datasets.Seeding),
+        ("listing_is_fast", bad_datasets.SlowConstructor),
+        ("listing_uses_little_memory", bad_datasets.SlowConstructor),
     ],
 )
-def test_checks_before_it_do_not_hide_it(name: str, cls: type[Good], root: Path) -> None:
-    found = {each.name: each for each in DATASET.results(cls(cls.Config(root=root)), skip=IN_PROCESSES)}
-    assert found[name].state == "failed"
+def test_earlier_checks_hide_no_failure(name: str, cls: type[Good], root: Path) -> None:
+    dataset = cls(cls.Config(root=root))
+    results = {result.name: result for result in DATASET.results(dataset, skip=SLOW_CHECKS)}
+    assert results[name].state == "failed"
 
 
-@pytest.mark.parametrize("name", [name for name, check in DATASET.checks.items() if check.premise])
+@pytest.mark.parametrize("name", [name for name, check in DATASET.checks.items() if check.is_prerequisite])
 def test_one_mistake_is_one_failure(name: str, root: Path) -> None:
     results = list(DATASET.results(BAD[name](BAD[name].Config(root=root))))
-    failed = [each.name for each in results if each.state == "failed"]
-    assert len(failed) == 1 and DATASET.checks[failed[0]].premise
-    assert {each.came for each in results if each.state == "not reached"} == {f"{failed[0]} comes first"}
+    failed = [result.name for result in results if result.state == "failed"]
+    assert len(failed) == 1 and DATASET.checks[failed[0]].is_prerequisite
+    assert {result.actual for result in results if result.state == "not run"} == {f"{failed[0]} failed"}
 
 
-def test_what_a_module_keeps_does_not_hide_that_pictures_are_read(root: Path) -> None:
-    given = DATASET.prepare(bad_datasets.ReadsOnce(Good.Config(root=root)))
-    assert given.splits
-    assert "opened, the first" in DATASET.checks["listing_reads_no_picture"].on(given).came
+def test_a_module_cache_does_not_hide_that_images_are_read(root: Path) -> None:
+    case = DATASET.make_case(bad_datasets.ReadsOnce(Good.Config(root=root)))
+    assert case.splits
+    assert ".png" in DATASET.checks["listing_opens_no_images"].run(case).actual
 
 
-def test_settings_that_refuse_a_path_themselves_are_right(root: Path) -> None:
-    given = DATASET.prepare(bad_datasets.Particular(bad_datasets.Particular.Config(root=root)))
-    assert DATASET.checks["a_missing_folder_is_one_line"].on(given).state == "passed"
+def test_settings_may_refuse_a_path(root: Path) -> None:
+    case = DATASET.make_case(bad_datasets.ValidatedPath(bad_datasets.ValidatedPath.Config(root=root)))
+    assert DATASET.checks["missing_folder_is_reported"].run(case).state == "passed"
 
 
-def test_a_relative_folder_may_be_a_word_of_keys(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_relative_folder_may_be_part_of_keys(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(root.parent)
-    given = DATASET.prepare(bad_datasets.Named(Good.Config(root=Path("pets"))))
-    assert DATASET.checks["keys_name_no_place"].on(given).state == "passed"
+    case = DATASET.make_case(bad_datasets.PrefixedKeys(Good.Config(root=Path("pets"))))
+    assert DATASET.checks["keys_contain_no_folder"].run(case).state == "passed"
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_each_check_fails_on_what_breaks_it(name: str, root: Path) -> None:
+def test_checks_fail_for_components_that_break_them(name: str, root: Path) -> None:
     cls = BAD[name]
-    if name == "config_is_a_model_of_settings":
+    if name == "config_derives_from_settings":
         config = SimpleNamespace(root=root, attributes=None)
     elif "limit" in cls.Config.model_fields:
         config = cls.Config(root=root, limit=None)
     else:
         config = cls.Config(root=root)
-    result = DATASET.checks[name].on(DATASET.prepare(cls(config)))
-    assert result.state == "failed", result.text()
-    assert result.came and "\n" not in result.came
-    assert result.expected in result.text() and result.why in result.text()
+    result = DATASET.checks[name].run(DATASET.make_case(cls(config)))
+    assert result.state == "failed", result.format()
+    assert result.actual and "\n" not in result.actual
+    assert result.expected in result.format() and result.why in result.format()

@@ -1,8 +1,9 @@
-"""What authors get: cases for pytest, fixtures, and `mdtranslate plugins check`."""
+"""What plugin authors use: checks as tests, fixtures, and `mdtranslate plugins check`."""
 
 from __future__ import annotations
 
 import json
+import re
 import socket
 from pathlib import Path
 
@@ -20,7 +21,7 @@ pytest_plugins = "pytester"
 
 
 class Sharpness(Loss):
-    """Translations are as sharp as their pictures."""
+    """Translations should be as sharp as their source images."""
 
     name = "sharpness"
 
@@ -29,7 +30,7 @@ class Sharpness(Loss):
 
 
 class Blur(Sharpness):
-    """It forgets that a term is a value a picture."""
+    """Returns a mean instead of one value per sample."""
 
     name = "blur"
 
@@ -38,72 +39,72 @@ class Blur(Sharpness):
 
 
 @loss_checks(Sharpness)
-def test_cases_are_functions_that_are_called(check) -> None:
+def test_checks_are_tests(check) -> None:
     check()
 
 
-def test_a_failed_case_says_what_was_expected_what_came_and_why() -> None:
-    mark = loss_checks(Blur)
-    cases = {each.id: each.values[0] for each in mark.args[1]}
+def test_a_failed_check_says_what_was_expected_and_why() -> None:
+    tests = {parameters.id: parameters.values[0] for parameters in loss_checks(Blur).args[1]}
     with pytest.raises(BrokenContract) as failure:
-        cases["terms_are_one_a_picture"]()
-    text = str(failure.value)
-    assert "\n  expected  Each term is a tensor [B]" in text and "\n  came      [] for 4 pictures" in text
-    assert "\n  why       The engine averages" in text
+        tests["terms_are_per_sample"]()
+    check = suite("loss").checks["terms_are_per_sample"]
+    lines = str(failure.value).splitlines()
+    assert [line.split(maxsplit=1)[0] for line in lines] == ["terms_are_per_sample", "expected", "actual", "why"]
+    assert check.expected in lines[1] and "[] for 4 samples" in lines[2] and check.why in lines[3]
 
 
-def test_some_can_be_skipped_and_only_those_that_there_are() -> None:
-    mark = loss_checks(Blur, skip=["terms_are_one_a_picture"])
-    assert "terms_are_one_a_picture" not in {each.id for each in mark.args[1]}
-    with pytest.raises(ValueError, match=r"no check is called 'terms'; there is has_a_name"):
+def test_checks_can_be_skipped_by_name() -> None:
+    mark = loss_checks(Blur, skip=["terms_are_per_sample"])
+    assert "terms_are_per_sample" not in {parameters.id for parameters in mark.args[1]}
+    with pytest.raises(ValueError, match="'terms'"):
         loss_checks(Blur, skip=["terms"])
 
 
-def test_nothing_is_made_before_the_first_case_runs() -> None:
-    def never() -> Dataset:
-        raise AssertionError("made too early")
+def test_nothing_is_built_before_the_first_test_runs() -> None:
+    def build() -> Dataset:
+        raise AssertionError("built too early")
 
-    assert len(dataset_checks(never).args[1]) == len(suite("dataset").checks)
+    assert len(dataset_checks(build).args[1]) == len(suite("dataset").checks)
 
 
-def test_the_dataset_of_the_fixture_trains(tiny_dataset: Dataset, register, tiny_run) -> None:
+def test_the_tiny_dataset_can_be_trained_on(tiny_dataset: Dataset, register, tiny_run) -> None:
     assert len(list(tiny_dataset.records(Split.TRAIN))) == 8
     register(type(tiny_dataset))
     run = tiny_run("datasets={shapes={}}")
     assert (run / "translator").is_dir() and json.loads((run / "status.json").read_text())["state"] == "done"
 
 
-def test_a_loss_of_a_test_trains_and_is_gone_afterwards(register, tiny_run) -> None:
+def test_a_registered_loss_can_be_trained_with(register, tiny_run) -> None:
     register(Sharpness)
     run = tiny_run("losses.sharpness.weight=0.5")
     assert "generator/sharpness" in (run / "log.jsonl").read_text()
 
 
-def test_what_was_registered_is_gone() -> None:
+def test_registered_components_are_removed_after_the_test() -> None:
     assert "sharpness" not in registry().names("loss")
 
 
-def test_what_cannot_be_registered_fails_in_the_registrys_words(register) -> None:
-    class Twin(Sharpness):
-        """It takes a name that is taken."""
+def test_a_refused_component_fails_the_test_with_the_registrys_message(register) -> None:
+    class DuplicateName(Sharpness):
+        """Its name is that of another loss."""
 
         name = "wgan-gp"
 
-    with pytest.raises(pytest.fail.Exception, match=r"loss 'wgan-gp' is taken by plugin stargan"):
-        register(Twin)
+    with pytest.raises(pytest.fail.Exception, match=r"'wgan-gp' .*stargan"):
+        register(DuplicateName)
 
 
 @pytest.mark.usefixtures("no_network")
-def test_without_network_whoever_asks_fails() -> None:
-    with pytest.raises(OSError, match=r"allows no network, and '127.0.0.1' was asked for"):
+def test_network_requests_fail_with_the_address() -> None:
+    with pytest.raises(OSError, match=r"no network, .*'127.0.0.1'"):
         socket.create_connection(("127.0.0.1", 9))
-    with pytest.raises(OSError, match=r"allows no network, and \('127.0.0.1', 9\) was"), socket.socket() as one:
-        one.connect(("127.0.0.1", 9))
-    with pytest.raises(OSError, match="allows no network"):
+    with pytest.raises(OSError, match=r"no network, .*\('127.0.0.1', 9\)"), socket.socket() as client:
+        client.connect(("127.0.0.1", 9))
+    with pytest.raises(OSError, match="no network"):
         socket.gethostbyname_ex("127.0.0.1")
-    one, other = socket.socketpair()  # Files of this machine, by which processes speak.
-    one.close()
-    other.close()
+    first, second = socket.socketpair()  # Processes of one machine may communicate.
+    first.close()
+    second.close()
 
 
 def test_pytest_finds_the_fixtures_without_torch(pytester: pytest.Pytester) -> None:
@@ -111,10 +112,10 @@ def test_pytest_finds_the_fixtures_without_torch(pytester: pytest.Pytester) -> N
         """
         import sys
 
-        def test_that_it_is_there(tiny_dataset, register, no_network):
+        def test_fixtures(tiny_dataset, register, no_network):
             assert tiny_dataset.name == "shapes"
 
-        def test_that_it_is_cheap():
+        def test_imports():
             assert "torch" not in sys.modules
         """
     )
@@ -147,74 +148,73 @@ def register_datasets():
 
 @pytest.fixture
 def pets(site: Path, tmp_path: Path) -> Path:
-    """A plugin's file, and pictures for it in the folder where commands are typed."""
-    draw = np.random.default_rng(0)
-    for place in (f"{split}/{kind}" for split in ("train", "test") for kind in ("cat", "dog")):
-        folder = tmp_path / "cwd" / "pets" / place
+    """A plugin's file, and images for it in the working directory of commands."""
+    rng = np.random.default_rng(0)
+    for name in (f"{split}/{kind}" for split in ("train", "test") for kind in ("cat", "dog")):
+        folder = tmp_path / "cwd" / "pets" / name
         folder.mkdir(parents=True)
-        Image.fromarray(draw.integers(0, 256, (9, 9, 3), np.uint8)).save(folder / f"{place.replace('/', '-')}.jpg")
+        Image.fromarray(rng.integers(0, 256, (9, 9, 3), np.uint8)).save(folder / f"{name.replace('/', '-')}.jpg")
     file = tmp_path / "cwd" / "pets.py"
     file.write_text(PETS.replace("KEY", 'f"{split}/{file.name}"'))
     return file
 
 
-def test_the_command_says_what_is_wrong_and_names_the_plugin(command, pets: Path) -> None:
-    done = command("--plugin", "pets.py", "plugins", "check", "pets", "root=pets")
-    assert done.returncode == 1
-    # The README's smallest dataset has one fault: it says nothing of a folder that is not there.
-    assert done.stdout.startswith(
-        f"dataset pets  of plugin pets ({pets})\n  a_missing_folder_is_one_line\n    expected  "
-    )
-    assert " passed\n" in done.stdout and done.stderr == "error: 1 check failed\n"
+def test_the_command_reports_failures_and_names_the_plugin(command, pets: Path) -> None:
+    process = command("--plugin", "pets.py", "plugins", "check", "pets", "root=pets")
+    assert process.returncode == 1
+    # The README's smallest dataset has one mistake: it does not report a missing folder.
+    first_lines = f"dataset pets  of plugin pets ({pets})\n  missing_folder_is_reported\n    expected  "
+    assert process.stdout.startswith(first_lines)
+    assert " passed\n" in process.stdout and process.stderr == "error: 1 check failed\n"
 
 
 def test_the_command_writes_json(command, pets: Path) -> None:
     pets.write_text(PETS.replace("KEY", '"same"'))
-    done = command("--plugin", "pets.py", "plugins", "check", "pets", "root=pets", "--json")
-    (report,) = json.loads(done.stdout)
-    states = {each["name"]: each["state"] for each in report["checks"]}
-    assert states["keys_are_unique"] == states["splits_share_no_key"] == "failed"
-    assert states["loads_pictures"] == "passed" and done.returncode == 1
+    process = command("--plugin", "pets.py", "plugins", "check", "pets", "root=pets", "--json")
+    (report,) = json.loads(process.stdout)
+    states = {result["name"]: result["state"] for result in report["checks"]}
+    assert states["keys_are_unique"] == states["splits_share_no_keys"] == "failed"
+    assert states["loads_rgb_images"] == "passed" and process.returncode == 1
 
 
-def test_mistakes_of_the_command(command) -> None:
-    for words, code, said in (
-        (("check",), 2, "plugins check: name a component or a plugin"),
-        (("check", "avatras"), 2, "no component and no plugin is called 'avatras': did you mean 'avatars'?"),
-        (("check", "wgan-gp", "gradient_penalt=1"), 2, "loss 'wgan-gp': gradient_penalt: no such key"),
-        (("check", "basics", "a=1"), 2, "'basics' is a plugin, and settings are of a component"),
-        (("check", "stargan", "a=1"), 2, "importer 'stargan': a: no such key"),
-        (
-            ("check", "qqqq"),
-            2,
-            "no component and no plugin is called 'qqqq': `mdtranslate plugins` lists what is installed",
-        ),
-        (("check", "folder"), 2, "dataset 'folder' needs root: mdtranslate plugins check folder root=..."),
-        (("check", "per-pair", "of=resnet-generator", "of.blocks=-1"), 2, "generator 'per-pair': of.blocks: "),
-        (("loss", "wgan-gp", "a=1"), 2, "'a=1' is one word too many"),
-    ):
-        done = command("plugins", *words)
-        assert done.returncode == code and done.stderr.startswith(f"error: {said}"), done.stderr
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["check"], ["NAME"]),
+        (["check", "avatras"], ["'avatras'", "'avatars'"]),
+        (["check", "wgan-gp", "gradient_penalt=1"], ["loss 'wgan-gp'", "gradient_penalt"]),
+        (["check", "basics", "a=1"], ["'basics'", "settings"]),
+        (["check", "stargan", "a=1"], ["importer 'stargan'", "a: "]),
+        (["check", "qqqq"], ["'qqqq'", "`mdtranslate plugins`"]),
+        (["check", "folder"], ["dataset 'folder'", "mdtranslate plugins check folder root=..."]),
+        (["check", "per-pair", "member=resnet-generator", "member.blocks=-1"], ["'per-pair'", "member.blocks"]),
+        (["loss", "wgan-gp", "a=1"], ["'a=1'"]),
+    ],
+)
+def test_wrong_arguments_are_named(command, arguments: list[str], named: list[str]) -> None:
+    process = command("plugins", *arguments)
+    assert process.returncode == 2 and process.stderr.startswith("error: ")
+    assert all(text in process.stderr for text in named), process.stderr
 
 
 NOISY = """
 from mdtranslate import Loss, hookimpl
 
 class Noisy(Loss):
-    "It prints what it does, and cannot be made for small pictures."
+    "Prints, and cannot be built for small images."
     name = "noisy"
 
-    def __init__(self, config, *, encoder, image_size):
-        print("made")
+    def __init__(self, config, *, label_encoder, image_size):
+        print("built")
         if image_size < 32:
             raise ValueError("image_size is too small")
-        super().__init__(config, encoder=encoder, image_size=image_size)
+        super().__init__(config, label_encoder=label_encoder, image_size=image_size)
 
     def generator(self, t):
         return (t.fake - t.real).abs().mean((1, 2, 3))
 
 class Quiet(Loss):
-    "Like the picture."
+    "Mean absolute difference."
     name = "quiet"
 
     def generator(self, t):
@@ -226,57 +226,55 @@ def register_losses():
 """
 
 
-def test_one_that_cannot_be_made_ends_no_report_and_prints_into_none(command, tmp_path: Path) -> None:
+def test_a_component_that_cannot_be_built_is_one_failure(command, tmp_path: Path) -> None:
     (tmp_path / "cwd" / "noisy_plugin.py").write_text(NOISY)
-    done = command("--plugin", "noisy_plugin.py", "plugins", "check", "noisy_plugin", "--json")
-    noisy, quiet = json.loads(done.stdout)
-    assert noisy["cannot be made"].endswith("refuses its settings: image_size is too small")
-    assert {each["state"] for each in quiet["checks"]} == {"passed", "left out"}
-    assert done.returncode == 1 and done.stderr.endswith("error: 1 check failed\n")
+    process = command("--plugin", "noisy_plugin.py", "plugins", "check", "noisy_plugin", "--json")
+    noisy, quiet = json.loads(process.stdout)  # What a component prints is not part of the report.
+    assert noisy["error"].endswith("image_size is too small")
+    assert {result["state"] for result in quiet["checks"]} == {"passed", "not applicable"}
+    assert process.returncode == 1 and process.stderr.endswith("error: 1 check failed\n")
 
 
-def test_the_command_says_what_it_did_not_look_at(command, pets: Path, tmp_path: Path) -> None:
+def test_the_command_reports_checks_that_did_not_run(command, pets: Path, tmp_path: Path) -> None:
     (tmp_path / "cwd" / "noisy_plugin.py").write_text(NOISY.replace(".mean((1, 2, 3))", ".mean()"))
-    done = command("--plugin", "noisy_plugin.py", "plugins", "check", "quiet")
-    assert done.returncode == 1 and "\n  terms_are_one_a_picture\n" in done.stdout
-    assert " not reached, terms_are_one_a_picture comes first\n" in done.stdout
-    assert done.stderr == "error: 1 check failed\n"
-    done = command("plugins", "check", "avatars")
-    assert " left out, its pictures are no files: listing_reads_no_picture, " in done.stdout and done.returncode == 0
+    process = command("--plugin", "noisy_plugin.py", "plugins", "check", "quiet")
+    assert process.returncode == 1 and "\n  terms_are_per_sample\n" in process.stdout
+    assert " not run, terms_are_per_sample failed\n" in process.stdout
+    assert process.stderr == "error: 1 check failed\n"
+    process = command("plugins", "check", "avatars")
+    assert re.search(r" not applicable, .*: listing_opens_no_images, ", process.stdout) and process.returncode == 0
     pets.write_text("mdtranslate_api = 0\n")
-    done = command("--plugin", "pets.py", "plugins", "check", "pets", "root=pets")
-    assert done.returncode == 69 and "is made for version 0 of the contract" in done.stderr
+    process = command("--plugin", "pets.py", "plugins", "check", "pets", "root=pets")
+    assert process.returncode == 69 and "version 0" in process.stderr
 
 
-def test_what_a_run_of_a_test_says_is_short(tiny_run) -> None:
-    with pytest.raises(RecipeError, match=r"no loss is called 'mine': there is "):
-        tiny_run("losses.mine.weight=1")
-    with pytest.raises(RecipeError, match="critic_steps 9 is more than") as caught:
+def test_errors_of_tiny_run_have_short_tracebacks(tiny_run) -> None:
+    with pytest.raises(RecipeError, match="'unknown'"):
+        tiny_run("losses.unknown.weight=1")
+    with pytest.raises(RecipeError, match="critic_steps") as error:
         tiny_run("train.critic_steps=9")
-    assert len(caught.traceback) == 2  # This line, and the fixture's own, which pytest hides.
+    assert len(error.traceback) == 2  # This test, and the fixture, which pytest hides.
 
 
-def test_a_run_of_a_test_leaves_torchs_generator(tiny_run) -> None:
+def test_tiny_run_preserves_torchs_random_state(tiny_run) -> None:
     before = torch.random.get_rng_state()
     tiny_run()
     assert torch.equal(before, torch.random.get_rng_state())
 
 
-def test_records_are_of_their_own() -> None:
-    """The smallest dataset that there is, in one test."""
+def test_a_dataset_of_one_generated_image_passes() -> None:
+    class SingleImage(Dataset):
+        """One black image."""
 
-    class One(Dataset):
-        """One picture."""
-
-        name = "one"
+        name = "single-image"
         attributes = (Attribute("Young"),)
 
         def records(self, split):
-            return [Record("one", None, {"Young": True})] if split == "train" else []
+            return [Record("only", None, {"Young": True})] if split == "train" else []
 
         def load(self, record):
             return np.zeros((8, 8, 3), np.uint8)
 
-    found = {each.name: each for each in suite("dataset").results(One(One.Config()))}
-    assert [each.text() for each in found.values() if each.state == "failed"] == []
-    assert found["loads_in_spawned_processes"].state == "left out"
+    results = {result.name: result for result in suite("dataset").results(SingleImage(SingleImage.Config()))}
+    assert [result.format() for result in results.values() if result.state == "failed"] == []
+    assert results["loads_in_spawned_processes"].state == "not applicable"

@@ -1,4 +1,4 @@
-"""What lies in the cache of packed pictures: listed, verified, cleared."""
+"""Lists, verifies and clears the entries of the image cache."""
 
 from __future__ import annotations
 
@@ -15,19 +15,31 @@ from pathlib import Path
 import numpy as np
 
 from mdtranslate.data.cache.store import cache_root, lock, sweep
-from mdtranslate.data.cache.workers import HASH
-from mdtranslate.data.cache.writer import listed
+from mdtranslate.data.cache.workers import HASH_BYTES
+from mdtranslate.data.cache.writer import left_out_digest
 from mdtranslate.errors import StorageError
 
 
 @dataclass(frozen=True)
-class PackedInfo:
-    """One entry of the cache. `dataset` is "?" where its description cannot be read."""
+class CacheEntryInfo:
+    """Information about one entry of the cache.
+
+    Attributes:
+        path: Its folder.
+        dataset: Name of the dataset plugin; "?" if the metadata cannot be read.
+        instance: Name of the dataset in the recipe.
+        purpose: What the images are for, such as `train`.
+        count: Number of images.
+        size: Side of the images in pixels.
+        bytes: Size on the disk.
+        created: When it was created.
+        used: When it was last used.
+    """
 
     path: Path
     dataset: str
     instance: str
-    what: str
+    purpose: str
     count: int
     size: int
     bytes: int
@@ -36,34 +48,45 @@ class PackedInfo:
 
     @property
     def finished(self) -> bool:
-        """Whether all of it is there. What is not is gone on with when it is needed."""
+        """Whether the entry is complete; otherwise it is continued when it is needed."""
         return "." not in self.path.name
 
 
-def list_packed() -> list[PackedInfo]:
-    """Every entry of the cache, the last used first; those that are not finished, too."""
+def list_cache_entries() -> list[CacheEntryInfo]:
+    """Returns all entries of the cache, also unfinished ones; the most recently used first."""
     root = cache_root()
-    entries = [entry for entry in root.iterdir() if entry.is_dir() and _is_entry(entry)] if root.is_dir() else []
-    found = []
-    for entry in entries:
-        with suppress(FileNotFoundError):  # Another process removes it just now.
-            found.append(_info(entry))
-    return sorted(found, key=lambda info: info.used, reverse=True)
+    folders = [folder for folder in root.iterdir() if folder.is_dir() and _is_entry(folder)] if root.is_dir() else []
+    entries = []
+    for folder in folders:
+        with suppress(FileNotFoundError):  # Another process may be removing it.
+            entries.append(_read_info(folder))
+    return sorted(entries, key=lambda info: info.used, reverse=True)
 
 
-def clear(selected: Iterable[PackedInfo]) -> int:
-    """Removes entries of the cache and gives the bytes freed. Who has an entry open keeps its pictures."""
+def clear(entries: Iterable[CacheEntryInfo]) -> int:
+    """Removes entries of the cache; processes that have opened one keep its images.
+
+    Args:
+        entries: The entries.
+
+    Returns:
+        Number of bytes that were freed.
+
+    Raises:
+        ValueError: An entry is not in the cache.
+        StorageError: An entry cannot be removed.
+    """
     root = cache_root()
     freed = 0
-    for info in selected:
+    for info in entries:
         if info.path.parent != root or not _is_entry(info.path):
             raise ValueError(f"{info.path} is not in {root}")
         try:
             key = info.path.name.partition(".")[0]
             with lock(root / key), suppress(FileNotFoundError):
-                # Renamed first, so that nobody opens an entry of which half is gone.
-                doomed = info.path.rename(root / f"{key}.tmp-{os.getpid()}")
-                shutil.rmtree(doomed)
+                # Renamed first, so that nobody opens an entry that is half removed.
+                removed = info.path.rename(root / f"{key}.tmp-{os.getpid()}")
+                shutil.rmtree(removed)
                 freed += info.bytes
         except OSError as error:
             raise StorageError(f"{info.path}: cannot be removed: {error.strerror or error}") from error
@@ -72,20 +95,28 @@ def clear(selected: Iterable[PackedInfo]) -> int:
     return freed
 
 
-def verify(info: PackedInfo) -> list[int]:
-    """The places of the pictures that are no longer those that were packed; [-1] where the entry is no longer whole."""
+def verify(info: CacheEntryInfo) -> list[int]:
+    """Verifies the images of an entry.
+
+    Args:
+        info: The entry.
+
+    Returns:
+        Indices of images that have changed since they were cached; `[-1]` if the entry as a whole is damaged.
+    """
     try:
         pixels = np.load(info.path / "pixels.npy", mmap_mode="r" if info.count else None)
         hashes = np.load(info.path / "hashes.npy")
-        same = listed(info.path) == json.loads((info.path / "meta.json").read_text("utf-8")).get("left_out")
+        metadata = json.loads((info.path / "meta.json").read_text("utf-8"))
+        is_listing_unchanged = left_out_digest(info.path) == metadata.get("left_out_digest")
     except (OSError, ValueError, EOFError, AttributeError):
         return [-1]
-    if not same or len(pixels) != info.count or hashes.shape != (info.count, HASH):
+    if not is_listing_unchanged or len(pixels) != info.count or hashes.shape != (info.count, HASH_BYTES):
         return [-1]
     return [
-        place
-        for place, (picture, expected) in enumerate(zip(pixels, hashes, strict=True))
-        if blake2b(picture.tobytes(), digest_size=HASH).digest() != expected.tobytes()
+        index
+        for index, (image, expected) in enumerate(zip(pixels, hashes, strict=True))
+        if blake2b(image.tobytes(), digest_size=HASH_BYTES).digest() != expected.tobytes()
     ]
 
 
@@ -93,16 +124,16 @@ def _is_entry(path: Path) -> bool:
     return "." not in path.name or path.suffix == ".part"
 
 
-def _info(entry: Path) -> PackedInfo:
-    used = datetime.fromtimestamp(entry.stat().st_mtime, UTC)
-    total = sum(file.stat().st_size for file in entry.iterdir())
+def _read_info(folder: Path) -> CacheEntryInfo:
+    used = datetime.fromtimestamp(folder.stat().st_mtime, UTC)
+    total = sum(file.stat().st_size for file in folder.iterdir())
     try:
-        described = entry / "meta.json"
-        meta = json.loads(described.read_text(encoding="utf-8"))
-        dataset, instance, what = str(meta["dataset"]), str(meta["instance"]), str(meta["what"])
-        count, size = int(meta["count"]), int(meta["size"])
-        created = datetime.fromisoformat(meta["created"])
-        used = datetime.fromtimestamp(described.stat().st_mtime, UTC)
+        metadata_file = folder / "meta.json"
+        metadata = json.loads(metadata_file.read_text(encoding="utf-8"))
+        dataset, instance, purpose = str(metadata["dataset"]), str(metadata["instance"]), str(metadata["purpose"])
+        count, size = int(metadata["count"]), int(metadata["size"])
+        created = datetime.fromisoformat(metadata["created"])
+        used = datetime.fromtimestamp(metadata_file.stat().st_mtime, UTC)
     except (OSError, ValueError, KeyError, TypeError):
-        return PackedInfo(entry, "?", "?", "?", 0, 0, total, used, used)
-    return PackedInfo(entry, dataset, instance, what, count, size, total, created, used)
+        return CacheEntryInfo(folder, "?", "?", "?", 0, 0, total, used, used)
+    return CacheEntryInfo(folder, dataset, instance, purpose, count, size, total, created, used)

@@ -1,15 +1,15 @@
-"""Prepared pictures in one file under the user's cache directory, made once and then memory-mapped.
+"""The image cache: preprocessed images under the user's cache directory, written once and then memory-mapped.
 
-What lies there::
+Files::
 
-    packed/KEY/pixels.npy      uint8 [N, S, S, 3]
-               hashes.npy      uint8 [N, 16], BLAKE2b of each picture
+    images/KEY/pixels.npy      uint8 [N, S, S, 3]
+               hashes.npy      uint8 [N, 16], BLAKE2b of each image
                meta.json       what `mdtranslate data list` shows
-               left_out.json   where some are: the pictures that cannot be read
-    packed/KEY.lock            held while KEY is written or removed
-    packed/KEY.part            not finished yet
+               left_out.json   the unreadable images, if there are any
+    images/KEY.lock            held while KEY is written or removed
+    images/KEY.part            unfinished
 
-KEY stands for all that the pixels depend on, and labels are not among it.
+KEY is a digest of everything that the pixels depend on; labels are not part of it.
 """
 
 from __future__ import annotations
@@ -31,8 +31,16 @@ import numpy as np
 import platformdirs
 from filelock import FileLock, Timeout
 
-from mdtranslate.data.cache.workers import HASH, readable
-from mdtranslate.data.cache.writer import FORMAT, INSTEAD, begun, check_left_out, close_ranks, describe, write
+from mdtranslate.data.cache.workers import HASH_BYTES, is_readable
+from mdtranslate.data.cache.writer import (
+    FORMAT,
+    SKIP_HINT,
+    check_unreadable,
+    compact,
+    has_progress,
+    write_entry,
+    write_metadata,
+)
 from mdtranslate.data.missing_files import describe_missing
 from mdtranslate.data.records import Records
 from mdtranslate.errors import DataError, StorageError
@@ -44,126 +52,146 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-TRIED = 16
-"""Pictures that were left out of an entry, and are tried again when it is opened."""
+RETRIED_IMAGES = 16
+"""Number of left-out images that are tried again when an entry is opened."""
 
-UNUSED = 7 * 24 * 3600.0
-"""Seconds after which an entry that nobody went on with is removed."""
+UNFINISHED_LIFETIME = 7 * 24 * 3600.0
+"""Seconds after which an unfinished entry is removed."""
+
+CACHE_HINT = "set XDG_CACHE_HOME to use another folder for the cache"
 
 
 @dataclass(frozen=True, eq=False)
-class Packed:
-    """The prepared pictures of one list of records, in its order, but for those that cannot be read."""
+class CachedImages:
+    """The readable images of a list of records, in its order.
+
+    Attributes:
+        pixels: Images, uint8 of shape `(N, S, S, 3)`, read-only and memory-mapped. N may be 0.
+        hashes: BLAKE2b digest of each image, uint8 of shape `(N, 16)`.
+        left_out: Indices of the records whose image cannot be read, and why.
+        key: The cache key, in hex.
+        path: Folder of the entry.
+    """
 
     pixels: NDArray[np.uint8]
-    """[N, S, S, 3], read-only and memory-mapped. N may be 0."""
     hashes: NDArray[np.uint8]
-    """[N, 16]: the BLAKE2b digest of each picture."""
     left_out: Mapping[int, str]
-    """Places, among the records that were asked for, of those whose picture cannot be read, and why."""
     key: str
-    """The cache key, hex."""
     path: Path
-    """The directory."""
 
     @property
     def digest(self) -> str:
-        """One hex digest of all pictures in their order: equal digests, equal data."""
-        return blake2b(self.hashes.tobytes(), digest_size=HASH).hexdigest()
+        """Digest of all images in their order, in hex."""
+        return blake2b(self.hashes.tobytes(), digest_size=HASH_BYTES).hexdigest()
 
-    def of(self, items: Sequence[T]) -> Sequence[T]:
-        """Of what there is one of for each record that was asked for: those whose picture is there."""
+    def select_readable(self, items: Sequence[T]) -> Sequence[T]:
+        """Drops the items of unreadable images.
+
+        Args:
+            items: One item for each record that was asked for.
+
+        Returns:
+            One item for each image in `pixels`.
+        """
         if not self.left_out:
             return items
-        kind: Any = Records if isinstance(items, Records) else list
-        there: Sequence[T] = kind(item for place, item in enumerate(items) if place not in self.left_out)
-        return there
-
-
-ELSEWHERE = "set XDG_CACHE_HOME to use another folder for the cache"
+        sequence_type: Any = Records if isinstance(items, Records) else list
+        readable: Sequence[T] = sequence_type(item for index, item in enumerate(items) if index not in self.left_out)
+        return readable
 
 
 def cache_root() -> Path:
-    """The directory of all packed pictures; it need not exist. `XDG_CACHE_HOME` moves it on every platform."""
-    chosen = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    base = chosen / "mdtranslate" if chosen.is_absolute() else platformdirs.user_cache_path("mdtranslate", False)
-    return base / "packed"
+    """Returns the folder of the image cache, which need not exist; XDG_CACHE_HOME sets it on every platform."""
+    configured = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    is_configured = configured.is_absolute()
+    base = configured / "mdtranslate" if is_configured else platformdirs.user_cache_path("mdtranslate", False)
+    return base / "images"
 
 
-def pack(
+def cache_images(
     dataset: Dataset,
     records: Sequence[Record],
     size: int,
     *,
     instance: str,
-    what: str,
+    purpose: str,
     workers: int | None = None,
-    most: float = 0.0,
+    max_unreadable: float = 0.0,
     progress: Callable[[int, int], None] | None = None,
-) -> Packed:
-    """The pictures of `records` at `size` x `size`, from the cache, which is filled first where it has to be.
+) -> CachedImages:
+    """Returns the images of records from the cache, which is filled first if necessary.
 
-    `instance` and `what` ("train") are for `data list` alone. `workers` processes fill the cache: None is one per
-    core, 0 is this process, which also does it for few records or a dataset that no plugin registers. `most` is
-    the share of pictures that may be left out since they cannot be read. `progress` gets the number of pictures done
-    and of all. Of several processes that want the same pictures, one packs and the others wait. Whatever stops it, it
-    goes on where it was; only a full disk leaves nothing.
+    If several processes ask for the same images, one fills the cache and the others wait. An interrupted entry is
+    continued the next time; only a full disk removes it.
 
-    Raises `DataError` for a picture that is missing or cannot be read, or for too many of them, `StorageError` where
-    the cache cannot be written.
+    Args:
+        dataset: The dataset.
+        records: Its records.
+        size: Side of the images in pixels.
+        instance: Name of the dataset in the recipe, for `mdtranslate data list`.
+        purpose: What the images are for, such as `train`; likewise.
+        workers: Number of worker processes that fill the cache; None for one per core, 0 for this process. This process
+            also does it if there are few records, or if no plugin registers the dataset.
+        max_unreadable: Share of the images that may be unreadable and are then left out.
+        progress: Receives the number of cached images and of all images.
+
+    Raises:
+        DataError: Images are missing or cannot be read.
+        StorageError: The cache cannot be written.
     """
-    key = _key(dataset, records, size, most)
+    key = _key(dataset, records, size, max_unreadable)
     root = cache_root()
     path = root / key
-    if found := _current(path, dataset, records, size, most):
-        return found
+    if cached := _open_current(path, dataset, records, size, max_unreadable):
+        return cached
     if getattr(multiprocessing.current_process(), "_inheriting", False):
-        # This is a worker of ours that imports a script again. Its parent holds the lock and waits for it.
+        # A worker imports the user's script again, and its parent holds the lock and waits for the worker.
         raise RuntimeError("workers import your script again: put what it does under `if __name__ == '__main__':`")
-    needed = len(records) * (size * size * 3 + HASH)
+    needed = len(records) * (size * size * 3 + HASH_BYTES)
     try:
         root.mkdir(parents=True, exist_ok=True)
         with lock(path):
-            if found := _current(path, dataset, records, size, most):
-                return found
+            if cached := _open_current(path, dataset, records, size, max_unreadable):
+                return cached
             sweep(root)
-            part = unfinished(path)
-            if (free := shutil.disk_usage(root).free + _size(part)) < needed:
+            temporary = unfinished_path(path)
+            if (free := shutil.disk_usage(root).free + _disk_usage(temporary)) < needed:
                 raise StorageError(
-                    f"{root}: {instance} ({what}) needs {needed:,} bytes, and {free:,} are free; {ELSEWHERE}"
+                    f"{root}: {instance} ({purpose}) needs {needed:,} bytes, and {free:,} are free; {CACHE_HINT}"
                 )
-            part.mkdir(exist_ok=True)
+            temporary.mkdir(exist_ok=True)
             try:
-                describe(part, dataset, instance, what, len(records), size)
-                if left_out := write(part, dataset, records, size, workers, most, progress):
-                    close_ranks(part, left_out, len(records))
-                describe(part, dataset, instance, what, len(records) - len(left_out), size)
-                for each in (*part.iterdir(), part):
-                    _sync(each)
-                if path.exists():  # damaged, or it would have been opened
+                write_metadata(temporary, dataset, instance, purpose, len(records), size)
+                if left_out := write_entry(temporary, dataset, records, size, workers, max_unreadable, progress):
+                    compact(temporary, left_out, len(records))
+                write_metadata(temporary, dataset, instance, purpose, len(records) - len(left_out), size)
+                for file in (*temporary.iterdir(), temporary):
+                    _sync(file)
+                if path.exists():  # Damaged, otherwise it would have been opened.
                     shutil.rmtree(path)
-                part.rename(path)
+                temporary.rename(path)
                 _sync(root)
             except BaseException as error:
-                if isinstance(error, OSError) or not begun(part):
-                    shutil.rmtree(part, ignore_errors=True)
+                if isinstance(error, OSError) or not has_progress(temporary):
+                    shutil.rmtree(temporary, ignore_errors=True)
                 raise
     except OSError as error:
-        reason = f"{needed:,} bytes for {instance} ({what}) cannot be written: {error.strerror or error}"
-        raise StorageError(f"{root}: {reason}; {ELSEWHERE}") from error
-    packed = _open(path, len(records), size)
-    if packed is None:
-        raise StorageError(f"{path}: cannot be read back")
-    return packed
+        reason = f"{needed:,} bytes for {instance} ({purpose}) cannot be written: {error.strerror or error}"
+        raise StorageError(f"{root}: {reason}; {CACHE_HINT}") from error
+    cached = _open(path, len(records), size)
+    if cached is None:
+        raise StorageError(f"{path}: was written, but cannot be read")
+    return cached
 
 
-def is_packed(dataset: Dataset, records: Sequence[Record], size: int, most: float = 0.0) -> bool:
-    """Whether `pack` would find everything in the cache. Raises as `pack` does."""
-    return _open(cache_root() / _key(dataset, records, size, most), len(records), size) is not None
+def is_cached(dataset: Dataset, records: Sequence[Record], size: int, max_unreadable: float = 0.0) -> bool:
+    """Returns whether all images of records are cached; arguments and errors are those of `cache_images`."""
+    return _open(cache_root() / _key(dataset, records, size, max_unreadable), len(records), size) is not None
 
 
-def _key(dataset: Dataset, records: Sequence[Record], size: int, most: float) -> str:
-    digest = blake2b(digest_size=HASH)
+def _key(dataset: Dataset, records: Sequence[Record], size: int, max_unreadable: float) -> str:
+    """Returns the cache key; raises `DataError` if a file is missing, unless unreadable images are left out."""
+    digest = blake2b(digest_size=HASH_BYTES)
 
     def add(*fields: Any) -> None:
         digest.update(json.dumps(fields).encode() + b"\n")
@@ -171,90 +199,98 @@ def _key(dataset: Dataset, records: Sequence[Record], size: int, most: float) ->
     add(FORMAT, dataset.name, dataset.version, astuple(dataset.crop), size)
     if dataset.value_range is not None:
         add("range", *dataset.value_range)
-    for name, file in Records.of(records).files():
+    for record_key, file in Records.from_sequence(records).files():
         if file is None:
-            add(name)
+            add(record_key)
             continue
         try:
-            status = os.stat(file)  # noqa: PTH116  A path as an object costs as much again.
-        except (OSError, ValueError) as error:  # ValueError: a name that no file can have.
-            if most:
-                add(name, "missing")
+            status = os.stat(file)  # noqa: PTH116  Creating a Path would take as long again.
+        except (OSError, ValueError) as error:  # ValueError: the name is not a valid file name.
+            if max_unreadable:
+                add(record_key, "missing")
                 continue
-            reason = getattr(error, "strerror", None) or str(error)
-            counted = describe_missing(str(own) for _, own in Records.of(records).files() if own is not None)
-            what = f"{file}: {reason.lower()} (record {name!r} of {dataset.name})"
-            raise DataError(
-                "; ".join([what, counted, INSTEAD, *(f"{note.what}; {note.cure}" for note in dataset.notes())])
-            ) from error
-        # The inode tells two folders apart whose files have the same names, sizes and times.
-        add(name, status.st_size, status.st_mtime_ns, status.st_ino)
+            raise _missing_file_error(dataset, records, record_key, file, error) from error
+        # The inode distinguishes folders whose files have the same names, sizes and times.
+        add(record_key, status.st_size, status.st_mtime_ns, status.st_ino)
     return digest.hexdigest()
 
 
-def _current(path: Path, dataset: Dataset, records: Sequence[Record], size: int, most: float) -> Packed | None:
-    """The entry of `records` at `path`; None where there is none, a damaged one, or one that left out what can be read.
+def _missing_file_error(
+    dataset: Dataset, records: Sequence[Record], record_key: str, file: str, error: Exception
+) -> DataError:
+    reason = getattr(error, "strerror", None) or str(error)
+    all_files = (path for _, path in Records.from_sequence(records).files() if path is not None)
+    message = f"{file}: {reason.lower()} (record {record_key!r} of {dataset.name})"
+    notes = (f"{note.message}; {note.remedy}" for note in dataset.notes())
+    return DataError("; ".join([message, describe_missing(all_files), SKIP_HINT, *notes]))
 
-    Raises `DataError` where more pictures were left out than is wanted.
+
+def _open_current(
+    path: Path, dataset: Dataset, records: Sequence[Record], size: int, max_unreadable: float
+) -> CachedImages | None:
+    """Opens an entry; returns None if it is missing, damaged, or leaves out images that are readable now.
+
+    Raises:
+        DataError: It leaves out more images than allowed.
     """
-    found = _open(path, len(records), size)
-    if found is None or not found.left_out:
-        return found
-    if any(readable(dataset, records[place]) for place in islice(found.left_out, TRIED)):
-        return None  # It was the machine's trouble, or was mended without the file's time being changed.
-    check_left_out(found.left_out, len(records), most)
-    return found
+    cached = _open(path, len(records), size)
+    if cached is None or not cached.left_out:
+        return cached
+    if any(is_readable(dataset, records[index]) for index in islice(cached.left_out, RETRIED_IMAGES)):
+        return None  # A temporary failure of the machine, or the file was repaired without a new modification time.
+    check_unreadable(cached.left_out, len(records), max_unreadable)
+    return cached
 
 
-def _open(path: Path, count: int, size: int) -> Packed | None:
-    """The entry of `count` records at `path`; None where there is none, or a damaged one."""
+def _open(path: Path, count: int, size: int) -> CachedImages | None:
+    """Opens an entry of `count` records; returns None if it is missing or damaged."""
     try:
-        listed = path / "left_out.json"
-        left_out = json.loads(listed.read_text("utf-8")) if listed.exists() else {}
-        left_out = {int(place): str(reason) for place, reason in left_out.items()}
-        there = count - len(left_out)
-        pixels = np.load(path / "pixels.npy", mmap_mode="r" if there else None)
+        listing_file = path / "left_out.json"
+        listing = json.loads(listing_file.read_text("utf-8")) if listing_file.exists() else {}
+        left_out = {int(index): str(reason) for index, reason in listing.items()}
+        num_readable = count - len(left_out)
+        pixels = np.load(path / "pixels.npy", mmap_mode="r" if num_readable else None)
         hashes = np.load(path / "hashes.npy")
     except (OSError, ValueError, EOFError, AttributeError):
         return None
-    if pixels.shape != (there, size, size, 3) or hashes.shape != (there, HASH):
+    if pixels.shape != (num_readable, size, size, 3) or hashes.shape != (num_readable, HASH_BYTES):
         return None
     if pixels.dtype != np.uint8 or hashes.dtype != np.uint8:
         return None
     with suppress(OSError):
-        os.utime(path / "meta.json")  # says when it was last used
+        os.utime(path / "meta.json")  # Records the time of the last use.
     pixels.flags.writeable = False
-    return Packed(pixels, hashes, left_out, path.name, path)
+    return CachedImages(pixels, hashes, left_out, path.name, path)
 
 
-def unfinished(path: Path) -> Path:
-    """Where an entry lies while it is packed."""
+def unfinished_path(path: Path) -> Path:
+    """Returns the folder in which an entry is written."""
     return path.with_name(f"{path.name}.part")
 
 
 def lock(path: Path) -> FileLock:
-    """Of an entry: who holds it is the only one to write or remove it."""
+    """Returns the lock of an entry, which must be held to write or remove it."""
     return FileLock(path.with_name(f"{path.name}.lock"))
 
 
 def sweep(root: Path) -> None:
-    """Removes what nobody finished for a week, and what was being removed. Who holds a lock works on that entry."""
-    for leftover in (*root.glob("*.part"), *root.glob("*.tmp-*")):
-        with suppress(OSError, Timeout), lock(root / leftover.name.partition(".")[0]).acquire(timeout=0):
-            journal = leftover / "hashes.npy"
-            used = (journal if journal.exists() else leftover).stat().st_mtime
-            if leftover.suffix != ".part" or time.time() - used > UNUSED:
-                shutil.rmtree(leftover, ignore_errors=True)
+    """Removes unfinished entries that are a week old, and entries whose removal was interrupted, unless locked."""
+    for folder in (*root.glob("*.part"), *root.glob("*.tmp-*")):
+        with suppress(OSError, Timeout), lock(root / folder.name.partition(".")[0]).acquire(timeout=0):
+            journal = folder / "hashes.npy"
+            used = (journal if journal.exists() else folder).stat().st_mtime
+            if folder.suffix != ".part" or time.time() - used > UNFINISHED_LIFETIME:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
-def _size(folder: Path) -> int:
-    """Bytes that its files take on the disk, which are fewer than their lengths as long as they have holes."""
+def _disk_usage(folder: Path) -> int:
+    """Returns the disk space that the files of a folder use, which is less than their lengths if they are sparse."""
     files = list(folder.iterdir()) if folder.exists() else []
     return sum(getattr(file.stat(), "st_blocks", 0) * 512 for file in files)
 
 
 def _sync(path: Path) -> None:
-    """Brings a file, or the names in a directory, to the disk."""
+    """Flushes a file, or the entries of a folder, to the disk."""
     if path.is_dir() and os.name == "nt":
         return
     descriptor = os.open(path, os.O_RDONLY)

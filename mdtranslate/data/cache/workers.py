@@ -1,4 +1,4 @@
-"""Loads, prepares and writes the pictures of the cache, in this process or in several."""
+"""Decodes, preprocesses and writes the images of the cache, in this process or in several."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mdtranslate.config.registry import registry, use_files
-from mdtranslate.data.transforms import Preparation
-from mdtranslate.errors import DataError, MdtranslateError
+from mdtranslate.config.registry import registry, set_plugin_files
+from mdtranslate.data.transforms import CropAndResize
+from mdtranslate.errors import DataError, MdtranslateError, describe_error
 from mdtranslate.utils.process import available_cores
 
 if TYPE_CHECKING:
@@ -28,97 +28,115 @@ if TYPE_CHECKING:
 
     from mdtranslate.api import Dataset, Record
 
-CHUNK = 32
-"""Records that a worker takes at a time."""
+CHUNK_RECORDS = 32
+"""Number of records that a worker takes at a time."""
 
-FEW = 8192
-"""Below about this many records, starting workers takes longer than they save (4 s against 1,300 pictures per second
-and core, measured on pictures of CelebA)."""
+MIN_PARALLEL_RECORDS = 8192
+"""Number of records below which starting workers takes longer than they save.
 
-HASH = 16
-"""Bytes of a picture's hash."""
+Starting them takes 4 s; one core handles 1,300 images of CelebA per second.
+"""
+
+HASH_BYTES = 16
+"""Length of the hash of an image."""
 
 
 @dataclass(frozen=True)
-class Target:
-    """Where pictures go: one after the other into `file`, from byte `offset` on, prepared by `prepare`."""
+class OutputFile:
+    """The file to which images are written, one after the other.
 
-    file: Path
+    Attributes:
+        path: The file.
+        offset: Position of the first image in bytes.
+        transform: Preprocessing of the images.
+    """
+
+    path: Path
     offset: int
-    prepare: Preparation
+    transform: CropAndResize
 
 
 @dataclass(frozen=True)
-class Part:
-    """What became of the records of one chunk."""
+class ChunkResult:
+    """Result of writing the images of one chunk of records.
 
-    first: int
-    """The place of the first."""
+    Attributes:
+        start: Index of the first record.
+        hashes: Hashes of the images, concatenated; zeros for unreadable images.
+        unreadable: Indices of unreadable images, and why they cannot be read; each reason names the file.
+    """
+
+    start: int
     hashes: bytes
-    """Of each picture, joined; all zero of one that could not be read."""
     unreadable: Mapping[int, str]
-    """Places of those, and why: each reason names the file."""
 
 
-def fill(
-    dataset: Dataset, records: Sequence[Record], firsts: Sequence[int], target: Target, workers: int | None
-) -> Generator[Part, None, None]:
-    """Writes the pictures of `records`, of the chunks that begin at `firsts`; yields each chunk's part in that order.
+def write_images(
+    dataset: Dataset, records: Sequence[Record], chunk_starts: Sequence[int], output: OutputFile, workers: int | None
+) -> Generator[ChunkResult, None, None]:
+    """Writes images of a dataset.
 
-    `workers` processes do it: None is one per core, 0 is this process, which also does it for few records or a
-    dataset that no plugin registers. Close the generator before touching the file: then nobody writes any more.
+    Close the generator before using the file: only then all workers have stopped writing.
 
-    Raises `DataError` where a dataset gives something else than a picture, `OSError` for what cannot be written.
+    Args:
+        dataset: The dataset.
+        records: All its records.
+        chunk_starts: Indices of the first records of the chunks to write.
+        output: Where to write.
+        workers: Number of worker processes; None for one per core, 0 for this process. This process also does the work
+            if there are few records, or if no plugin registers the dataset.
+
+    Yields:
+        The result of each chunk, in the order of `chunk_starts`.
+
+    Raises:
+        DataError: The dataset returned something that is not an image, or a worker died.
+        OSError: The file cannot be written.
     """
     if workers is None:
-        count = sum(len(_chunk(records, first)) for first in firsts)
-        workers = available_cores() if count >= FEW else 0
-    if workers and registered(dataset):
-        yield from _in_workers(dataset, records, firsts, target, max(1, min(workers, len(firsts))))
+        count = sum(len(_chunk(records, start)) for start in chunk_starts)
+        workers = available_cores() if count >= MIN_PARALLEL_RECORDS else 0
+    if workers and is_registered(dataset):
+        yield from _write_in_workers(dataset, records, chunk_starts, output, max(1, min(workers, len(chunk_starts))))
         return
-    for first in firsts:
-        yield _write(dataset, target, first, _chunk(records, first))
+    for start in chunk_starts:
+        yield _write_chunk(dataset, output, start, _chunk(records, start))
 
 
-def one_line(error: Exception) -> str:
-    """An error's class and text."""
-    return " ".join(f"{type(error).__name__}: {error}".split())
+def _chunk(records: Sequence[Record], start: int) -> list[Record]:
+    return [records[index] for index in range(start, min(start + CHUNK_RECORDS, len(records)))]
 
 
-def _chunk(records: Sequence[Record], first: int) -> list[Record]:
-    return [records[index] for index in range(first, min(first + CHUNK, len(records)))]
+def _write_chunk(dataset: Dataset, output: OutputFile, start: int, records: Iterable[Record]) -> ChunkResult:
+    """Writes the images of `records`, of which the first has index `start`.
 
-
-def _write(dataset: Dataset, target: Target, first: int, records: Iterable[Record]) -> Part:
-    """Writes the pictures of `records` from place `first` on.
-
-    Through plain writes: a full disk is an error here, where it kills the process that writes through a memory map.
+    Uses plain writes: on a full disk they raise an error, while writing to a memory map kills the process.
     """
-    hashes, unreadable, stride = b"", dict[int, str](), target.prepare.size**2 * 3
-    with target.file.open("r+b") as file:
-        for place, record in enumerate(records, start=first):
+    hashes, unreadable, stride = b"", dict[int, str](), output.transform.size**2 * 3
+    with output.path.open("r+b") as file:
+        for index, record in enumerate(records, start=start):
             try:
                 pixels = _load(dataset, record)
-            except _Unreadable as error:
-                unreadable[place] = str(error)
-                hashes += bytes(HASH)
+            except _UnreadableImageError as error:
+                unreadable[index] = str(error)
+                hashes += bytes(HASH_BYTES)
                 continue
-            picture = target.prepare(pixels).tobytes()
-            file.seek(target.offset + place * stride)
-            file.write(picture)
-            hashes += blake2b(picture, digest_size=HASH).digest()
-    return Part(first, hashes, unreadable)
+            image_bytes = output.transform(pixels).tobytes()
+            file.seek(output.offset + index * stride)
+            file.write(image_bytes)
+            hashes += blake2b(image_bytes, digest_size=HASH_BYTES).digest()
+    return ChunkResult(start, hashes, unreadable)
 
 
-class _Unreadable(Exception):
-    """A picture cannot be read; the rest of the dataset may be sound."""
+class _UnreadableImageError(Exception):
+    """An image cannot be read; other images may be readable."""
 
 
-def readable(dataset: Dataset, record: Record) -> bool:
-    """Whether the picture of a record can be loaded now."""
+def is_readable(dataset: Dataset, record: Record) -> bool:
+    """Returns whether the image of a record can be loaded now."""
     try:
         _load(dataset, record)
-    except _Unreadable:
+    except _UnreadableImageError:
         return False
     return True
 
@@ -127,21 +145,21 @@ def _load(dataset: Dataset, record: Record) -> NDArray[np.uint8]:
     try:
         pixels: Any = dataset.load(record)
     except DataError as error:
-        raise _Unreadable(str(error)) from error
+        raise _UnreadableImageError(str(error)) from error
     except (MdtranslateError, MemoryError):
         raise
     except Exception as error:
-        said = f"dataset {dataset.name!r} cannot load record {record.key!r}: {one_line(error)}"
-        raise _Unreadable(said) from error
-    came = f"{pixels.dtype} {list(pixels.shape)}" if isinstance(pixels, np.ndarray) else type(pixels).__name__
+        message = f"dataset {dataset.name!r} cannot load record {record.key!r}: {describe_error(error)}"
+        raise _UnreadableImageError(message) from error
     match pixels:
         case np.ndarray(dtype=np.uint8, shape=(height, width, 3)) if height and width:
             return pixels
-    raise DataError(f"dataset {dataset.name!r}, record {record.key!r}: load() gave {came}, not uint8 [H, W, 3]")
+    actual = f"{pixels.dtype} {list(pixels.shape)}" if isinstance(pixels, np.ndarray) else type(pixels).__name__
+    raise DataError(f"dataset {dataset.name!r}, record {record.key!r}: load() returned {actual}, not uint8 [H, W, 3]")
 
 
-def registered(dataset: Dataset) -> bool:
-    """Whether a worker process finds the dataset's class by its name."""
+def is_registered(dataset: Dataset) -> bool:
+    """Returns whether a worker process can find the class of a dataset by its name."""
     try:
         plugin = registry().owner("dataset", dataset.name)
         return plugin.distribution != "in memory" and registry().component("dataset", dataset.name) is type(dataset)
@@ -149,72 +167,72 @@ def registered(dataset: Dataset) -> bool:
         return False
 
 
-def _in_workers(
-    dataset: Dataset, records: Sequence[Record], firsts: Iterable[int], target: Target, workers: int
-) -> Generator[Part, None, None]:
-    setup = (registry().files, dataset.name, dataset.config.model_dump(mode="json"), target)
-    context = multiprocessing.get_context("spawn")  # fork does not go with the threads of torch
-    pool = ProcessPoolExecutor(workers, context, _set_up, setup)
-    waiting: deque[Future[Part]] = deque()
+def _write_in_workers(
+    dataset: Dataset, records: Sequence[Record], chunk_starts: Iterable[int], output: OutputFile, workers: int
+) -> Generator[ChunkResult, None, None]:
+    arguments = (registry().files, dataset.name, dataset.config.model_dump(mode="json"), output)
+    context = multiprocessing.get_context("spawn")  # fork is unsafe with torch's threads
+    pool = ProcessPoolExecutor(workers, context, _initialise_worker, arguments)
+    pending: deque[Future[ChunkResult]] = deque()
     try:
-        for first in firsts:
-            # Plain dicts travel; a dataset's own mapping need not.
-            chunk = [replace(record, attributes=dict(record.attributes)) for record in _chunk(records, first)]
-            with _interrupts_held():  # A worker that is just starting would answer Ctrl-C with a traceback.
-                waiting.append(pool.submit(_work, first, chunk))
-            if len(waiting) > 2 * workers:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+        for start in chunk_starts:
+            # Plain dicts can be pickled; a dataset's own mapping type perhaps not.
+            chunk = [replace(record, attributes=dict(record.attributes)) for record in _chunk(records, start)]
+            with _interrupts_blocked():  # A worker that is just starting would print a traceback on Ctrl-C.
+                pending.append(pool.submit(_work, start, chunk))
+            if len(pending) > 2 * workers:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
     except BrokenProcessPool as error:
         raise DataError(
-            f"dataset {dataset.name!r}: a process that loads pictures died, killed or out of memory; "
-            "data.workers=0 does without such processes"
+            f"dataset {dataset.name!r}: a worker process that loads images died, killed or out of memory; "
+            "data.workers=0 loads them without worker processes"
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-_worker: tuple[Dataset, Target] | DataError
+_worker_state: tuple[Dataset, OutputFile] | DataError
 
 
-def _set_up(files: tuple[Path, ...], name: str, config: dict[str, Any], target: Target) -> None:
-    """Starts a worker. An error waits for the first task: raised here, it would break the pool without its message."""
-    global _worker
+def _initialise_worker(files: tuple[Path, ...], name: str, config: dict[str, Any], output: OutputFile) -> None:
+    """Initialises a worker. Errors are kept for the first task: raised here, their message would be lost."""
+    global _worker_state
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_die_with_parent, daemon=True).start()
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
     try:
-        use_files(files)
+        set_plugin_files(files)
         component: Any = registry().component("dataset", name)
-        _worker = component(component.Config.model_validate(config)), target
+        _worker_state = component(component.Config.model_validate(config)), output
     except Exception as error:
-        _worker = DataError(f"dataset {name!r} cannot be made in a worker process: {one_line(error)}")
+        _worker_state = DataError(f"dataset {name!r} cannot be created in a worker process: {describe_error(error)}")
 
 
 @contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """Ctrl-C comes after the block. What is started in it never sees one, which is right for workers."""
+def _interrupts_blocked() -> Iterator[None]:
+    """Context manager: delays Ctrl-C until its end. Processes that are started inside never receive it."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    previous = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, previous)
 
 
-def _die_with_parent() -> None:
-    """A worker whose parent was killed would wait for tasks for ever."""
+def _exit_with_parent() -> None:
+    """Ends a worker whose parent was killed, which would otherwise wait for tasks forever."""
     if parent := multiprocessing.parent_process():
         parent.join()
         os._exit(1)
 
 
-def _work(first: int, records: list[Record]) -> Part:
-    if isinstance(_worker, DataError):
-        raise _worker
+def _work(start: int, records: list[Record]) -> ChunkResult:
+    if isinstance(_worker_state, DataError):
+        raise _worker_state
     try:
-        return _write(*_worker, first, records)
+        return _write_chunk(*_worker_state, start, records)
     except MdtranslateError as error:
-        raise DataError(str(error)) from None  # a plugin's own class of errors need not travel
+        raise DataError(str(error)) from None  # A plugin's own error class may not be picklable.

@@ -1,6 +1,6 @@
-"""One entry of the cache while it is written: what is there already, what is missing, what cannot be read.
+"""Writes an entry of the cache; an interrupted entry is continued.
 
-An entry that was interrupted is gone on with. Its hashes are its journal: a picture is there if it is as its hash says.
+The hashes are the journal of an entry: an image is complete if it has the hash that is stored for it.
 """
 
 from __future__ import annotations
@@ -18,75 +18,103 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mdtranslate.data.cache.workers import CHUNK, HASH, Target, fill
-from mdtranslate.data.transforms import Preparation
+from mdtranslate.data.cache.workers import CHUNK_RECORDS, HASH_BYTES, OutputFile, write_images
+from mdtranslate.data.transforms import CropAndResize
 from mdtranslate.errors import DataError
 
 if TYPE_CHECKING:
     from mdtranslate.api import Dataset, Record
 
-FORMAT = 2
-"""Goes up whenever decoding, preparing or the files change: older caches are then left alone."""
+FORMAT = 3
+"""Increased whenever decoding, preprocessing or the files change; older entries are then ignored."""
 
-MOST_UNREADABLE = 0.05
-"""Share of the pictures that may be left out of a run."""
+MAX_UNREADABLE_SHARE = 0.05
+"""Share of the images that may be unreadable with `data.unreadable=skip`."""
 
-INSTEAD = "data.unreadable=skip leaves out such pictures"
+SKIP_HINT = "data.unreadable=skip leaves out such images"
 
 
-def write(
-    part: Path,
+def write_entry(
+    folder: Path,
     dataset: Dataset,
     records: Sequence[Record],
     size: int,
     workers: int | None,
-    most: float,
+    max_unreadable: float,
     progress: Callable[[int, int], None] | None,
 ) -> dict[int, str]:
-    """Writes the pictures of `records` that are not there yet, and their hashes; gives the unreadable and why."""
-    (part / "left_out.json").unlink(missing_ok=True)  # Of one that was interrupted after it closed its ranks.
-    count, unreadable, pixels = len(records), dict[int, str](), part / "pixels.npy"
-    target = Target(pixels, _array(pixels, (count, size, size, 3)), Preparation(dataset.crop, size))
-    journal = part / "hashes.npy"
-    start = _array(journal, (count, HASH))
-    todo = _missing(target, journal, start, count)
-    with journal.open("r+b") as file, closing(fill(dataset, records, todo, target, workers)) as parts:
-        done = count - sum(min(CHUNK, count - first) for first in todo)
-        for each in parts:
-            file.seek(start + each.first * HASH)
-            file.write(each.hashes)
+    """Writes the missing images of an entry and their hashes.
+
+    Args:
+        folder: Folder of the entry.
+        dataset: The dataset.
+        records: Its records.
+        size: Side of the images in pixels.
+        workers: As for `write_images`.
+        max_unreadable: Share of the images that may be unreadable.
+        progress: Receives the number of complete images and of all images.
+
+    Returns:
+        Indices of unreadable images, and why they cannot be read.
+
+    Raises:
+        DataError: Too many images are unreadable.
+    """
+    (folder / "left_out.json").unlink(missing_ok=True)  # Left by an interruption after `compact`.
+    count, unreadable, pixels = len(records), dict[int, str](), folder / "pixels.npy"
+    output = OutputFile(pixels, _allocate(pixels, (count, size, size, 3)), CropAndResize(dataset.crop, size))
+    journal = folder / "hashes.npy"
+    journal_offset = _allocate(journal, (count, HASH_BYTES))
+    chunk_starts = _incomplete_chunks(output, journal, journal_offset, count)
+    with (
+        journal.open("r+b") as file,
+        closing(write_images(dataset, records, chunk_starts, output, workers)) as results,
+    ):
+        done = count - sum(min(CHUNK_RECORDS, count - start) for start in chunk_starts)
+        for result in results:
+            file.seek(journal_offset + result.start * HASH_BYTES)
+            file.write(result.hashes)
             file.flush()
-            unreadable |= each.unreadable
-            check_left_out(unreadable, count, most)
-            done += len(each.hashes) // HASH
+            unreadable |= result.unreadable
+            check_unreadable(unreadable, count, max_unreadable)
+            done += len(result.hashes) // HASH_BYTES
             if progress:
                 progress(done, count)
     return unreadable
 
 
-def check_left_out(unreadable: Mapping[int, str], count: int, most: float) -> None:
-    """Raises `DataError` for more unreadable pictures than this share of `count`."""
-    if not unreadable or len(unreadable) <= most * count:
+def check_unreadable(unreadable: Mapping[int, str], count: int, max_unreadable: float) -> None:
+    """Checks the number of unreadable images.
+
+    Args:
+        unreadable: Indices of unreadable images, and why they cannot be read.
+        count: Number of all images.
+        max_unreadable: Share of the images that may be unreadable.
+
+    Raises:
+        DataError: There are more.
+    """
+    if not unreadable or len(unreadable) <= max_unreadable * count:
         return
     first = next(iter(unreadable.values()))
-    if not most:
-        raise DataError(f"{first}; {INSTEAD}")
+    if not max_unreadable:
+        raise DataError(f"{first}; {SKIP_HINT}")
     raise DataError(
-        f"{len(unreadable)} of {count} pictures cannot be read, and more than {most:.0%} are too many to go on; "
+        f"{len(unreadable)} of {count} images cannot be read, more than the limit of {max_unreadable:.0%}; "
         f"the first: {first}"
     )
 
 
-def begun(part: Path) -> bool:
-    """Whether there is anything to go on with."""
+def has_progress(folder: Path) -> bool:
+    """Returns whether an unfinished entry holds any images."""
     try:
-        return bool(np.load(part / "hashes.npy").any())
+        return bool(np.load(folder / "hashes.npy").any())
     except (OSError, ValueError):
         return False
 
 
-def _array(path: Path, shape: tuple[int, ...]) -> int:
-    """The offset of the first byte of an array of bytes; all zero, without taking room, where it is not there yet."""
+def _allocate(path: Path, shape: tuple[int, ...]) -> int:
+    """Creates a sparse .npy file of zero bytes, unless it exists; returns the position of its first item."""
     header = _header(shape)
     with path.open("r+b" if path.exists() else "w+b") as file:
         if file.read(len(header)) != header:
@@ -103,68 +131,81 @@ def _header(shape: tuple[int, ...]) -> bytes:
     return buffer.getvalue()
 
 
-def _missing(target: Target, journal: Path, start: int, count: int) -> list[int]:
-    """Firsts of the chunks that are not wholly there, each picture as its hash says: a crash may lose what it wrote."""
-    hashes, stride = journal.read_bytes()[start:], target.prepare.size**2 * 3
-    todo = []
-    with target.file.open("rb") as file:
-        for first in range(0, count, CHUNK):
-            for place in range(first, min(first + CHUNK, count)):
-                expected = hashes[place * HASH : (place + 1) * HASH]
+def _incomplete_chunks(output: OutputFile, journal: Path, journal_offset: int, count: int) -> list[int]:
+    """Returns the starts of chunks with an image that does not match its hash: a crash may lose written images."""
+    hashes, stride = journal.read_bytes()[journal_offset:], output.transform.size**2 * 3
+    chunk_starts = []
+    with output.path.open("rb") as file:
+        for start in range(0, count, CHUNK_RECORDS):
+            for index in range(start, min(start + CHUNK_RECORDS, count)):
+                expected = hashes[index * HASH_BYTES : (index + 1) * HASH_BYTES]
                 if not any(expected):
                     break
-                file.seek(target.offset + place * stride)
-                if blake2b(file.read(stride), digest_size=HASH).digest() != expected:
+                file.seek(output.offset + index * stride)
+                if blake2b(file.read(stride), digest_size=HASH_BYTES).digest() != expected:
                     break
             else:
                 continue
-            todo.append(first)
-    return todo
+            chunk_starts.append(start)
+    return chunk_starts
 
 
-def close_ranks(part: Path, left_out: Mapping[int, str], count: int) -> None:
-    """Takes the places of unreadable pictures out, and lists those in `left_out.json`.
+def compact(folder: Path, left_out: Mapping[int, str], count: int) -> None:
+    """Removes the slots of unreadable images in place, and lists them in `left_out.json`.
 
-    Each picture moves down within its file, which takes no further room. After a crash on the way the hashes tell which
-    ones have moved, and `write` makes those again.
+    After a crash on the way, the hashes tell which images have moved, and `write_entry` writes those again.
+
+    Args:
+        folder: Folder of the entry.
+        left_out: Indices of unreadable images, and why they cannot be read.
+        count: Number of all images.
     """
-    kept = [place for place in range(count) if place not in left_out]
-    hashes = np.load(part / "hashes.npy")
-    shape = np.load(part / "pixels.npy", mmap_mode="r").shape[1:]
-    start, stride = len(_header((count, *shape))), prod(shape)
-    with (part / "pixels.npy").open("r+b") as file:
-        for place, before in enumerate(kept):
-            file.seek(start + before * stride)
-            picture = file.read(stride)
-            file.seek(start + place * stride)
-            file.write(picture)
-        file.truncate(start + len(kept) * stride)
+    kept = [index for index in range(count) if index not in left_out]
+    hashes = np.load(folder / "hashes.npy")
+    shape = np.load(folder / "pixels.npy", mmap_mode="r").shape[1:]
+    offset, stride = len(_header((count, *shape))), prod(shape)
+    with (folder / "pixels.npy").open("r+b") as file:
+        for new_index, old_index in enumerate(kept):
+            file.seek(offset + old_index * stride)
+            image_bytes = file.read(stride)
+            file.seek(offset + new_index * stride)
+            file.write(image_bytes)
+        file.truncate(offset + len(kept) * stride)
         file.seek(0)
-        file.write(_header((len(kept), *shape)))  # numpy makes it as long: it leaves room for another first number.
-    np.save(part / "hashes.npy", hashes[kept])
-    listed = {str(place): left_out[place] for place in sorted(left_out)}
-    (part / "left_out.json").write_text(json.dumps(listed, indent=2) + "\n", encoding="utf-8")
+        file.write(_header((len(kept), *shape)))  # Of the same length: numpy pads it for a growing first dimension.
+    np.save(folder / "hashes.npy", hashes[kept])
+    listing = {str(index): left_out[index] for index in sorted(left_out)}
+    (folder / "left_out.json").write_text(json.dumps(listing, indent=2) + "\n", encoding="utf-8")
 
 
-def listed(entry: Path) -> str | None:
-    """The hash of the list of what was left out, on which hangs whose picture each place holds; None without one."""
-    file = entry / "left_out.json"
-    return blake2b(file.read_bytes(), digest_size=HASH).hexdigest() if file.exists() else None
+def left_out_digest(folder: Path) -> str | None:
+    """Returns the digest of `left_out.json`, which decides which image is whose; None if there is no such file."""
+    file = folder / "left_out.json"
+    return blake2b(file.read_bytes(), digest_size=HASH_BYTES).hexdigest() if file.exists() else None
 
 
-def describe(part: Path, dataset: Dataset, instance: str, what: str, count: int, size: int) -> None:
-    """Writes meta.json."""
-    meta = {
+def write_metadata(folder: Path, dataset: Dataset, instance: str, purpose: str, count: int, size: int) -> None:
+    """Writes `meta.json`.
+
+    Args:
+        folder: Folder of the entry.
+        dataset: The dataset.
+        instance: Its name in the recipe.
+        purpose: What the images are for, such as `train`.
+        count: Number of readable images.
+        size: Side of the images in pixels.
+    """
+    metadata = {
         "format": FORMAT,
         "dataset": dataset.name,
         "version": dataset.version,
         "crop": asdict(dataset.crop),
         "instance": instance,
-        "what": what,
+        "purpose": purpose,
         "count": count,
         "size": size,
-        "bytes": count * (size * size * 3 + HASH),
-        "left_out": listed(part),
+        "bytes": count * (size * size * 3 + HASH_BYTES),
+        "left_out_digest": left_out_digest(folder),
         "created": datetime.now(UTC).isoformat(),
     }
-    (part / "meta.json").write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")
+    (folder / "meta.json").write_text(json.dumps(metadata, indent=2) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Which pictures a step has: permutations laid end to end, drawn for (seed, epoch) alone."""
+"""Selects the images of each step: concatenated permutations that depend on (seed, epoch) alone."""
 
 from __future__ import annotations
 
@@ -11,60 +11,88 @@ from torch import Tensor
 
 from mdtranslate.api import LabelEncoder
 
-ORDER, DRAWS, TURNS = 0, 1, 2  # What a random stream is for: its second word, after the seed.
+ORDER, DRAWS, TURNS = 0, 1, 2
+"""Purposes of random streams: the second word of their seed, after the seed of the run."""
 
 
-class Order:
-    """Groups of pictures that take turns, in an order that is drawn for each round.
+class Sampler:
+    """Samples from groups of images; the groups take turns, in an order that is drawn for each round.
 
-    Each group's epochs are permutations laid end to end, and batches are cut across them.
+    The epochs of each group are permutations, concatenated; batches may span several of them.
+
+    Args:
+        groups: Indices of the images of each group.
+        seed: Seed of the run.
     """
 
     def __init__(self, groups: Sequence[NDArray[np.int64]], seed: int) -> None:
-        """`groups`: places of pictures."""
         self.groups, self.seed = groups, seed
-        self._orders: dict[tuple[int, ...], tuple[int, NDArray[np.int64]]] = {}
+        self._permutations: dict[tuple[int, ...], tuple[int, NDArray[np.int64]]] = {}
 
     def __call__(self, step: int, count: int) -> NDArray[np.int64]:
-        """Places of the pictures of a step of `count`."""
-        first, found, groups = step * count, np.empty(count, np.int64), len(self.groups)
-        if groups == 1:
-            own, place = self.groups[0], 0
-            while place < count:
-                epoch, inside = divmod(first + place, len(own))
-                piece = self.permutation((ORDER,), epoch, len(own))[inside : inside + count - place]
-                found[place : place + len(piece)] = own[piece]
-                place += len(piece)
-            return found
-        for place in range(count):
-            turn, which = divmod(first + place, groups)
-            number = int(self.permutation((TURNS,), turn, groups)[which])
-            own = self.groups[number]
-            epoch, inside = divmod(turn, len(own))
-            found[place] = own[self.permutation((ORDER, number) if number else (ORDER,), epoch, len(own))[inside]]
-        return found
+        """Returns the image indices of a step, `(count,)`.
+
+        Args:
+            step: The step, counted from 0.
+            count: Number of images per step.
+        """
+        first, indices, num_groups = step * count, np.empty(count, np.int64), len(self.groups)
+        if num_groups == 1:
+            group, position = self.groups[0], 0
+            while position < count:
+                epoch, offset = divmod(first + position, len(group))
+                chunk = self.permutation((ORDER,), epoch, len(group))[offset : offset + count - position]
+                indices[position : position + len(chunk)] = group[chunk]
+                position += len(chunk)
+            return indices
+        for position in range(count):
+            group_round, turn = divmod(first + position, num_groups)
+            number = int(self.permutation((TURNS,), group_round, num_groups)[turn])
+            group = self.groups[number]
+            epoch, offset = divmod(group_round, len(group))
+            stream = (ORDER, number) if number else (ORDER,)
+            indices[position] = group[self.permutation(stream, epoch, len(group))[offset]]
+        return indices
 
     def permutation(self, stream: tuple[int, ...], epoch: int, count: int) -> NDArray[np.int64]:
-        """A permutation of `count`, drawn for `stream` and `epoch`; the last one of each stream is kept."""
-        if stream not in self._orders or self._orders[stream][0] != epoch:
-            kind, *rest = stream
-            self._orders[stream] = epoch, np.random.default_rng([self.seed, kind, epoch, *rest]).permutation(count)
-        return self._orders[stream][1]
+        """Returns a permutation of `count` items that depends on the seed, stream and epoch.
+
+        The last permutation of each stream is cached.
+
+        Args:
+            stream: Purpose of the stream (`ORDER` or `TURNS`), and possibly the index of the group.
+            epoch: The epoch.
+            count: Number of items.
+        """
+        if stream not in self._permutations or self._permutations[stream][0] != epoch:
+            purpose, *rest = stream
+            permutation = np.random.default_rng([self.seed, purpose, epoch, *rest]).permutation(count)
+            self._permutations[stream] = epoch, permutation
+        return self._permutations[stream][1]
 
 
-def grouped(balance: str, labels: Tensor, encoder: LabelEncoder) -> list[NDArray[np.int64]]:
-    """The pictures of each group that is drawn from equally often, by the setting `data.balance`.
+def balance_groups(balance: str, labels: Tensor, label_encoder: LabelEncoder) -> list[NDArray[np.int64]]:
+    """Groups images that should be sampled equally often.
 
-    Raises `ValueError` where the domains are too many to number.
+    Args:
+        balance: The setting `data.balance`: `none`, `dataset` or `domain`.
+        labels: Labels of all images, `(N, L)`.
+        label_encoder: The label encoder.
+
+    Returns:
+        Indices of the images of each group. With `domain`, those with unknown attributes form one
+        group per dataset.
+
+    Raises:
+        ValueError: There are too many domains.
     """
-    everything = np.arange(len(labels))
     if balance == "none":
-        return [everything]
-    datasets = encoder.dataset(labels)
+        return [np.arange(len(labels))]
+    datasets = label_encoder.dataset_index(labels)
     group = datasets
-    if balance == "domain":  # What is unknown in part is a group of its own, in each dataset.
-        domains = encoder.domain(labels)
+    if balance == "domain":
+        domains = label_encoder.domain_index(labels)
         group = torch.where(domains < 0, -1 - datasets, domains)
-    # Sorted and cut: a comparison with each group would take as long as there are groups, for every picture.
+    # Sorting is faster than comparing each image with each group.
     _, counts = torch.unique(group, return_counts=True)
     return np.split(torch.argsort(group, stable=True).numpy(), counts.cumsum(0).numpy()[:-1])

@@ -1,4 +1,4 @@
-"""The contract of datasets, as checks."""
+"""Checks of the dataset contract."""
 
 # In the order in which the checks run.
 from mdtranslate.testing.datasets import declaration_checks  # isort: skip

@@ -1,4 +1,4 @@
-"""What the checks of a dataset look at."""
+"""What the checks of a dataset test: the dataset, its records, and the same dataset in other processes."""
 
 from __future__ import annotations
 
@@ -18,35 +18,42 @@ from pathlib import Path
 from typing import Any
 
 from mdtranslate.api import Attribute, Dataset, Record, Split
-from mdtranslate.config.registry import registry, use_files
-from mdtranslate.testing.checks import DoesNotApply, Suite
-from mdtranslate.testing.side_effects import watched
+from mdtranslate.config.registry import registry, set_plugin_files
+from mdtranslate.testing.checks import NotApplicable, Suite
+from mdtranslate.testing.side_effects import recorded_side_effects
 
-Address = tuple[list[str], str, str, str]
-"""Files that are plugins, a module, a class there, and settings as JSON."""
+DatasetSpec = tuple[list[str], str, str, str]
+"""How another process builds a dataset: plugin files, module, class name, and settings as JSON."""
 
-SOME = 4
-"""Pictures that are loaded, of all that there are."""
-SECONDS = 300
-"""That a process of its own may take."""
+MAX_SAMPLES = 4
+"""Number of records whose images are loaded."""
+TIMEOUT_S = 300
+"""Time limit of a subprocess in seconds."""
 
 
-class Given:
-    """A dataset with its settings, and what it lists."""
+class DatasetCase:
+    """A dataset and its records.
 
-    def __init__(self, given: Dataset | Callable[[], Dataset]) -> None:
-        self.dataset: Dataset = given if isinstance(given, Dataset) else given()
+    Attributes:
+        dataset: The dataset.
+    """
+
+    def __init__(self, component: Dataset | Callable[[], Dataset]) -> None:
+        """Initialises the case with a dataset, or a function that builds it."""
+        self.dataset: Dataset = component if isinstance(component, Dataset) else component()
 
     @property
     def component(self) -> type[Dataset]:
+        """The class of the dataset."""
         return type(self.dataset)
 
     @property
     def config(self) -> Any:
+        """The settings of the dataset."""
         return self.dataset.config
 
-    def again(self) -> Dataset:
-        """Another one of the same settings."""
+    def new_instance(self) -> Dataset:
+        """Builds another dataset with the same settings."""
         return type(self.dataset)(self.dataset.config)
 
     @cached_property
@@ -56,126 +63,137 @@ class Given:
 
     @cached_property
     def records(self) -> Sequence[Record]:
-        """Those of all splits."""
-        return [record for own in self.splits.values() for record in own]
+        """The records of all splits."""
+        return [record for records in self.splits.values() for record in records]
 
     @cached_property
     def attributes(self) -> Mapping[str, Attribute]:
-        return {each.name: each for each in self.dataset.attributes}
+        """The attributes by name."""
+        return {attribute.name: attribute for attribute in self.dataset.attributes}
 
     @property
-    def some(self) -> Sequence[Record]:
-        """Some records from all over, as they were listed: what is done to them stays with whoever asked."""
+    def samples(self) -> Sequence[Record]:
+        """Copies of up to four records, spread evenly over all splits."""
         if not self.records:
-            raise DoesNotApply("there are no records")
-        count = min(SOME, len(self.records))
-        return deepcopy([self.records[place * len(self.records) // count] for place in range(count)])
+            raise NotApplicable("there are no records")
+        count = min(MAX_SAMPLES, len(self.records))
+        return deepcopy([self.records[index * len(self.records) // count] for index in range(count)])
 
     @property
-    def files(self) -> Sequence[Path]:
-        """The files of those."""
-        found = [record.image for record in self.some if record.image is not None]
-        if not found:
-            raise DoesNotApply("its pictures are no files")
-        return found
+    def sample_files(self) -> Sequence[Path]:
+        """The image files of `samples`."""
+        files = [record.image for record in self.samples if record.image is not None]
+        if not files:
+            raise NotApplicable("its images are not files")
+        return files
 
     @cached_property
-    def folders(self) -> Sequence[str]:
-        """The settings that are paths of something."""
-        dumped = {name: getattr(self.dataset.config, name) for name in type(self.dataset.config).model_fields}
-        found = [name for name, value in dumped.items() if isinstance(value, Path)]
-        if not found:
-            raise DoesNotApply("it has no setting that is a path")
-        return found
+    def path_settings(self) -> Sequence[str]:
+        """Names of the settings that are paths."""
+        values = {name: getattr(self.dataset.config, name) for name in type(self.dataset.config).model_fields}
+        names = [name for name, value in values.items() if isinstance(value, Path)]
+        if not names:
+            raise NotApplicable("none of its settings is a path")
+        return names
 
     @property
-    def address(self) -> Address:
-        """By what another process makes the same dataset."""
+    def spec(self) -> DatasetSpec:
+        """How another process builds the same dataset."""
         cls = self.component
         if "<locals>" in cls.__qualname__ or cls.__module__ == "__main__":
-            raise DoesNotApply(f"{cls.__qualname__} is not at the top of a module, so no other process finds it")
+            raise NotApplicable(f"{cls.__qualname__} is not defined at module level, where other processes find it")
         files = [str(file) for file in registry().files]
         return files, cls.__module__, cls.__qualname__, self.config.model_dump_json()
 
-    def elsewhere(self, path: Path) -> Dataset:
-        """The same with every path of its settings replaced. Raises `ValidationError` where they refuse that."""
+    def at_path(self, path: Path) -> Dataset:
+        """Builds the dataset with every path among its settings replaced.
+
+        Raises:
+            pydantic.ValidationError: The settings refuse the path.
+        """
         config = self.dataset.config
-        replaced = {**config.model_dump(), **dict.fromkeys(self.folders, path)}
-        return type(self.dataset)(type(config).model_validate(replaced))
+        changed = {**config.model_dump(), **dict.fromkeys(self.path_settings, path)}
+        return type(self.dataset)(type(config).model_validate(changed))
 
     @cached_property
-    def listed_anew(self) -> Sequence[Listed]:
-        """What two new Python processes list, which order sets in two ways."""
+    def subprocess_listings(self) -> Sequence[Listing]:
+        """What two new Python processes list, in which sets have different orders."""
         code = (
-            "import json, sys; asked = json.loads(sys.stdin.read()); sys.path[:] = asked['path']; "
-            "from mdtranslate.testing.datasets.dataset_case import listed; print(json.dumps(listed(asked['address'])))"
+            "import json, sys; task = json.loads(sys.stdin.read()); sys.path[:] = task['path']; "
+            "from mdtranslate.testing.datasets.dataset_case import list_records; "
+            "print(json.dumps(list_records(task['spec'])))"
         )
-        asked, found = json.dumps({"address": self.address, "path": sys.path}), []
+        task, listings = json.dumps({"spec": self.spec, "path": sys.path}), []
         for seed in ("1", "2"):
-            done = subprocess.run(
+            process = subprocess.run(
                 [sys.executable, "-c", code],
-                input=asked,
+                input=task,
                 env={**os.environ, "PYTHONHASHSEED": seed},
                 capture_output=True,
                 text=True,
-                timeout=SECONDS,
+                timeout=TIMEOUT_S,
             )
-            if done.returncode:
-                raise RuntimeError(f"a new process: {done.stderr.strip().splitlines()[-1]}")
-            found.append(Listed(**json.loads(done.stdout.splitlines()[-1])))
-        return found
+            if process.returncode:
+                raise RuntimeError(f"a new process failed: {process.stderr.strip().splitlines()[-1]}")
+            listings.append(Listing(**json.loads(process.stdout.splitlines()[-1])))
+        return listings
 
 
-def made(address: Address) -> Dataset:
-    """The dataset of an address, in whatever process."""
-    files, module, name, config = address
+def build_dataset(spec: DatasetSpec) -> Dataset:
+    """Builds the dataset that `DatasetCase.spec` describes, in any process."""
+    files, module, name, config = spec
     if files:
-        use_files(tuple(map(Path, files)))
-        registry()  # Imports them.
+        set_plugin_files(tuple(map(Path, files)))
+        registry()  # Imports the files.
     cls: Any = reduce(getattr, name.split("."), import_module(module))
     dataset: Dataset = cls(cls.Config.model_validate_json(config))
     return dataset
 
 
 @dataclass
-class Listed:
-    """What a process of its own listed: the keys of each split, and the files that were opened for it."""
+class Listing:
+    """What a process listed.
+
+    Attributes:
+        keys: The keys of each split.
+        read: The files that were opened for it.
+    """
 
     keys: list[list[str]]
     read: list[str]
 
 
-def listed(address: Address) -> dict[str, Any]:
-    """In a process of its own."""
-    with watched() as seen:
-        dataset = made(address)
+def list_records(spec: DatasetSpec) -> dict[str, Any]:
+    """Returns the `Listing` of a dataset as a dictionary; it runs in a subprocess."""
+    with recorded_side_effects() as effects:
+        dataset = build_dataset(spec)
         _ = dataset.attributes
         keys = [[record.key for record in dataset.records(split)] for split in Split]
-    return asdict(Listed(keys, [str(path) for path in seen.read]))
+    return asdict(Listing(keys, [str(path) for path in effects.read]))
 
 
 @contextmanager
-def own_cache() -> Iterator[Path]:
-    """A cache of packed pictures that is gone afterwards."""
-    before = os.environ.get("XDG_CACHE_HOME")
+def temporary_cache() -> Iterator[Path]:
+    """Redirects the cache to a temporary folder."""
+    previous = os.environ.get("XDG_CACHE_HOME")
     folder = Path(tempfile.mkdtemp(prefix="mdtranslate-check-"))
     os.environ["XDG_CACHE_HOME"] = str(folder)
     try:
         yield folder
     finally:
-        if before is None:
+        if previous is None:
             del os.environ["XDG_CACHE_HOME"]
         else:
-            os.environ["XDG_CACHE_HOME"] = before
+            os.environ["XDG_CACHE_HOME"] = previous
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def first_difference(one: Sequence[Any], other: Sequence[Any], what: str) -> str | None:
-    """Where two lists part, in words."""
-    for place, (a, b) in enumerate(zip(one, other, strict=False)):
+def first_difference(first: Sequence[Any], second: Sequence[Any], noun: str) -> str | None:
+    """Describes where two sequences first differ; None if they are equal."""
+    for index, (a, b) in enumerate(zip(first, second, strict=False)):
         if a != b:
-            return f"{what} {place} is {a!r} and then {b!r}"
-    return f"{len(one)} and then {len(other)} of them" if len(one) != len(other) else None
+            return f"{noun} {index} is {a!r} the first time and {b!r} the second time"
+    return None if len(first) == len(second) else f"{len(first)} the first time and {len(second)} the second time"
 
 
-DATASET: Suite[Given] = Suite(Given)
+DATASET: Suite[DatasetCase] = Suite(DatasetCase)

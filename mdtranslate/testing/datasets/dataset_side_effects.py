@@ -1,4 +1,4 @@
-"""How a dataset behaves: in the cache, in worker processes, towards damaged files and the rest of the machine."""
+"""Checks of a dataset's behaviour: in the cache, in processes, with damaged files, and its side effects."""
 
 from __future__ import annotations
 
@@ -14,277 +14,286 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from mdtranslate.api import Record, Split
-from mdtranslate.data.cache.store import pack
-from mdtranslate.data.cache.workers import CHUNK, registered
+from mdtranslate.api import Dataset, Record, Split
+from mdtranslate.data.cache.store import CachedImages, cache_images, cache_root
+from mdtranslate.data.cache.workers import CHUNK_RECORDS, is_registered
 from mdtranslate.errors import DataError
-from mdtranslate.testing.checks import DoesNotApply
-from mdtranslate.testing.datasets.dataset_case import DATASET, SECONDS, Address, Given, made, own_cache
-from mdtranslate.testing.side_effects import TELLING, random_state, seeded, watched
+from mdtranslate.testing.checks import NotApplicable
+from mdtranslate.testing.datasets.dataset_case import (
+    DATASET,
+    TIMEOUT_S,
+    DatasetCase,
+    DatasetSpec,
+    build_dataset,
+    temporary_cache,
+)
+from mdtranslate.testing.side_effects import UNUSUAL_SEED, random_state, recorded_side_effects, seeded
+
+
+def _cache(dataset: Dataset, records: Sequence[Record], **options: Any) -> CachedImages:
+    return cache_images(dataset, records, 16, instance="check", purpose="check", **options)
 
 
 @DATASET.check
-def packs_the_same_with_any_workers(given: Given) -> str | None:
-    """The packed cache holds the same with no worker process, with one and with two.
+def caching_is_equal_with_any_workers(case: DatasetCase) -> str | None:
+    """The cache has the same content whether it is filled with no, one or two worker processes.
 
-    `data.workers` is a matter of speed.
+    `data.workers` must only change the speed.
     """
-    if not registered(given.dataset):
-        raise DoesNotApply("no plugin registers it, so that workers do not find it")
-    records = [*given.some] * (2 * CHUNK // len(given.some) + 1)  # More than one worker is given at a time.
+    if not is_registered(case.dataset):
+        raise NotApplicable("no plugin registers it, so worker processes cannot find it")
+    records = [*case.samples] * (2 * CHUNK_RECORDS // len(case.samples) + 1)  # Enough for more than one worker.
     digests = {}
     for workers in (0, 1, 2):
-        with own_cache():
-            digests[workers] = pack(given.again(), records, 16, instance="check", what="check", workers=workers).digest
+        with temporary_cache():
+            digests[workers] = _cache(case.new_instance(), records, workers=workers).digest
     different = [workers for workers in digests if digests[workers] != digests[0]]
-    return f"with {different[0]} it holds other pictures than with none" if different else None
+    return f"with {different[0]} the images differ from those with none" if different else None
 
 
 @DATASET.check
-def loads_in_spawned_processes(given: Given) -> str | None:
-    """A process that starts from nothing, given settings and records alone, loads the same pixels.
+def loads_in_spawned_processes(case: DatasetCase) -> str | None:
+    """A spawned process, which receives only settings and records, loads the same pixels.
 
-    Packing on all cores works that way on every platform.
+    Worker processes that fill the cache are started this way on every platform.
     """
-    return _in_processes(given, "spawn", 2)
+    return _compare_in_processes(case, "spawn", 2)
 
 
 @DATASET.check
-def loads_in_a_forked_process(given: Given) -> str | None:
-    """A process forked off this one loads the same pixels.
+def loads_in_forked_process(case: DatasetCase) -> str | None:
+    """A process that was forked from this one loads the same pixels.
 
-    Open files and connections that are kept in the instance or the module are then shared by two.
+    It shares open files and connections that the instance or the module keeps.
     """
     if "fork" not in multiprocessing.get_all_start_methods() or sys.platform == "darwin":
-        raise DoesNotApply("processes are not forked on this platform")
-    return _in_processes(given, "fork", 1)
+        raise NotApplicable("this platform does not fork processes")
+    return _compare_in_processes(case, "fork", 1)
 
 
 @DATASET.check
-def nothing_can_be_packed(given: Given) -> str | None:
-    """A list of no records is packed to no pictures.
+def empty_list_can_be_cached(case: DatasetCase) -> str | None:
+    """Caching an empty list of records gives no images.
 
     A split may be empty.
     """
-    with own_cache():
-        packed = pack(given.dataset, [], 16, instance="check", what="check")
-        return None if packed.pixels.shape == (0, 16, 16, 3) else str(packed.pixels.shape)
+    with temporary_cache():
+        images = _cache(case.dataset, [])
+        return None if images.pixels.shape == (0, 16, 16, 3) else str(images.pixels.shape)
 
 
 @DATASET.check
-def one_record_can_be_packed(given: Given) -> str | None:
-    """A list of one record is packed to one picture.
+def single_record_can_be_cached(case: DatasetCase) -> str | None:
+    """Caching a list of one record gives one image.
 
-    Who tries something tries it with one.
+    Users try things out with one image.
     """
-    with own_cache():
-        packed = pack(given.dataset, given.some[:1], 16, instance="check", what="check")
-        return None if packed.pixels.shape == (1, 16, 16, 3) else str(packed.pixels.shape)
+    with temporary_cache():
+        images = _cache(case.dataset, case.samples[:1])
+        return None if images.pixels.shape == (1, 16, 16, 3) else str(images.pixels.shape)
 
 
 @DATASET.check
-def a_damaged_picture_is_named(given: Given) -> str | None:
-    """`load` of a damaged file raises `DataError`, one line that names the file.
+def corrupt_image_is_reported(case: DatasetCase) -> str | None:
+    """`load` of a file that is not an image raises `DataError` with one line that names the file.
 
-    Of 200,000 files some are always damaged, and somebody has to find which.
+    Of 200,000 files some are always damaged, and users have to find them.
     """
-    return _refused(given, lambda path: path.write_bytes(b"this is no picture"))
+    return _check_error(case, lambda path: path.write_bytes(b"this is not an image"))
 
 
 @DATASET.check
-def a_picture_cut_short_is_named(given: Given) -> str | None:
-    """`load` of a file of which the second half is missing raises `DataError`, one line that names the file.
+def truncated_image_is_reported(case: DatasetCase) -> str | None:
+    """`load` of the first half of a file raises `DataError` with one line that names the file.
 
-    Interrupted downloads look like that; a decoder that fills up with grey hides it.
+    Interrupted downloads leave such files; decoders that fill the rest with grey hide them.
     """
-    content = given.files[0].read_bytes()
-    return _refused(given, lambda path: path.write_bytes(content[: len(content) // 2]))
+    content = case.sample_files[0].read_bytes()
+    return _check_error(case, lambda path: path.write_bytes(content[: len(content) // 2]))
 
 
 @DATASET.check
-def an_empty_picture_is_named(given: Given) -> str | None:
-    """`load` of an empty file raises `DataError`, one line that names the file.
+def empty_image_is_reported(case: DatasetCase) -> str | None:
+    """`load` of an empty file raises `DataError` with one line that names the file.
 
-    A full disk leaves such files behind.
+    A full disk leaves such files.
     """
-    return _refused(given, lambda path: path.write_bytes(b""))
+    return _check_error(case, lambda path: path.write_bytes(b""))
 
 
 @DATASET.check
-def a_missing_picture_is_named(given: Given) -> str | None:
-    """`load` of a file that is gone raises `DataError`, one line that names the file.
+def missing_image_is_reported(case: DatasetCase) -> str | None:
+    """`load` of a file that does not exist raises `DataError` with one line that names the file.
 
-    Lists are older than folders.
+    Files may be removed after they were listed.
     """
-    return _refused(given, lambda path: path.unlink(missing_ok=True))
+    return _check_error(case, lambda path: path.unlink(missing_ok=True))
 
 
 @DATASET.check
-def damaged_pictures_stop_where_that_is_asked(given: Given) -> str | None:
-    """With `data.unreadable=stop`, a damaged picture stops the packing and is named.
+def unreadable_image_stops_caching(case: DatasetCase) -> str | None:
+    """With `data.unreadable=stop`, an image that cannot be read stops the run with its file name.
 
-    It is the default: nobody trains on less than was meant without knowing.
+    It is the default: training on fewer images than intended must not happen unnoticed.
     """
-    with tempfile.TemporaryDirectory() as folder, own_cache():
-        records = _with_damage(given, Path(folder))
+    with tempfile.TemporaryDirectory() as folder, temporary_cache():
+        records = _with_damaged_record(case, Path(folder))
         try:
-            pack(given.dataset, records, 16, instance="check", what="check")
+            _cache(case.dataset, records)
         except DataError as error:
             return None if "damaged" in str(error) else f"{error}"
-    return "it was packed"
+    return "no error"
 
 
 @DATASET.check
-def damaged_pictures_are_left_out_where_that_is_asked(given: Given) -> str | None:
-    """With `data.unreadable=skip`, a damaged picture is left out by name, and the others are packed.
+def unreadable_image_can_be_skipped(case: DatasetCase) -> str | None:
+    """With `data.unreadable=skip`, an image that cannot be read is skipped, and all others are cached.
 
-    Other errors than `DataError` and those of a picture's decoder stop the run whatever was asked.
+    This works for `DataError` and errors of image decoders only; any other error stops the run.
     """
-    with tempfile.TemporaryDirectory() as folder, own_cache():
-        records = _with_damage(given, Path(folder))
-        packed = pack(given.dataset, records, 16, instance="check", what="check", most=1.0)
-    if list(packed.left_out) != [0]:
-        return f"left out: {dict(packed.left_out)}"
-    return None if len(packed.pixels) == len(records) - 1 else f"{len(packed.pixels)} pictures of {len(records)}"
+    with tempfile.TemporaryDirectory() as folder, temporary_cache():
+        records = _with_damaged_record(case, Path(folder))
+        images = _cache(case.dataset, records, max_unreadable=1.0)
+    if list(images.left_out) != [0]:
+        return f"skipped: {dict(images.left_out)}"
+    return None if len(images.pixels) == len(records) - 1 else f"{len(images.pixels)} images of {len(records)} records"
 
 
 @DATASET.check
-def loading_touches_no_random_state(given: Given) -> str | None:
-    """Loading leaves the global random generators as they were.
+def loading_preserves_random_state(case: DatasetCase) -> str | None:
+    """Loading does not change the state of the global random generators.
 
-    Whoever trains seeds them; a dataset that seeds or draws from them changes what comes after.
+    A run seeds them; a dataset that seeds them or draws from them changes all random numbers after it.
     """
-    some = given.some
-    with seeded(TELLING):
+    records = case.samples
+    with seeded(UNUSUAL_SEED):
         before = random_state()
-        dataset = given.again()
-        for record in some:
+        dataset = case.new_instance()
+        for record in records:
             dataset.load(record)
-        return None if random_state() == before else "random, numpy.random or torch's generator moved"
+        return None if random_state() == before else "the state of random, numpy.random or torch changed"
 
 
 @DATASET.check
-def asks_no_network(given: Given) -> str | None:
-    """Neither listing nor loading asks the network.
+def makes_no_network_requests(case: DatasetCase) -> str | None:
+    """Neither listing nor loading uses the network.
 
-    Clusters have none, and what came from elsewhere may have changed since. Downloads are the user's to start.
+    Compute clusters are often offline, and remote files may change. Users start downloads themselves.
     """
-    with watched() as seen:
-        _everything(given.again(), given.some)
-    return f"asked for {seen.network[0]}" if seen.network else None
+    with recorded_side_effects() as effects:
+        _list_and_load(case.new_instance(), case.samples)
+    return f"{effects.network[0]} was requested" if effects.network else None
 
 
 @DATASET.check
-def writes_no_file(given: Given) -> str | None:
-    """Neither listing nor loading makes, changes or removes a file outside of mdtranslate's cache.
+def writes_no_files(case: DatasetCase) -> str | None:
+    """Neither listing nor loading creates, changes or removes files outside of mdtranslate's cache.
 
     The folder of a dataset is often read-only, and shared.
     """
-    from mdtranslate.data.cache.store import cache_root
-
-    with watched() as seen:
-        _everything(given.again(), given.some)
-    outside = [path for path in seen.written if not path.is_relative_to(cache_root().parent)]
-    return f"wrote {outside[0]}" if outside else None
+    with recorded_side_effects() as effects:
+        _list_and_load(case.new_instance(), case.samples)
+    outside = [path for path in effects.written if not path.is_relative_to(cache_root().parent)]
+    return f"{outside[0]} was written" if outside else None
 
 
 @DATASET.check
-def keeps_no_file_open(given: Given) -> str | None:
-    """After pictures are loaded no more files are open than before.
+def closes_its_files(case: DatasetCase) -> str | None:
+    """Loading leaves no more files open than before.
 
-    A system allows a thousand or so; the thousandth picture fails.
+    Systems allow about a thousand open files, after which loading fails.
     """
     descriptors = Path("/proc/self/fd")
     if not descriptors.is_dir():
-        raise DoesNotApply("this platform does not list open files")
-    dataset = given.again()
-    _everything(dataset, given.some)  # What is opened once may stay.
+        raise NotApplicable("this platform does not list open files")
+    dataset = case.new_instance()
+    _list_and_load(dataset, case.samples)  # Files that are opened once may stay open.
     before = len(list(descriptors.iterdir()))
     for _ in range(3):
-        for record in given.some:
+        for record in case.samples:
             dataset.load(record)
-    more = len(list(descriptors.iterdir())) - before
-    return f"{more} more after {3 * len(given.some)} pictures" if more > 0 else None
+    additional = len(list(descriptors.iterdir())) - before
+    return f"{additional} more after loading {3 * len(case.samples)} images" if additional > 0 else None
 
 
 @DATASET.check
-def prints_nothing(given: Given) -> str | None:
+def prints_nothing(case: DatasetCase) -> str | None:
     """Neither listing nor loading writes to standard output.
 
-    Results go there, and other programs read them.
+    Commands write their results there, for other programs to read.
     """
-    printed = io.StringIO()
-    with redirect_stdout(printed):
-        _everything(given.again(), given.some)
-    return repr(printed.getvalue()[:100]) if printed.getvalue() else None
+    output = io.StringIO()
+    with redirect_stdout(output):
+        _list_and_load(case.new_instance(), case.samples)
+    return repr(output.getvalue()[:100]) if output.getvalue() else None
 
 
 @DATASET.check
-def leaves_the_process_as_it_is(given: Given) -> str | None:
-    """Neither listing nor loading changes the working directory or the environment.
+def preserves_process_state(case: DatasetCase) -> str | None:
+    """Neither listing nor loading changes the working directory or the environment variables.
 
-    Paths of others are relative to the one, and settings of others are in the other.
+    Relative paths and the settings of other code depend on them.
     """
-    some = given.some
-    _everything(given.again(), some)  # What is imported on the way may.
-    with watched() as seen:
-        _everything(given.again(), some)
-    return seen.process[0] if seen.process else None
+    records = case.samples
+    _list_and_load(case.new_instance(), records)  # Modules that are imported on first use may change them.
+    with recorded_side_effects() as effects:
+        _list_and_load(case.new_instance(), records)
+    return effects.process[0] if effects.process else None
 
 
-def _everything(dataset: Any, some: Sequence[Record]) -> None:
+def _list_and_load(dataset: Dataset, records: Sequence[Record]) -> None:
     for split in Split:
         list(dataset.records(split))
-    for record in some:
+    for record in records:
         dataset.load(record)
 
 
-def _refused(given: Given, damage: Callable[[Path], object]) -> str | None:
-    """Loads a record whose file is damaged: what is wrong with how that is said."""
-    original = given.files[0]
+def _check_error(case: DatasetCase, damage: Callable[[Path], object]) -> str | None:
+    """Loads a record whose file is damaged; describes what is wrong with the error."""
+    original = case.sample_files[0]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"damaged{original.suffix}"
         damage(path)
-        record = replace(next(each for each in given.some if each.image == original), image=path)
+        record = replace(next(record for record in case.samples if record.image == original), image=path)
         try:
-            pixels = given.dataset.load(record)
+            image = case.dataset.load(record)
         except DataError as error:
-            text = str(error)
-            return None if str(path) in text and "\n" not in text else f"a message that does not name it: {text!r}"
-    return f"{type(pixels).__name__}, as if it were a picture"
+            message = str(error)
+            return None if str(path) in message and "\n" not in message else f"a message without the file: {message!r}"
+    return f"no error; {type(image).__name__} was returned"
 
 
-def _with_damage(given: Given, folder: Path) -> list[Record]:
-    """Some records, of which the first is damaged."""
-    path = folder / f"damaged{given.files[0].suffix}"
-    path.write_bytes(b"this is no picture")
-    return [Record("damaged", path, dict(given.some[0].attributes)), *given.some]
+def _with_damaged_record(case: DatasetCase, folder: Path) -> list[Record]:
+    """Returns a record with a damaged file, followed by some records of the dataset."""
+    path = folder / f"damaged{case.sample_files[0].suffix}"
+    path.write_bytes(b"this is not an image")
+    return [Record("damaged", path, dict(case.samples[0].attributes)), *case.samples]
 
 
-def _in_processes(given: Given, method: str, count: int) -> str | None:
-    address = given.address
-    records = [replace(record, attributes=dict(record.attributes)) for record in given.some]
-    expected = [_digest(given.dataset, record) for record in records]
-    others = {*multiprocessing.active_children()}
-    with ProcessPoolExecutor(count, multiprocessing.get_context(method)) as pool:
-        for future in [pool.submit(_digests, address, records) for _ in range(count)]:
+def _compare_in_processes(case: DatasetCase, start_method: str, count: int) -> str | None:
+    spec = case.spec
+    records = [replace(record, attributes=dict(record.attributes)) for record in case.samples]
+    expected = [_digest(case.dataset, record) for record in records]
+    other_children = {*multiprocessing.active_children()}
+    with ProcessPoolExecutor(count, multiprocessing.get_context(start_method)) as pool:
+        for future in [pool.submit(_load_digests, spec, records) for _ in range(count)]:
             try:
-                found = future.result(SECONDS)
+                digests = future.result(TIMEOUT_S)
             except TimeoutError:
-                for each in {*multiprocessing.active_children()} - others:
-                    each.kill()  # Else the pool waits for it, too.
-                return f"a process had not loaded {len(records)} pictures after {SECONDS} seconds"
-            for record, own, theirs in zip(records, expected, found, strict=True):
-                if own != theirs:
-                    return f"{record.key!r} is another picture"
+                for child in {*multiprocessing.active_children()} - other_children:
+                    child.kill()  # Otherwise the pool waits for it, too.
+                return f"a process did not load {len(records)} images within {TIMEOUT_S} seconds"
+            for record, expected_digest, digest in zip(records, expected, digests, strict=True):
+                if expected_digest != digest:
+                    return f"{record.key!r} is different"
     return None
 
 
-def _digests(address: Address, records: Sequence[Record]) -> list[str]:
-    """In a process of its own."""
-    dataset = made(address)
+def _load_digests(spec: DatasetSpec, records: Sequence[Record]) -> list[str]:
+    """Loads records; it runs in a subprocess."""
+    dataset = build_dataset(spec)
     return [_digest(dataset, record) for record in records]
 
 
-def _digest(dataset: Any, record: Record) -> str:
+def _digest(dataset: Dataset, record: Record) -> str:
     return blake2b(dataset.load(record).tobytes(), digest_size=16).hexdigest()

@@ -1,4 +1,4 @@
-"""What a dataset says of itself: its name, settings and attributes."""
+"""Checks of what a dataset declares: its settings, attributes, version, crop and credit."""
 
 from __future__ import annotations
 
@@ -6,148 +6,151 @@ from collections.abc import Sequence
 from typing import Any
 
 from mdtranslate.api import Attribute, Crop, Dataset, Split
-from mdtranslate.testing.checks import DoesNotApply
-from mdtranslate.testing.component_checks import common
-from mdtranslate.testing.datasets.dataset_case import DATASET, Given
+from mdtranslate.testing.checks import NotApplicable
+from mdtranslate.testing.component_checks import add_common_checks
+from mdtranslate.testing.datasets.dataset_case import DATASET, DatasetCase
 
-common(DATASET)
+add_common_checks(DATASET)
 
 
 @DATASET.check
-def config_extends_that_of_datasets(given: Given) -> str | None:
+def config_derives_from_dataset_config(case: DatasetCase) -> str | None:
     """`Config` is a subclass of `Dataset.Config`.
 
-    Every dataset takes `attributes`, by which a recipe picks what is labelled.
+    Every dataset has the setting `attributes`, by which a recipe selects the attributes to label.
     """
-    config = type(given.dataset).Config
+    config = type(case.dataset).Config
     return None if issubclass(config, Dataset.Config) else f"{config.__mro__[1].__name__}"
 
 
-@DATASET.premise
-def has_attributes(given: Given) -> str | None:
-    """`attributes` is a sequence of `Attribute`, at least one.
+@DATASET.prerequisite
+def has_attributes(case: DatasetCase) -> str | None:
+    """`attributes` is a sequence of at least one `Attribute`.
 
     Without attributes there is nothing to translate.
     """
-    found: Any = given.dataset.attributes
-    if not isinstance(found, Sequence):
-        return f"{found!r}; a tuple of one has a comma: (Attribute(...),)"
-    wrong = [each for each in found if not isinstance(each, Attribute)]
-    return f"{wrong[0]!r} among them" if wrong else None if len(found) else "none"
+    attributes: Any = case.dataset.attributes
+    if not isinstance(attributes, Sequence):
+        return f"{attributes!r}; a tuple of one needs a comma: (Attribute(...),)"
+    invalid = [attribute for attribute in attributes if not isinstance(attribute, Attribute)]
+    return f"{invalid[0]!r} is among them" if invalid else None if len(attributes) else "none"
 
 
 @DATASET.check
-def attributes_have_names_of_their_own(given: Given) -> str | None:
+def attribute_names_are_unique(case: DatasetCase) -> str | None:
     """No two attributes have the same name.
 
-    A label holds one value a name.
+    A label holds one value for each name.
     """
-    names = [each.name for each in given.dataset.attributes]
-    twice = [name for name in names if names.count(name) > 1]
-    return f"{twice[0]!r} twice" if twice else None
+    names = [attribute.name for attribute in case.dataset.attributes]
+    duplicates = [name for name in names if names.count(name) > 1]
+    return f"{duplicates[0]!r} twice" if duplicates else None
 
 
 @DATASET.check
-def attributes_can_be_typed(given: Given) -> str | None:
-    """Names of attributes and values have no blanks at their ends, and none of `=`, `,`, `|` and `.` in names.
+def names_fit_the_command_line(case: DatasetCase) -> str | None:
+    """Names of attributes and values neither start nor end with spaces and contain no `=`, `,` or `|`; names of
+    attributes no `.` either.
 
-    People type them on the command line: `--set hair=Blond_Hair`; a dot parts the dataset from the attribute.
+    Users type them on the command line, as in `--set hair=Blond_Hair`; a dot separates dataset and attribute.
     """
-    for each in given.dataset.attributes:
-        if not each.name or each.name != each.name.strip() or set("=,|.") & set(each.name):
-            return f"attribute {each.name!r}"
-        for value in each.values:
+    for attribute in case.dataset.attributes:
+        if not attribute.name or attribute.name != attribute.name.strip() or set("=,|.") & set(attribute.name):
+            return f"attribute {attribute.name!r}"
+        for value in attribute.values:
             if not value or value != value.strip() or set("=,|") & set(value):
-                return f"value {value!r} of {each.name}"
+                return f"value {value!r} of {attribute.name}"
     return None
 
 
 @DATASET.check
-def exclusive_attributes_have_a_choice(given: Given) -> str | None:
-    """An exclusive attribute has two values or more, or one and "none of these", and each once.
+def attributes_have_two_values(case: DatasetCase) -> str | None:
+    """An attribute with named values has at least two distinct ones, or one and `optional=True`.
 
-    What has one value cannot be changed.
+    An attribute that has only one value cannot be edited.
     """
-    for each in given.dataset.attributes:
-        if len(set(each.values)) < len(each.values):
-            return f"{each.name} has a value twice: {', '.join(each.values)}"
-        if each.values and len(each.allowed) < 2:
-            return f"{each.name} has only {each.values[0]!r}"
-        if each.optional and not each.values:
-            return f"{each.name} is yes or no, and optional"
+    for attribute in case.dataset.attributes:
+        if len(set(attribute.values)) < len(attribute.values):
+            return f"{attribute.name} has a value twice: {', '.join(attribute.values)}"
+        if attribute.values and len(attribute.allowed_values) < 2:
+            return f"{attribute.name} has only {attribute.values[0]!r}"
+        if attribute.optional and not attribute.values:
+            return f"{attribute.name} is a yes/no attribute and optional"
     return None
 
 
 @DATASET.check
-def no_value_is_called_yes_no_or_none(given: Given) -> str | None:
-    """No value of an exclusive attribute is spelt yes, no or none.
+def values_avoid_reserved_words(case: DatasetCase) -> str | None:
+    """No named value is spelt yes, no or none, in any case.
 
-    On the command line those mean True, False and "none of these".
+    On the command line these words mean True, False and "none of these".
     """
-    for each in given.dataset.attributes:
-        if found := {"yes", "no", "none"} & {value.lower() for value in each.values}:
-            return f"{each.name} has {sorted(found)[0]!r}"
+    for attribute in case.dataset.attributes:
+        if reserved := {"yes", "no", "none"} & {value.lower() for value in attribute.values}:
+            return f"{attribute.name} has {sorted(reserved)[0]!r}"
     return None
 
 
 @DATASET.check
-def attributes_stay_the_same(given: Given) -> str | None:
+def attributes_are_constant(case: DatasetCase) -> str | None:
     """`attributes` is the same before and after records are listed, and in another instance.
 
-    Labels are laid out by them before the first record is listed.
+    The layout of labels is derived from it before the first record is listed.
     """
-    dataset = given.again()
+    dataset = case.new_instance()
     before = list(dataset.attributes)
     for split in Split:
         list(dataset.records(split))
     after = list(dataset.attributes)
-    return None if before == after == list(given.again().attributes) else f"{before} and then {after}"
+    return None if before == after == list(case.new_instance().attributes) else f"{before} and then {after}"
 
 
 @DATASET.check
-def version_is_a_text(given: Given) -> str | None:
-    """`version` is a text that is not empty.
+def version_is_a_string(case: DatasetCase) -> str | None:
+    """`version` is a string and not empty.
 
-    It is in the key of the packed cache: it changes when pixels of a picture do.
+    It is part of the cache key, and must change when the pixels of an image change.
     """
-    version = given.dataset.version
+    version = case.dataset.version
     return None if isinstance(version, str) and version else repr(version)
 
 
 @DATASET.check
-def crop_lies_in_the_picture(given: Given) -> str | None:
-    """`crop` is a `Crop`; its side is above 0 and at most 1, its centre between 0 and 1.
+def crop_is_relative(case: DatasetCase) -> str | None:
+    """`crop` is a `Crop` whose side is above 0 and at most 1 and whose centre is between 0 and 1.
 
-    They are shares of the picture, not pixels: pictures of any size are cut by it later.
+    These are fractions of the image size, not pixels: the crop is also applied to images of other sizes.
     """
-    crop = given.dataset.crop
-    fits = isinstance(crop, Crop) and 0 < crop.side <= 1 and 0 <= crop.x <= 1 and 0 <= crop.y <= 1
-    return None if fits else repr(crop)
+    crop = case.dataset.crop
+    is_valid = isinstance(crop, Crop) and 0 < crop.side <= 1 and 0 <= crop.x <= 1 and 0 <= crop.y <= 1
+    return None if is_valid else repr(crop)
 
 
 @DATASET.check
-def credit_is_one_line(given: Given) -> str | None:
-    """`credit` is None, or one line.
+def credit_is_one_line(case: DatasetCase) -> str | None:
+    """`credit` is None or one line of text.
 
-    It stands below each grid of pictures.
+    It is shown below every grid of images.
     """
-    credit = given.dataset.credit
+    credit = case.dataset.credit
     return None if credit is None or (isinstance(credit, str) and credit and "\n" not in credit) else repr(credit)
 
 
 @DATASET.check
-def takes_a_choice_of_attributes(given: Given) -> str | None:
-    """With `attributes=[...]` of one name, records still say all that is known of a picture, or at least that one.
+def supports_attribute_selection(case: DatasetCase) -> str | None:
+    """With the setting `attributes=[NAME]`, the same records have a value of that attribute as without it.
 
-    A recipe labels some of what a dataset knows; a dataset that takes the setting for something else breaks that.
+    A recipe selects the attributes to label this way; the setting must not select records or mean anything else.
     """
-    if len(given.attributes) < 2:
-        raise DoesNotApply("it has one attribute")
-    first = next(iter(given.attributes))
-    config = given.dataset.config.model_copy(update={"attributes": (first,)})
-    dataset = type(given.dataset)(config)
-    if first not in {each.name for each in dataset.attributes}:
+    if len(case.attributes) < 2:
+        raise NotApplicable("it has one attribute")
+    first = next(iter(case.attributes))
+    config = case.dataset.config.model_copy(update={"attributes": (first,)})
+    dataset = type(case.dataset)(config)
+    if first not in {attribute.name for attribute in dataset.attributes}:
         return f"{first} is no longer among its attributes"
     labelled = [first in record.attributes for split in Split for record in dataset.records(split)]
-    expected = [first in record.attributes for record in given.records]
-    return None if labelled == expected else f"{sum(labelled)} pictures with {first}, and {sum(expected)} without it"
+    expected = [first in record.attributes for record in case.records]
+    if labelled == expected:
+        return None
+    return f"{sum(labelled)} images have a value of {first} with the setting, {sum(expected)} without it"

@@ -1,4 +1,4 @@
-"""What a dataset loads, and the true pictures after an edit."""
+"""Checks of the images that a dataset loads, and of its counterfactuals (ground truth of edits)."""
 
 from __future__ import annotations
 
@@ -8,207 +8,210 @@ from copy import deepcopy
 import numpy as np
 
 from mdtranslate.api import Dataset, Record
-from mdtranslate.data.transforms import Preparation
-from mdtranslate.testing.checks import DoesNotApply
-from mdtranslate.testing.datasets.dataset_case import DATASET, Given
+from mdtranslate.data.transforms import CropAndResize
+from mdtranslate.testing.checks import NotApplicable
+from mdtranslate.testing.datasets.dataset_case import DATASET, DatasetCase
 from mdtranslate.testing.side_effects import seeded
 
+MAX_COUNTERFACTUALS = 8
+"""Number of counterfactuals that are checked, roughly."""
 
-@DATASET.premise
-def loads_pictures(given: Given) -> str | None:
-    """`load` gives an array [H, W, 3] of uint8.
 
-    Whatever the file holds: grey, palettes and transparency become RGB. `mdtranslate.Dataset.load` does it.
+@DATASET.prerequisite
+def loads_rgb_images(case: DatasetCase) -> str | None:
+    """`load` returns an array of shape (H, W, 3) and dtype uint8.
+
+    Grey, palette and transparent images must be converted to RGB, as `mdtranslate.Dataset.load` does.
     """
-    for record in given.some:
-        pixels = given.dataset.load(record)
-        if not isinstance(pixels, np.ndarray):
-            return f"{type(pixels).__name__} for {record.key!r}"
-        if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
-            return f"{pixels.dtype} {list(pixels.shape)} for {record.key!r}"
+    for record in case.samples:
+        image = case.dataset.load(record)
+        if not isinstance(image, np.ndarray):
+            return f"{type(image).__name__} for {record.key!r}"
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+            return f"{image.dtype} {list(image.shape)} for {record.key!r}"
     return None
 
 
 @DATASET.check
-def loads_the_same_twice(given: Given) -> str | None:
-    """Loading a record again gives the same pixels.
+def loading_is_deterministic(case: DatasetCase) -> str | None:
+    """Loading a record again returns the same pixels.
 
-    Pictures are packed once; what is random is drawn later, for each sample, by `data.augment`.
+    Images are cached once; random augmentation happens later, for each sample, by `data.augment`.
     """
-    return _compared(given, given.dataset, "is another picture the second time")
+    return _compare(case, case.dataset, "the second time")
 
 
 @DATASET.check
-def loads_the_same_in_another_instance(given: Given) -> str | None:
-    """Another instance with the same settings loads the same pixels, without listing anything first.
+def loading_is_equal_in_new_instance(case: DatasetCase) -> str | None:
+    """Another instance with the same settings loads the same pixels, even before it has listed anything.
 
-    Worker processes have their own instance, and are sent records.
+    Worker processes build their own instance and receive records.
     """
-    return _compared(given, given.again(), "is another picture in another instance")
+    return _compare(case, case.new_instance(), "in another instance")
 
 
 @DATASET.check
-def loads_in_any_order(given: Given) -> str | None:
-    """What a record's picture is does not depend on which one was loaded before.
+def loading_ignores_order(case: DatasetCase) -> str | None:
+    """The image of a record does not depend on which records were loaded before.
 
-    Packing loads them in any order, and goes on in the middle after an interruption.
+    The cache is filled in any order, and continued after an interruption.
     """
-    if len(given.some) < 2:
-        raise DoesNotApply("there is one record")
-    dataset = given.again()
-    turned = [dataset.load(record).copy() for record in reversed(given.some)][::-1]
-    for record, pixels in zip(given.some, turned, strict=True):
-        if not np.array_equal(given.again().load(record), pixels):
-            return f"{record.key!r} is another picture after others"
+    if len(case.samples) < 2:
+        raise NotApplicable("there is one record")
+    dataset = case.new_instance()
+    images = [dataset.load(record).copy() for record in reversed(case.samples)][::-1]
+    for record, image in zip(case.samples, images, strict=True):
+        if not np.array_equal(case.new_instance().load(record), image):
+            return f"{record.key!r} is different after other records"
     return None
 
 
 @DATASET.check
-def loads_whatever_is_random(given: Given) -> str | None:
-    """Pictures do not depend on the global random generators.
+def loading_ignores_random_state(case: DatasetCase) -> str | None:
+    """Images do not depend on the global random generators.
 
-    The packed cache would hold whatever was drawn that day.
+    The cache would store whatever was drawn when it was filled.
     """
-    for record in given.some:
-        loaded = []
+    for record in case.samples:
+        images = []
         for seed in (1, 2):
             with seeded(seed):
-                loaded.append(given.again().load(record).copy())
-        if not np.array_equal(loaded[0], loaded[1]):
-            return f"{record.key!r} is another picture by another seed"
+                images.append(case.new_instance().load(record).copy())
+        if not np.array_equal(images[0], images[1]):
+            return f"{record.key!r} is different with another seed"
     return None
 
 
 @DATASET.check
-def pictures_are_the_callers_own(given: Given) -> str | None:
-    """What is done to a loaded picture does not change what is loaded next.
+def images_are_not_shared(case: DatasetCase) -> str | None:
+    """Changing a loaded image does not change what is loaded next.
 
-    A dataset that keeps pictures and hands them out has them drawn over.
+    A dataset that keeps images and returns them again would have them overwritten.
     """
-    for record in given.some:
-        first = given.dataset.load(record)
-        kept = first.copy()
-        if first.flags.writeable:
-            first[:] = 255 - first
-        if not np.array_equal(given.dataset.load(record), kept):
-            return f"{record.key!r} came back changed"
+    for record in case.samples:
+        image = case.dataset.load(record)
+        copy = image.copy()
+        if image.flags.writeable:
+            image[:] = 255 - image
+        if not np.array_equal(case.dataset.load(record), copy):
+            return f"{record.key!r} was loaded with the changes"
     return None
 
 
 @DATASET.check
-def loading_changes_no_record(given: Given) -> str | None:
-    """`load` leaves the record and its attributes as they are.
+def loading_does_not_modify_records(case: DatasetCase) -> str | None:
+    """`load` does not modify the record or its attributes.
 
-    Labels are taken from them, before or after.
+    Labels are made from them, before or after.
     """
-    for record in given.some:
+    for record in case.samples:
         before = deepcopy(record)
-        given.dataset.load(record)
+        case.dataset.load(record)
         if record != before:
             return f"{before!r} became {record!r}"
     return None
 
 
 @DATASET.check
-def loads_in_threads(given: Given) -> str | None:
-    """Several threads that load at once get the same pixels as one alone.
+def loading_is_thread_safe(case: DatasetCase) -> str | None:
+    """Several threads that load at the same time get the same pixels as a single one.
 
-    Pictures to translate are read by threads.
+    Images to translate are read by threads.
     """
-    alone = [given.dataset.load(record).copy() for record in given.some]
-    records = [*given.some] * 4
+    expected = [case.dataset.load(record).copy() for record in case.samples]
+    records = [*case.samples] * 4
     with ThreadPoolExecutor(4) as pool:
-        together = list(pool.map(lambda record: given.dataset.load(record).copy(), records))
-    for place, pixels in enumerate(together):
-        if not np.array_equal(pixels, alone[place % len(alone)]):
-            return f"{records[place].key!r} is another picture"
+        images = list(pool.map(lambda record: case.dataset.load(record).copy(), records))
+    for index, image in enumerate(images):
+        if not np.array_equal(image, expected[index % len(expected)]):
+            return f"{records[index].key!r} is different"
     return None
 
 
 @DATASET.check
-def pictures_can_be_prepared(given: Given) -> str | None:
-    """Each picture, cut by `crop`, can be scaled to the size of a run.
+def images_can_be_resized(case: DatasetCase) -> str | None:
+    """Each image can be cut by `crop` and resized to the size of a run.
 
-    It is the next thing that is done to it.
+    This happens to every image after it is loaded.
     """
-    for record in given.some:
-        prepared = Preparation(given.dataset.crop, 16)(given.dataset.load(record))
-        if prepared.shape != (16, 16, 3):
-            return f"{list(prepared.shape)}"
+    for record in case.samples:
+        image = CropAndResize(case.dataset.crop, 16)(case.dataset.load(record))
+        if image.shape != (16, 16, 3):
+            return f"{list(image.shape)}"
     return None
 
 
 @DATASET.check
-def counterfactuals_are_records(given: Given) -> str | None:
-    """`counterfactual` gives None, or a record of which the wanted attributes are as wanted.
+def counterfactuals_are_records(case: DatasetCase) -> str | None:
+    """`counterfactual` returns None, or a record that has the requested values.
 
-    Evaluation compares translations with it, and paired training learns from it.
+    Evaluation compares translations with its image, and paired training learns from it.
     """
-    for record, wanted, found in _counterfactuals(given):
-        if not isinstance(found, Record):
-            return f"{found!r} for {record.key!r}"
-        for name, value in wanted.items():
-            if name in found.attributes and found.attributes[name] != value:
-                return f"{name}={found.attributes[name]!r} for {record.key!r}, and {value!r} was wanted"
+    for record, requested, edited in _counterfactuals(case):
+        if not isinstance(edited, Record):
+            return f"{edited!r} for {record.key!r}"
+        for name, value in requested.items():
+            if name in edited.attributes and edited.attributes[name] != value:
+                return f"{name}={edited.attributes[name]!r} for {record.key!r}, but {value!r} was requested"
     return None
 
 
 @DATASET.check
-def counterfactuals_keep_the_rest(given: Given) -> str | None:
-    """The record after an edit has the same values of everything that was not edited.
+def counterfactuals_keep_other_attributes(case: DatasetCase) -> str | None:
+    """The record after an edit has the same value of every attribute that was not edited.
 
-    It is the same picture with one thing changed, else it is no truth to compare with.
+    Ground truth is the same image with nothing but the edit changed.
     """
-    for record, wanted, found in _counterfactuals(given):
+    for record, requested, edited in _counterfactuals(case):
         for name, value in record.attributes.items():
-            if name not in wanted and found.attributes.get(name, value) != value:
-                return f"{name} of {record.key!r} became {found.attributes[name]!r}"
+            if name not in requested and edited.attributes.get(name, value) != value:
+                return f"{name} of {record.key!r} became {edited.attributes[name]!r}"
     return None
 
 
 @DATASET.check
-def counterfactuals_can_be_loaded(given: Given) -> str | None:
-    """The picture after an edit has the size of the one before, and the same pixels each time.
+def counterfactuals_can_be_loaded(case: DatasetCase) -> str | None:
+    """The image after an edit has the size of the image before, and the same pixels whenever it is loaded.
 
     The two are compared pixel by pixel.
     """
-    for record, _, found in _counterfactuals(given):
-        before, after = given.dataset.load(record), given.dataset.load(found)
+    for record, _, edited in _counterfactuals(case):
+        before, after = case.dataset.load(record), case.dataset.load(edited)
         if before.shape != after.shape:
             return f"{list(after.shape)} for {record.key!r}, which is {list(before.shape)}"
-        if not np.array_equal(after, given.again().load(found)):
-            return f"{found.key!r} is another picture the second time"
+        if not np.array_equal(after, case.new_instance().load(edited)):
+            return f"{edited.key!r} is different the second time"
     return None
 
 
 @DATASET.check
-def counterfactuals_have_keys_of_their_own(given: Given) -> str | None:
-    """The record after an edit has another key than the picture before, unless nothing changes.
+def counterfactuals_have_distinct_keys(case: DatasetCase) -> str | None:
+    """The record after an edit has another key than the record before, unless the edit changes nothing.
 
-    Keys name pictures; two of one key are taken for one.
+    A key identifies an image; two images with the same key are taken for one.
     """
-    for record, wanted, found in _counterfactuals(given):
-        if found.key == record.key and any(record.attributes.get(name) != value for name, value in wanted.items()):
-            return f"{found.key!r} for both"
+    for record, requested, edited in _counterfactuals(case):
+        if edited.key == record.key and any(record.attributes.get(name) != value for name, value in requested.items()):
+            return f"{edited.key!r} for both"
     return None
 
 
-def _counterfactuals(given: Given) -> list[tuple[Record, dict[str, object], Record]]:
-    """Records, an edit of each, and what the dataset gives."""
-    found = []
-    for record in given.some:
-        for attribute in given.dataset.attributes:
-            for value in attribute.allowed:
-                wanted = {attribute.name: value}
-                if (after := given.dataset.counterfactual(record, wanted)) is not None:
-                    found.append((record, dict[str, object](wanted), after))
-    if not found:
-        raise DoesNotApply("it knows no true picture after an edit")
-    return found[:: max(1, len(found) // 8)]
+def _counterfactuals(case: DatasetCase) -> list[tuple[Record, dict[str, object], Record]]:
+    """Returns records, an edit of each, and what `counterfactual` returns for it."""
+    triples = []
+    for record in case.samples:
+        for attribute in case.dataset.attributes:
+            for value in attribute.allowed_values:
+                edit = {attribute.name: value}
+                if (edited := case.dataset.counterfactual(record, edit)) is not None:
+                    triples.append((record, dict[str, object](edit), edited))
+    if not triples:
+        raise NotApplicable("it has no counterfactuals")
+    return triples[:: max(1, len(triples) // MAX_COUNTERFACTUALS)]
 
 
-def _compared(given: Given, other: Dataset, what: str) -> str | None:
-    for record in given.some:
-        if not np.array_equal(given.dataset.load(record), other.load(record)):
-            return f"{record.key!r} {what}"
+def _compare(case: DatasetCase, other: Dataset, circumstance: str) -> str | None:
+    for record in case.samples:
+        if not np.array_equal(case.dataset.load(record), other.load(record)):
+            return f"{record.key!r} is different {circumstance}"
     return None

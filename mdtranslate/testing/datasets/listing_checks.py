@@ -1,4 +1,4 @@
-"""How a dataset lists its records: always the same, cheaply, and in one line where there are none."""
+"""Checks of how a dataset lists its records: deterministically, cheaply, and with clear errors."""
 
 from __future__ import annotations
 
@@ -12,195 +12,204 @@ from pydantic import ValidationError
 
 from mdtranslate.api import Split
 from mdtranslate.errors import DataError, RecipeError
-from mdtranslate.testing.checks import DoesNotApply
-from mdtranslate.testing.datasets.dataset_case import DATASET, Given, first_difference
-from mdtranslate.testing.side_effects import TELLING, counted, random_state, seeded, watched
+from mdtranslate.testing.checks import NotApplicable
+from mdtranslate.testing.datasets.dataset_case import DATASET, DatasetCase, first_difference
+from mdtranslate.testing.side_effects import (
+    UNUSUAL_SEED,
+    counted_calls,
+    random_state,
+    recorded_side_effects,
+    seeded,
+)
 
-CALLS = 300
-"""Calls of functions for each record that are still cheap: 100,000 records take some seconds then."""
-FIXED = 25_000
-"""Calls that a listing may take whatever its length: reading a header, opening a table."""
-BYTES = 4_096
-"""Memory for each record that is still cheap: 100,000 records take 400 MB then."""
+CALLS_PER_RECORD = 300
+"""Allowed function calls per record: 100,000 records then take a few seconds."""
+FIXED_CALLS = 25_000
+"""Allowed function calls independent of the number of records, such as for opening a table."""
+BYTES_PER_RECORD = 4_096
+"""Allowed memory per record: 100,000 records then take 400 MB."""
+FIXED_BYTES = 1_000_000
+"""Allowed memory independent of the number of records."""
 
 
-@DATASET.premise
-def lists_the_same_twice(given: Given) -> str | None:
-    """Listing a split again gives equal records in the same order.
+@DATASET.prerequisite
+def listing_is_deterministic(case: DatasetCase) -> str | None:
+    """Listing a split again yields equal records in the same order.
 
-    A batch is drawn by place from this order: with another one, a run that goes on sees other pictures.
+    Batches are drawn by position in this order: with another order, a resumed run would see other images.
     """
     for split in Split:
-        if found := first_difference(given.splits[split], list(given.dataset.records(split)), f"{split} record"):
-            return found
+        if difference := first_difference(case.splits[split], list(case.dataset.records(split)), f"{split} record"):
+            return difference
     return None
 
 
 @DATASET.check
-def lists_the_same_in_another_instance(given: Given) -> str | None:
+def listing_is_equal_in_new_instance(case: DatasetCase) -> str | None:
     """Another instance with the same settings lists equal records in the same order.
 
-    Every command makes its own: training, evaluation, worker processes.
+    Training, evaluation and worker processes each build their own instance.
     """
-    dataset = given.again()
+    dataset = case.new_instance()
     for split in Split:
-        if found := first_difference(given.splits[split], list(dataset.records(split)), f"{split} record"):
-            return found
+        if difference := first_difference(case.splits[split], list(dataset.records(split)), f"{split} record"):
+            return difference
     return None
 
 
 @DATASET.check
-def lists_the_same_in_another_process(given: Given) -> str | None:
+def listing_is_equal_in_new_process(case: DatasetCase) -> str | None:
     """A new Python process lists the same keys in the same order.
 
-    Sets are ordered otherwise in every process (PYTHONHASHSEED), and so are the batches drawn from them.
+    The order of a set differs between processes (PYTHONHASHSEED), and batches would differ with it.
     """
-    own = [[record.key for record in records] for records in given.splits.values()]
-    for theirs in given.listed_anew:
-        for split, mine, other in zip(Split, own, theirs.keys, strict=True):
-            if found := first_difference(mine, other, f"{split} key"):
-                return found
+    expected = [[record.key for record in records] for records in case.splits.values()]
+    for listing in case.subprocess_listings:
+        for split, expected_keys, keys in zip(Split, expected, listing.keys, strict=True):
+            if difference := first_difference(expected_keys, keys, f"{split} key"):
+                return difference
     return None
 
 
 @DATASET.check
-def lists_the_same_whatever_is_random(given: Given) -> str | None:
-    """What is listed does not depend on the global random generators.
+def listing_ignores_random_state(case: DatasetCase) -> str | None:
+    """The listing does not depend on the global random generators.
 
-    A split drawn by `random` has other pictures in every process, and test pictures are trained on.
+    If `random` draws the splits, they differ between processes, and test images are trained on.
     """
-    lists: list[list[str]] = []
+    keys: list[list[str]] = []
     for seed in (1, 2):
         with seeded(seed):
-            dataset = given.again()
-            lists.append([record.key for split in Split for record in dataset.records(split)])
-    return first_difference(lists[0], lists[1], "key")
+            dataset = case.new_instance()
+            keys.append([record.key for split in Split for record in dataset.records(split)])
+    return first_difference(keys[0], keys[1], "key")
 
 
 @DATASET.check
-def listing_touches_no_random_state(given: Given) -> str | None:
-    """Listing leaves the global random generators as they were.
+def listing_preserves_random_state(case: DatasetCase) -> str | None:
+    """Listing does not change the state of the global random generators.
 
-    Whoever trains seeds them; a dataset that seeds or draws from them changes what comes after.
+    A run seeds them; a dataset that seeds them or draws from them changes all random numbers after it.
     """
-    with seeded(TELLING):
+    with seeded(UNUSUAL_SEED):
         before = random_state()
         for split in Split:
-            list(given.again().records(split))
-        return None if random_state() == before else "random, numpy.random or torch's generator moved"
+            list(case.new_instance().records(split))
+        return None if random_state() == before else "the state of random, numpy.random or torch changed"
 
 
 @DATASET.check
-def can_be_listed_in_part(given: Given) -> str | None:
-    """A listing that is left after its first record can be begun anew.
+def listing_can_be_interrupted(case: DatasetCase) -> str | None:
+    """After a listing that was stopped at its first record, the next listing is complete.
 
-    Who looks at one picture does not list all of them.
+    Commands that need one image do not list all of them.
     """
-    dataset = given.again()
+    dataset = case.new_instance()
     for split in Split:
         list(islice(iter(dataset.records(split)), 1))
-        if found := first_difference(given.splits[split], list(dataset.records(split)), f"{split} record"):
-            return found
+        if difference := first_difference(case.splits[split], list(dataset.records(split)), f"{split} record"):
+            return difference
     return None
 
 
 @DATASET.check
-def two_listings_at_once_do_not_mix(given: Given) -> str | None:
-    """Two listings that are read in turns give what one alone gives.
+def concurrent_listings_are_independent(case: DatasetCase) -> str | None:
+    """Two listings that are read alternately both yield what a single one yields.
 
-    Evaluation lists test pictures while others are listed.
+    An evaluation lists test images while other listings are open.
     """
-    dataset = given.again()
+    dataset = case.new_instance()
     listings = [iter(dataset.records(Split.TRAIN)), iter(dataset.records(Split.TRAIN))]
     pairs = list(zip(*listings, strict=False))
-    for place, (one, other) in enumerate(pairs):
-        if not one == other == given.splits[Split.TRAIN][place]:
-            return f"train record {place} is {one!r} and {other!r}"
-    return None if len(pairs) == len(given.splits[Split.TRAIN]) else f"{len(pairs)} records"
+    for index, (first, second) in enumerate(pairs):
+        if not first == second == case.splits[Split.TRAIN][index]:
+            return f"train record {index} is {first!r} and {second!r}"
+    return None if len(pairs) == len(case.splits[Split.TRAIN]) else f"{len(pairs)} records"
 
 
 @DATASET.check
-def listing_reads_no_picture(given: Given) -> str | None:
-    """Listing and `attributes` open no picture's file.
+def listing_opens_no_images(case: DatasetCase) -> str | None:
+    """Listing records, and `attributes`, open no image file.
 
-    Opening 200,000 files takes minutes, at every start of every command.
+    Opening 200,000 files takes minutes whenever a command starts.
     """
-    pictures = {Path(os.path.abspath(record.image)) for record in given.records if record.image}  # noqa: PTH100
-    if not pictures:
-        raise DoesNotApply("its pictures are no files")
+    images = {Path(os.path.abspath(record.image)) for record in case.records if record.image}  # noqa: PTH100
+    if not images:
+        raise NotApplicable("its images are not files")
     try:
-        read = {Path(each) for each in given.listed_anew[0].read}
-    except DoesNotApply:  # Here, then, where it may have kept what it read before.
-        with watched() as seen:
-            dataset = given.again()
+        read = {Path(file) for file in case.subprocess_listings[0].read}
+    except NotApplicable:  # Then in this process, in which the module may have cached what it read before.
+        with recorded_side_effects() as effects:
+            dataset = case.new_instance()
             _ = dataset.attributes
             for split in Split:
                 list(dataset.records(split))
-        read = {*seen.read}
-    opened = sorted(read & pictures)
-    return f"{len(opened)} opened, the first {opened[0]}" if opened else None
+        read = {*effects.read}
+    opened = sorted(read & images)
+    return f"{len(opened)} were opened, such as {opened[0]}" if opened else None
 
 
 @DATASET.check
-def listing_is_cheap(given: Given) -> str | None:
-    """Listing takes few calls of functions for each record, so that 100,000 records take seconds.
+def listing_is_fast(case: DatasetCase) -> str | None:
+    """Listing takes few function calls per record, so that 100,000 records take seconds.
 
     Every command lists its dataset when it starts.
     """
-    list(given.again().records(Split.TRAIN))  # What is imported on the way is not the listing's.
-    with counted() as calls:
-        dataset = given.again()
+    list(case.new_instance().records(Split.TRAIN))  # Imports what it needs, which does not count.
+    with counted_calls() as calls:
+        dataset = case.new_instance()
         count = sum(1 for split in Split for _ in dataset.records(split))
-    allowed = FIXED + CALLS * count
-    return None if calls[0] <= allowed else f"{calls[0]:,} calls for {count:,} records, and {allowed:,} are cheap"
+    allowed = FIXED_CALLS + CALLS_PER_RECORD * count
+    return None if calls[0] <= allowed else f"{calls[0]:,} calls for {count:,} records; {allowed:,} are allowed"
 
 
 @DATASET.check
-def listing_is_small(given: Given) -> str | None:
-    """Records, and what the dataset keeps beside them, take little memory.
+def listing_uses_little_memory(case: DatasetCase) -> str | None:
+    """Records, and what the dataset stores with them, use little memory.
 
-    A million pictures is a usual size.
+    Datasets of a million images are common.
     """
-    list(given.again().records(Split.TRAIN))  # What is imported on the way is not the records'.
+    list(case.new_instance().records(Split.TRAIN))  # Imports what it needs, which does not count.
     tracemalloc.start()
     try:
-        dataset = given.again()
-        kept = [list(dataset.records(split)) for split in Split]
+        dataset = case.new_instance()
+        records = [list(dataset.records(split)) for split in Split]
         used = tracemalloc.get_traced_memory()[0]
     finally:
         tracemalloc.stop()
-    count = sum(map(len, kept))
-    allowed = 1_000_000 + BYTES * count
-    return None if used <= allowed else f"{used:,} bytes for {count:,} records, and {allowed:,} are small"
+    count = sum(map(len, records))
+    allowed = FIXED_BYTES + BYTES_PER_RECORD * count
+    return None if used <= allowed else f"{used:,} bytes for {count:,} records; {allowed:,} are allowed"
 
 
 @DATASET.check
-def a_missing_folder_is_one_line(given: Given) -> str | None:
-    """Where a path of the settings is not there, `DataError` or `RecipeError` names it in one line.
+def missing_folder_is_reported(case: DatasetCase) -> str | None:
+    """If a path in the settings does not exist, `DataError` or `RecipeError` names it in one line.
 
-    It is the first mistake that every user makes.
+    It is the most common mistake.
     """
-    return _refusal(given, Path("/no/such/folder"), "/no/such/folder")
+    return _check_error(case, Path("/no/such/folder"), "/no/such/folder")
 
 
 @DATASET.check
-def an_empty_folder_is_one_line(given: Given) -> str | None:
-    """Where a path of the settings is an empty folder, there are no records, or `DataError` names it in one line.
+def empty_folder_is_reported(case: DatasetCase) -> str | None:
+    """If a path in the settings is an empty folder, there are no records, or `DataError` names it in one line.
 
-    It is the second: a folder one level too high or too low.
+    Users often name a folder one level too high or too low.
     """
     with tempfile.TemporaryDirectory() as folder:
-        return _refusal(given, Path(folder), folder, empty=True)
+        return _check_error(case, Path(folder), folder, is_empty=True)
 
 
-def _refusal(given: Given, path: Path, names: str, empty: bool = False) -> str | None:
+def _check_error(case: DatasetCase, path: Path, text: str, is_empty: bool = False) -> str | None:
+    """Lists the dataset at `path`, which fails unless it is an empty folder; describes an error without `text`."""
     try:
-        dataset = given.elsewhere(path)
+        dataset = case.at_path(path)
         _ = list(dataset.attributes)
         count = sum(1 for split in Split for _ in dataset.records(split))
-    except ValidationError:  # Of its settings, such as pydantic's `DirectoryPath`: recipes name the key.
+    except ValidationError:  # From pydantic's `DirectoryPath`, for example: recipes report the key.
         return None
     except (DataError, RecipeError) as error:
-        text = str(error)
-        return None if names in text and "\n" not in text else f"a message that does not name it in one line: {text!r}"
-    return None if empty and not count else f"{count} records and no error"
+        message = str(error)
+        return None if text in message and "\n" not in message else f"a message without the path: {message!r}"
+    return None if is_empty and not count else f"{count} records and no error"

@@ -1,31 +1,31 @@
-"""What a dataset lists: keys, files and attributes."""
+"""Checks of a dataset's records: keys, files and attributes."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from mdtranslate.api import Record, Split
-from mdtranslate.testing.datasets.dataset_case import DATASET, Given
+from mdtranslate.testing.datasets.dataset_case import DATASET, DatasetCase
 
 
-@DATASET.premise
-def answers_for_every_split(given: Given) -> str | None:
-    """`records` takes train, val and test; a split that is not there is empty.
+@DATASET.prerequisite
+def supports_every_split(case: DatasetCase) -> str | None:
+    """`records` accepts train, val and test; a split that does not exist is empty.
 
-    Training looks at val, evaluation at test, and each asks whether there is any.
+    Training validates on val, evaluation uses test, and both ask whether there are any records.
     """
     for split in Split:
-        next(iter(given.again().records(split)), None)  # A generator function runs nothing before.
+        next(iter(case.new_instance().records(split)), None)  # A generator function does not run before this.
     return None
 
 
-@DATASET.premise
-def lists_records(given: Given) -> str | None:
-    """Every record is a `Record` with a key that is a text and not empty.
+@DATASET.prerequisite
+def yields_records(case: DatasetCase) -> str | None:
+    """Everything that `records` yields is a `Record` whose key is a string and not empty.
 
-    The key names the picture in messages and in the cache.
+    Messages and the cache identify an image by its key.
     """
-    for record in given.records:
+    for record in case.records:
         if not isinstance(record, Record):
             return repr(record)
         if not isinstance(record.key, str) or not record.key:
@@ -33,120 +33,121 @@ def lists_records(given: Given) -> str | None:
     return None
 
 
-@DATASET.premise
-def has_pictures_to_train_on(given: Given) -> str | None:
+@DATASET.prerequisite
+def has_training_records(case: DatasetCase) -> str | None:
     """The train split has records.
 
-    Without them there is nothing to learn from. For the check, settings must name data that is there.
+    Without them there is nothing to train on. For this check, the settings must name existing data.
     """
-    return None if given.splits[Split.TRAIN] else "none"
+    return None if case.splits[Split.TRAIN] else "none"
 
 
 @DATASET.check
-def keys_are_unique(given: Given) -> str | None:
+def keys_are_unique(case: DatasetCase) -> str | None:
     """No two records of a split have the same key.
 
-    The key names the picture for ever: two of one name cannot be told apart.
+    A key identifies an image permanently: two images with the same key cannot be told apart.
     """
-    for split, own in given.splits.items():
-        seen = set[str]()
-        for record in own:
-            if record.key in seen:
+    for split, records in case.splits.items():
+        keys = set[str]()
+        for record in records:
+            if record.key in keys:
                 return f"{record.key!r} twice in {split}"
-            seen.add(record.key)
+            keys.add(record.key)
     return None
 
 
 @DATASET.check
-def splits_share_no_key(given: Given) -> str | None:
+def splits_share_no_keys(case: DatasetCase) -> str | None:
     """No key is in two splits.
 
-    What is measured on pictures that were trained on is not a measure.
+    An evaluation on training images would be meaningless.
     """
-    seen = dict[str, Split]()
-    for split, own in given.splits.items():
-        for record in own:
-            if seen.setdefault(record.key, split) != split:
-                return f"{record.key!r} in {seen[record.key]} and {split}"
+    split_by_key = dict[str, Split]()
+    for split, records in case.splits.items():
+        for record in records:
+            if split_by_key.setdefault(record.key, split) != split:
+                return f"{record.key!r} in {split_by_key[record.key]} and {split}"
     return None
 
 
 @DATASET.check
-def splits_share_no_file(given: Given) -> str | None:
-    """No picture's file is in two splits, under whatever key.
+def splits_share_no_files(case: DatasetCase) -> str | None:
+    """No image file is in two splits, not even under different keys.
 
-    What is measured on pictures that were trained on is not a measure.
+    An evaluation on training images would be meaningless.
     """
-    seen = dict[Path, Split]()
-    for split, own in given.splits.items():
-        for record in own:
-            if record.image is not None and seen.setdefault(record.image.resolve(), split) != split:
-                return f"{record.image} in {seen[record.image.resolve()]} and {split}"
+    split_by_file = dict[Path, Split]()
+    for split, records in case.splits.items():
+        for record in records:
+            if record.image is not None and split_by_file.setdefault(record.image.resolve(), split) != split:
+                return f"{record.image} in {split_by_file[record.image.resolve()]} and {split}"
     return None
 
 
 @DATASET.check
-def keys_name_no_place(given: Given) -> str | None:
-    """Keys do not hold the folder of the dataset.
+def keys_contain_no_folder(case: DatasetCase) -> str | None:
+    """Keys do not contain the folder of the dataset.
 
-    On another machine, or moved, it is the same dataset, and keys must be the same.
+    The keys must stay the same when the dataset is moved or used on another machine.
     """
-    roots = {str(path) for name in given.folders for path in _absolute(getattr(given.dataset.config, name))}
-    found = [record.key for record in given.records for root in roots if len(root) > 1 and root in record.key]
-    return f"{found[0]!r}" if found else None
+    roots = {str(path) for name in case.path_settings for path in _absolute(getattr(case.dataset.config, name))}
+    keys = [record.key for record in case.records for root in roots if len(root) > 1 and root in record.key]
+    return f"{keys[0]!r}" if keys else None
 
 
 def _absolute(path: Path) -> tuple[Path, Path]:
-    """With links as they are, and followed. A relative one may be any word of a key."""
+    """Returns a path as absolute paths, links kept and followed. A relative one may be part of any key."""
     return path.absolute(), path.resolve()
 
 
-@DATASET.premise
-def pictures_are_there(given: Given) -> str | None:
-    """`image` is a `Path` of a file that is there, or None for a picture that is drawn.
+@DATASET.prerequisite
+def image_files_exist(case: DatasetCase) -> str | None:
+    """`image` is the `Path` of an existing file, or None for an image that the dataset generates.
 
-    A missing file stops a run while it packs.
+    A missing file stops a run while it fills the cache.
     """
-    for record in given.records:
+    for record in case.records:
         if not isinstance(record.image, Path | None):
-            return f"{record.image!r}, a {type(record.image).__name__}, of {record.key!r}"
+            return f"{record.key!r} has {record.image!r}, a {type(record.image).__name__}"
         if record.image is not None and not record.image.is_file():
-            return f"{record.image}, which is not there, of {record.key!r}"
+            return f"{record.key!r} has {record.image}, which does not exist"
     return None
 
 
-@DATASET.premise
-def says_only_what_it_declared(given: Given) -> str | None:
-    """Records have no attribute that is not among `attributes`.
+@DATASET.prerequisite
+def records_use_declared_attributes(case: DatasetCase) -> str | None:
+    """Records have only attributes that `attributes` declares.
 
-    Nobody would lay it out in a label.
+    Labels have no place for others.
     """
-    for record in given.records:
-        if strange := set(record.attributes) - set(given.attributes):
-            return f"{sorted(strange)[0]!r} of {record.key!r}"
+    for record in case.records:
+        if undeclared := set(record.attributes) - set(case.attributes):
+            return f"{record.key!r} has {sorted(undeclared)[0]!r}"
     return None
 
 
-@DATASET.premise
-def values_are_those_of_their_attributes(given: Given) -> str | None:
-    """Each value is True or False, one of the attribute's values, or None where it is optional. Unknown is left out.
+@DATASET.prerequisite
+def values_are_valid(case: DatasetCase) -> str | None:
+    """Each value is True or False, one of the attribute's values, or None if it is optional; unknown ones are missing.
 
-    1, "yes" or numpy's own True are none of them, and None is "none of these", which is not unknown.
+    1, "yes" and NumPy's True are not valid, and None means "none of these", which is different from unknown.
     """
-    for record in given.records:
+    for record in case.records:
         for name, value in record.attributes.items():
-            attribute = given.attributes.get(name)
-            if attribute and not (type(value) in (bool, str, type(None)) and value in attribute.allowed):
-                return f"{name}={value!r} of {record.key!r}; it has {', '.join(map(repr, attribute.allowed))}"
+            attribute = case.attributes.get(name)
+            if attribute and not (type(value) in (bool, str, type(None)) and value in attribute.allowed_values):
+                allowed = ", ".join(map(repr, attribute.allowed_values))
+                return f"{record.key!r} has {name}={value!r}; allowed are {allowed}"
     return None
 
 
 @DATASET.check
-def every_attribute_is_known_of_some_picture(given: Given) -> str | None:
-    """Each attribute is known of at least one picture to train on.
+def every_attribute_is_labelled(case: DatasetCase) -> str | None:
+    """Each attribute is known for at least one training image.
 
-    What no picture shows cannot be learned.
+    An attribute without any labels cannot be learned.
     """
-    known = {name for record in given.splits[Split.TRAIN] for name in record.attributes}
-    missing = [name for name in given.attributes if name not in known]
-    return f"nothing is known of {', '.join(missing)}" if missing else None
+    labelled = {name for record in case.splits[Split.TRAIN] for name in record.attributes}
+    missing = [name for name in case.attributes if name not in labelled]
+    return f"no image has a value of {', '.join(missing)}" if missing else None

@@ -1,4 +1,4 @@
-"""The contract of label encoders, as checks."""
+"""Checks of the label encoder contract."""
 
 from mdtranslate.testing.encoders import condition_checks, domain_checks, label_checks
 from mdtranslate.testing.encoders.encoder_case import ENCODER

@@ -1,4 +1,4 @@
-"""What networks and losses see of labels."""
+"""Checks of what networks and losses see of labels: conditions, classification losses, inferred labels."""
 
 from __future__ import annotations
 
@@ -7,165 +7,173 @@ from collections.abc import Mapping
 import torch
 
 from mdtranslate.api import LabelEncoder, Value
-from mdtranslate.testing.checks import DoesNotApply
-from mdtranslate.testing.encoders.encoder_case import ENCODER, Given, some_logits
-from mdtranslate.testing.sample_components import GLASSES, HAIR, labels
+from mdtranslate.testing.checks import NotApplicable
+from mdtranslate.testing.encoders.encoder_case import ENCODER, EncoderCase, random_logits
+from mdtranslate.testing.sample_components import GLASSES, HAIR, all_labels
 
 
 @ENCODER.check
-def keeps_datasets_apart(given: Given) -> str | None:
-    """An attribute of the same name in two datasets is two things, unless it is named in `shared`.
+def separates_datasets(case: EncoderCase) -> str | None:
+    """Attributes of the same name in two datasets have different conditions, unless `shared_attributes` has the name.
 
-    Young of one dataset is not what another calls so.
+    Two datasets may define young differently.
     """
-    own = [given.two.condition(given.two.encode({"Young": True}, number)[None]) for number in (0, 1)]
-    if "Young" in given.two.shared:
-        raise DoesNotApply("it shares attributes of the same name")
-    return "the condition of Young is the same in both" if torch.equal(*own) else None
+    label_encoder = case.for_two_datasets
+    conditions = [label_encoder.condition(label_encoder.encode({"Young": True}, index)[None]) for index in (0, 1)]
+    if "Young" in label_encoder.shared_attributes:
+        raise NotApplicable("it shares attributes of the same name")
+    return "the condition of Young is the same in both" if torch.equal(*conditions) else None
 
 
-@ENCODER.premise
-def conditions_are_vectors(given: Given) -> str | None:
-    """`condition` gives float32 [B, size] without NaN or infinity.
+@ENCODER.prerequisite
+def conditions_are_vectors(case: EncoderCase) -> str | None:
+    """`condition` returns float32 (B, condition_size) without NaN or infinity.
 
-    It is what networks see.
+    It is the input of networks.
     """
-    for each in given.both:
-        made = each.condition(labels(each))
-        if made.dtype != torch.float32 or made.shape != (len(labels(each)), each.size) or not made.isfinite().all():
-            return f"{made.dtype} {list(made.shape)} for {len(labels(each))} labels and size {each.size}"
+    for label_encoder in case.label_encoders:
+        labels = all_labels(label_encoder)
+        conditions = label_encoder.condition(labels)
+        has_shape = conditions.shape == (len(labels), label_encoder.condition_size)
+        if conditions.dtype != torch.float32 or not has_shape or not conditions.isfinite().all():
+            return (
+                f"{conditions.dtype} {list(conditions.shape)} for {len(labels)} labels "
+                f"and condition_size {label_encoder.condition_size}"
+            )
     return None
 
 
 @ENCODER.check
-def domains_have_conditions_of_their_own(given: Given) -> str | None:
+def domains_have_distinct_conditions(case: EncoderCase) -> str | None:
     """No two domains have the same condition.
 
-    A generator cannot tell them apart otherwise.
+    Otherwise a generator cannot distinguish them.
     """
-    for each in given.both:
-        every = each.domains
-        made = each.condition(every)
-        for one in range(len(made)):
-            for other in range(one):
-                if torch.equal(made[one], made[other]):
-                    return f"{each.decode(every[other])} and {each.decode(every[one])} have one"
+    for label_encoder in case.label_encoders:
+        domains = label_encoder.domains
+        conditions = label_encoder.condition(domains)
+        for first in range(len(conditions)):
+            for second in range(first):
+                if torch.equal(conditions[first], conditions[second]):
+                    return f"{label_encoder.decode(domains[second])} and {label_encoder.decode(domains[first])}"
     return None
 
 
 @ENCODER.check
-def conditions_do_not_mix_pictures(given: Given) -> str | None:
-    """The condition of a label is the same alone and in a batch, and the label is left as it is.
+def conditions_are_independent(case: EncoderCase) -> str | None:
+    """The condition of a label is the same alone and in a batch, and `condition` does not modify labels.
 
-    Batches are cut into parts, and shared among processes.
+    Batches are split into micro-batches and over processes.
     """
-    for each in given.both:
-        every = labels(each)
-        before = every.clone()
-        alone = torch.cat([each.condition(label[None]) for label in every])
-        if not torch.equal(each.condition(every), alone):
+    for label_encoder in case.label_encoders:
+        labels = all_labels(label_encoder)
+        before = labels.clone()
+        one_by_one = torch.cat([label_encoder.condition(label[None]) for label in labels])
+        if not torch.equal(label_encoder.condition(labels), one_by_one):
             return "other conditions in a batch"
-        if not torch.equal(every, before):
-            return "labels were changed"
+        if not torch.equal(labels, before):
+            return "the labels were modified"
     return None
 
 
 @ENCODER.check
-def losses_are_one_a_picture(given: Given) -> str | None:
-    """`loss` gives a value for each picture, [B], the same alone and in a batch, finite and never below 0.
+def losses_are_per_sample(case: EncoderCase) -> str | None:
+    """`loss` returns a finite value of at least 0 for each sample, (B,), the same alone and in a batch.
 
-    The engine averages: gradients are then the same however a batch is cut.
+    The trainer averages over samples, so that gradients do not depend on how batches are split.
     """
-    for each in given.both:
-        every = labels(each)
-        logits = some_logits(len(every), each.classes)
-        found = each.loss(logits, every)
-        if found.shape != (len(every),):
-            return f"{list(found.shape)} for {len(every)} pictures"
-        alone = torch.cat([each.loss(logits[n : n + 1], every[n : n + 1]) for n in range(len(every))])
-        if not torch.allclose(found, alone, atol=1e-6):
+    for label_encoder in case.label_encoders:
+        labels = all_labels(label_encoder)
+        logits = random_logits(len(labels), label_encoder.num_logits)
+        losses = label_encoder.loss(logits, labels)
+        if losses.shape != (len(labels),):
+            return f"{list(losses.shape)} for {len(labels)} samples"
+        rows = [slice(index, index + 1) for index in range(len(labels))]
+        one_by_one = torch.cat([label_encoder.loss(logits[row], labels[row]) for row in rows])
+        if not torch.allclose(losses, one_by_one, atol=1e-6):
             return "other values in a batch"
-        if not found.isfinite().all() or (found < 0).any():
-            return f"{found.min().item()} to {found.max().item()}"
+        if not losses.isfinite().all() or (losses < 0).any():
+            return f"values from {losses.min().item()} to {losses.max().item()}"
     return None
 
 
 @ENCODER.check
-def losses_are_0_where_nothing_is_known(given: Given) -> str | None:
-    """`loss` is 0, without a gradient, for a picture of which nothing is known.
+def unknown_labels_have_no_loss(case: EncoderCase) -> str | None:
+    """`loss` is 0 and has no gradient for a sample whose attributes are all unknown.
 
-    What is not known cannot be learned; taken for no, it is learned wrongly.
+    Unknown attributes must not be learned as absent.
     """
-    for each in given.both:
-        for number in range(len(each.attributes)):
-            logits = some_logits(3, each.classes).requires_grad_()
-            found = each.loss(logits, each.encode({}, number).repeat(3, 1))
-            if found.abs().max() > 0:
-                return f"{found.tolist()}"
-            if found.requires_grad and torch.autograd.grad(found.sum(), logits)[0].abs().max() > 0:
+    for label_encoder in case.label_encoders:
+        for dataset in range(len(label_encoder.attributes)):
+            logits = random_logits(3, label_encoder.num_logits).requires_grad_()
+            losses = label_encoder.loss(logits, label_encoder.encode({}, dataset).repeat(3, 1))
+            if losses.abs().max() > 0:
+                return f"{losses.tolist()}"
+            if losses.requires_grad and torch.autograd.grad(losses.sum(), logits)[0].abs().max() > 0:
                 return "0, with a gradient"
     return None
 
 
 @ENCODER.check
-def losses_take_only_what_is_known(given: Given) -> str | None:
-    """`loss` of a partly known picture has gradients by less logits than that of a wholly known one.
+def unknown_attributes_have_no_gradient(case: EncoderCase) -> str | None:
+    """With unknown attributes, fewer logits have a gradient of `loss` than with all attributes known.
 
-    What is not known cannot be learned; taken for no, it is learned wrongly.
+    Unknown attributes must not be learned as absent.
     """
-    whole = _touched(given.one, {HAIR.name: "Blond_Hair", GLASSES.name: True})
-    for some in ({HAIR.name: "Blond_Hair"}, {GLASSES.name: True}):
-        if not _touched(given.one, some) < whole:
-            return f"knowing {some}, logits {sorted(_touched(given.one, some))} of {sorted(whole)}"
+    label_encoder = case.for_one_dataset
+    all_indices = _logits_with_gradient(label_encoder, {HAIR.name: "Blond_Hair", GLASSES.name: True})
+    for values in ({HAIR.name: "Blond_Hair"}, {GLASSES.name: True}):
+        indices = _logits_with_gradient(label_encoder, values)
+        if not indices < all_indices:
+            return f"logits {sorted(indices)} of {sorted(all_indices)} if only {values} is known"
     return None
 
 
 @ENCODER.check
-def losses_teach_what_is_inferred(given: Given) -> str | None:
-    """Logits that make `loss` small are those by which `infer` gives the same label.
+def loss_and_inference_agree(case: EncoderCase) -> str | None:
+    """From logits that minimise `loss` for a label, `infer` returns the same label.
 
-    The two belong together: what the discriminator learned is what is read of its logits.
+    The discriminator is trained with `loss`, and its logits are then read by `infer`.
     """
-    for each in given.both:
-        every = labels(each, whole=True)
-        logits = some_logits(len(every), each.classes).requires_grad_()
+    for label_encoder in case.label_encoders:
+        labels = all_labels(label_encoder, fully_known=True)
+        logits = random_logits(len(labels), label_encoder.num_logits).requires_grad_()
         for _ in range(200):
-            (slope,) = torch.autograd.grad(each.loss(logits, every).sum(), logits)
-            logits = (logits - slope).detach().requires_grad_()
-        empty = torch.stack([each.encode({}, number) for number in each.dataset(every).tolist()])
-        inferred = each.infer(logits.detach(), empty)
-        for label, found in zip(every, inferred, strict=True):
-            if each.decode(label) != each.decode(found):
-                return f"{each.decode(found)} where {each.decode(label)} was learned"
+            (gradient,) = torch.autograd.grad(label_encoder.loss(logits, labels).sum(), logits)
+            logits = (logits - gradient).detach().requires_grad_()
+        datasets = label_encoder.dataset_index(labels).tolist()
+        unknown = torch.stack([label_encoder.encode({}, dataset) for dataset in datasets])
+        for label, inferred in zip(labels, label_encoder.infer(logits.detach(), unknown), strict=True):
+            if label_encoder.decode(label) != label_encoder.decode(inferred):
+                return f"{label_encoder.decode(inferred)} for {label_encoder.decode(label)}"
     return None
 
 
 @ENCODER.check
-def infers_only_the_unknown(given: Given) -> str | None:
-    """`infer` keeps what is known, and fills in everything else that the dataset labels, with values that there are.
+def infers_only_unknown_attributes(case: EncoderCase) -> str | None:
+    """`infer` keeps known attributes, and gives every other attribute of the dataset an allowed value.
 
-    A picture is edited from what it has, and what the user says goes before what a network thinks.
+    Known source labels take precedence over predictions of a network.
     """
-    for each in given.both:
-        every = labels(each)
-        inferred = each.infer(some_logits(len(every), each.classes), every)
-        for label, found in zip(every, inferred, strict=True):
-            had, has = each.decode(label), each.decode(found)
-            own = each.attributes[int(each.dataset(label[None])[0])]
-            if any(has.get(name) != value for name, value in had.items()):
-                return f"{had} became {has}"
-            if {
-                name: value in attribute.allowed
-                for attribute in own
-                for name, value in has.items()
-                if name == attribute.name
-            } != {attribute.name: True for attribute in own}:
-                return f"{has}, of the attributes {', '.join(attribute.name for attribute in own)}"
+    for label_encoder in case.label_encoders:
+        labels = all_labels(label_encoder)
+        inferred_labels = label_encoder.infer(random_logits(len(labels), label_encoder.num_logits), labels)
+        for label, inferred_label in zip(labels, inferred_labels, strict=True):
+            known, inferred = label_encoder.decode(label), label_encoder.decode(inferred_label)
+            attributes = label_encoder.attributes[int(label_encoder.dataset_index(label[None])[0])]
+            if any(inferred.get(name) != value for name, value in known.items()):
+                return f"{known} became {inferred}"
+            if not all(
+                attribute.name in inferred and inferred[attribute.name] in attribute.allowed_values
+                for attribute in attributes
+            ):
+                return f"{inferred}, for the attributes {', '.join(attribute.name for attribute in attributes)}"
     return None
 
 
-def _touched(encoder: LabelEncoder, some: Mapping[str, Value]) -> set[int]:
-    """The logits by which the loss has a gradient."""
-    logits = some_logits(1, encoder.classes).requires_grad_()
-    (slope,) = torch.autograd.grad(encoder.loss(logits, encoder.encode(some, 0)[None]).sum(), logits)
-    return {place for place, value in enumerate(slope[0].tolist()) if value}
+def _logits_with_gradient(label_encoder: LabelEncoder, values: Mapping[str, Value]) -> set[int]:
+    """Returns the indices of logits on which the loss depends."""
+    logits = random_logits(1, label_encoder.num_logits).requires_grad_()
+    label = label_encoder.encode(values, 0)[None]
+    (gradient,) = torch.autograd.grad(label_encoder.loss(logits, label).sum(), logits)
+    return {index for index, value in enumerate(gradient[0].tolist()) if value}

@@ -1,4 +1,4 @@
-"""Labels: attribute values in, the same values out."""
+"""Checks of labels: attributes that are encoded and decoded again are the same."""
 
 from __future__ import annotations
 
@@ -8,191 +8,212 @@ from typing import Any
 import torch
 
 from mdtranslate.api import LabelEncoder, Value
-from mdtranslate.testing.encoders.encoder_case import ENCODER, Given, some_logits, wholly_known
-from mdtranslate.testing.sample_components import GLASSES, HAIR, MOOD, ONE, known, labels
+from mdtranslate.testing.encoders.encoder_case import ENCODER, EncoderCase, expected_fully_known, random_logits
+from mdtranslate.testing.sample_components import (
+    GLASSES,
+    HAIR,
+    MOOD,
+    ONE_DATASET,
+    all_labels,
+    attribute_combinations,
+)
 from mdtranslate.testing.side_effects import random_state
 
 
-@ENCODER.premise
-def sizes_are_counts(given: Given) -> str | None:
-    """`size` and `classes` are whole numbers above 0.
+@ENCODER.prerequisite
+def sizes_are_positive_integers(case: EncoderCase) -> str | None:
+    """`condition_size` and `num_logits` are integers above 0.
 
-    Networks are built by them.
+    Networks are built with them.
     """
-    for each in given.both:
-        if not all(type(count) is int and count > 0 for count in (each.size, each.classes)):
-            return f"size {each.size!r}, classes {each.classes!r}"
+    for label_encoder in case.label_encoders:
+        sizes = label_encoder.condition_size, label_encoder.num_logits
+        if not all(type(size) is int and size > 0 for size in sizes):
+            return f"condition_size {sizes[0]!r}, num_logits {sizes[1]!r}"
     return None
 
 
 @ENCODER.check
-def layout_names_each_channel(given: Given) -> str | None:
-    """`layout` has a text for each channel of a condition, no two alike.
+def channel_names_are_complete(case: EncoderCase) -> str | None:
+    """`channel_names` has a distinct string for each channel of a condition.
 
-    It says in a translator's file what each channel means.
+    They document the channels in the files of a translator.
     """
-    for each in given.both:
-        names = list(each.layout)
-        if len(names) != each.size or len({*names}) < len(names) or not all(isinstance(name, str) for name in names):
-            return f"{names} for {each.size} channels"
+    for label_encoder in case.label_encoders:
+        names = list(label_encoder.channel_names)
+        are_strings = all(isinstance(name, str) for name in names)
+        if len(names) != label_encoder.condition_size or len({*names}) < len(names) or not are_strings:
+            return f"{names} for {label_encoder.condition_size} channels"
     return None
 
 
-@ENCODER.premise
-def labels_are_vectors(given: Given) -> str | None:
-    """`encode` gives float32 [L], of the same L whatever is known and of whichever dataset.
+@ENCODER.prerequisite
+def labels_are_vectors(case: EncoderCase) -> str | None:
+    """`encode` returns float32 (L,), with the same L for any attributes and any dataset.
 
-    Labels of a batch are stacked.
+    The labels of a batch are stacked.
     """
-    for each in given.both:
-        shapes = {
-            (made.dtype, tuple(made.shape))
-            for number, own in enumerate(each.attributes)
-            for made in (each.encode(some, number) for some in known(own))
-        }
-        if len(shapes) > 1 or next(iter(shapes))[0] != torch.float32 or len(next(iter(shapes))[1]) != 1:
-            return f"{sorted(map(str, shapes))}"
+    for label_encoder in case.label_encoders:
+        labels = [
+            label_encoder.encode(values, dataset)
+            for dataset, attributes in enumerate(label_encoder.attributes)
+            for values in attribute_combinations(attributes)
+        ]
+        formats = {(label.dtype, tuple(label.shape)) for label in labels}
+        dtype, shape = next(iter(formats))
+        if len(formats) > 1 or dtype != torch.float32 or len(shape) != 1:
+            return f"{sorted(map(str, formats))}"
     return None
 
 
 @ENCODER.check
-def keeps_yes_and_no(given: Given) -> str | None:
-    """`decode` gives back yes and no.
+def decodes_yes_and_no(case: EncoderCase) -> str | None:
+    """`decode` returns the encoded True or False of a yes/no attribute.
 
-    A label is lossless: pictures are translated back by it.
+    Labels must be lossless: images are translated back to their source label.
     """
-    return _kept(given.of(GLASSES), [{GLASSES.name: True}, {GLASSES.name: False}])
+    return _compare_decoded(case.for_attribute(GLASSES), [{GLASSES.name: True}, {GLASSES.name: False}])
 
 
 @ENCODER.check
-def keeps_values(given: Given) -> str | None:
-    """`decode` gives back each value of an exclusive attribute.
+def decodes_named_values(case: EncoderCase) -> str | None:
+    """`decode` returns the encoded value of an attribute with named values.
 
-    A label is lossless: pictures are translated back by it.
+    Labels must be lossless: images are translated back to their source label.
     """
-    return _kept(given.of(MOOD), [{MOOD.name: value} for value in MOOD.values])
+    return _compare_decoded(case.for_attribute(MOOD), [{MOOD.name: value} for value in MOOD.values])
 
 
 @ENCODER.check
-def keeps_none_of_these(given: Given) -> str | None:
-    """`decode` gives back None, "none of these", of an optional attribute, and not as unknown.
+def decodes_none_of_these(case: EncoderCase) -> str | None:
+    """`decode` returns the encoded None ("none of these") of an optional attribute, rather than leaving it out.
 
-    A bald head is known to be bald.
+    None of these is a known value: a bald head has none of the hair colours.
     """
-    return _kept(given.of(HAIR), [{HAIR.name: None}])
+    return _compare_decoded(case.for_attribute(HAIR), [{HAIR.name: None}])
 
 
 @ENCODER.check
-def keeps_the_unknown(given: Given) -> str | None:
-    """`decode` leaves out what is unknown, and does not take it for no or none.
+def decodes_unknown(case: EncoderCase) -> str | None:
+    """`decode` leaves out unknown attributes, rather than returning False or None.
 
-    The other datasets' attributes are unknown, and learning them as no is what the mask vector is there to avoid.
+    The attributes of other datasets are unknown, and must not be learned as absent.
     """
     for attribute in (GLASSES, HAIR, MOOD):
-        if found := _kept(given.of(attribute), [{}]):
-            return found
+        if difference := _compare_decoded(case.for_attribute(attribute), [{}]):
+            return difference
     return None
 
 
 @ENCODER.check
-def keeps_everything_together(given: Given) -> str | None:
-    """`decode` gives back everything that is known, whatever it is, for each dataset.
+def decodes_combinations(case: EncoderCase) -> str | None:
+    """`decode` returns every combination of known and unknown attributes that was encoded, for each dataset.
 
-    Labels of several attributes and datasets lie in one vector.
+    One vector holds the values of several attributes and datasets.
     """
-    for each in given.both:
-        for number, own in enumerate(each.attributes):
-            if found := _kept(each, known(own), number):
-                return found
+    for label_encoder in case.label_encoders:
+        for dataset, attributes in enumerate(label_encoder.attributes):
+            if difference := _compare_decoded(label_encoder, attribute_combinations(attributes), dataset):
+                return difference
     return None
 
 
 @ENCODER.check
-def knows_whose_picture_it_is(given: Given) -> str | None:
-    """`dataset` gives the number of each label's dataset: int64 [B].
+def dataset_index_is_correct(case: EncoderCase) -> str | None:
+    """`dataset_index` returns the index of each label's dataset: int64 (B,).
 
-    Even where nothing is known of a picture.
+    It must work even if all attributes of an image are unknown.
     """
-    for each in given.both:
-        expected = [number for number, own in enumerate(each.attributes) for _ in known(own)]
-        numbers = each.dataset(labels(each))
-        if numbers.dtype != torch.int64 or numbers.tolist() != expected:
-            return f"{numbers.dtype} {numbers.tolist()}, and the datasets were {expected}"
+    for label_encoder in case.label_encoders:
+        expected = [
+            dataset
+            for dataset, attributes in enumerate(label_encoder.attributes)
+            for _ in attribute_combinations(attributes)
+        ]
+        indices = label_encoder.dataset_index(all_labels(label_encoder))
+        if indices.dtype != torch.int64 or indices.tolist() != expected:
+            return f"{indices.dtype} {indices.tolist()}; expected is {expected}"
     return None
 
 
 @ENCODER.check
-def refuses_a_strange_attribute(given: Given) -> str | None:
+def rejects_unknown_attributes(case: EncoderCase) -> str | None:
     """`encode` raises `ValueError` for an attribute that the dataset does not label, and names it.
 
-    A misspelt name would be an unknown attribute otherwise.
+    Otherwise an attribute with a misspelt name would be unknown.
     """
-    return _refused(given.one, {"no_such_attribute": True}, "no_such_attribute")
+    return _check_error(case.for_one_dataset, {"no_such_attribute": True}, "no_such_attribute")
 
 
 @ENCODER.check
-def refuses_a_strange_value(given: Given) -> str | None:
-    """`encode` raises `ValueError` for a value that its attribute cannot have, and names it.
+def rejects_unknown_values(case: EncoderCase) -> str | None:
+    """`encode` raises `ValueError` for a value that the attribute cannot have, and names it.
 
-    A misspelt value would be something else otherwise. `Attribute.code` does it.
+    Otherwise a misspelt value would become another one. `Attribute.index` raises this error.
     """
-    return _refused(given.one, {HAIR.name: "no_such_value"}, "no_such_value")
+    return _check_error(case.for_one_dataset, {HAIR.name: "no_such_value"}, "no_such_value")
 
 
 @ENCODER.check
-def says_what_is_known(given: Given) -> str | None:
-    """`known` is True of the labels in which nothing of their dataset is unknown: bool [B].
+def is_fully_known_is_correct(case: EncoderCase) -> str | None:
+    """`is_fully_known` returns whether every attribute of the label's dataset is known: bool (B,).
 
-    Translations ask a network only for what is missing.
+    Translation infers the attributes of all other images.
     """
-    for each in given.both:
-        some = labels(each)
-        expected = wholly_known(each, some)
-        found = each.known(some)
-        if found.dtype != torch.bool or found.tolist() != expected:
-            return f"{found.dtype} {found.tolist()}"
+    for label_encoder in case.label_encoders:
+        labels = all_labels(label_encoder)
+        are_known = label_encoder.is_fully_known(labels)
+        if are_known.dtype != torch.bool or are_known.tolist() != expected_fully_known(label_encoder, labels):
+            return f"{are_known.dtype} {are_known.tolist()}"
     return None
 
 
 @ENCODER.check
-def is_the_same_twice(given: Given) -> str | None:
-    """Another instance of the same settings makes the same labels, conditions and losses.
+def is_deterministic(case: EncoderCase) -> str | None:
+    """Another instance with the same settings gives the same labels, conditions and losses.
 
-    A translator makes its own, in another process.
+    A translator builds its own instance, in another process.
     """
-    one, other = given.make(ONE), given.make(ONE)
-    every = labels(one)
-    logits = some_logits(len(every), one.classes)
-    same = torch.equal(every, labels(other)) and torch.equal(one.condition(every), other.condition(every))
-    return None if same and torch.equal(one.loss(logits, every), other.loss(logits, every)) else "others"
+    first, second = case.build(ONE_DATASET), case.build(ONE_DATASET)
+    labels = all_labels(first)
+    logits = random_logits(len(labels), first.num_logits)
+    if not torch.equal(labels, all_labels(second)):
+        return "different labels"
+    if not torch.equal(first.condition(labels), second.condition(labels)):
+        return "different conditions"
+    return None if torch.equal(first.loss(logits, labels), second.loss(logits, labels)) else "different losses"
 
 
 @ENCODER.check
-def touches_no_random_state(given: Given) -> str | None:
-    """Nothing of it moves the global random generators.
+def draws_no_random_numbers(case: EncoderCase) -> str | None:
+    """No method changes the state of the global random generators.
 
-    Whoever trains seeds them.
+    A run seeds them; all random numbers after it would change.
     """
     before = random_state()
-    each = given.make(ONE)
-    every = labels(each)
-    each.infer(some_logits(len(every), each.classes), every)
-    each.loss(some_logits(len(every), each.classes), each.domains[each.domain(each.domains)][:1].repeat(len(every), 1))
-    each.condition(every)
-    return None if random_state() == before else "random, numpy.random or torch's generator moved"
+    label_encoder = case.build(ONE_DATASET)
+    labels = all_labels(label_encoder)
+    logits = random_logits(len(labels), label_encoder.num_logits)
+    label_encoder.infer(logits, labels)
+    domains = label_encoder.domains
+    label_encoder.loss(logits, domains[label_encoder.domain_index(domains)][:1].repeat(len(labels), 1))
+    label_encoder.condition(labels)
+    return None if random_state() == before else "the state of random, numpy.random or torch changed"
 
 
-def _kept(encoder: LabelEncoder, some: Sequence[Mapping[str, Value]], number: int = 0) -> str | None:
-    for each in some:
-        back: Any = encoder.decode(encoder.encode(each, number))
-        if back != each or any(type(back[name]) is not type(value) for name, value in each.items()):
-            return f"{each} came back as {back}"
+def _compare_decoded(
+    label_encoder: LabelEncoder, combinations: Sequence[Mapping[str, Value]], dataset: int = 0
+) -> str | None:
+    for values in combinations:
+        decoded: Any = label_encoder.decode(label_encoder.encode(values, dataset))
+        if decoded != values or any(type(decoded[name]) is not type(value) for name, value in values.items()):
+            return f"{values} was decoded as {decoded}"
     return None
 
 
-def _refused(encoder: LabelEncoder, some: Mapping[str, Value], names: str) -> str | None:
+def _check_error(label_encoder: LabelEncoder, values: Mapping[str, Value], text: str) -> str | None:
     try:
-        made = encoder.encode(some, 0)
+        label = label_encoder.encode(values, 0)
     except ValueError as error:
-        return None if names in str(error) else f"a message that does not name it: {error}"
-    return f"{made.tolist()}"
+        return None if text in str(error) else f"a message without the name: {error}"
+    return f"no error; the label is {label.tolist()}"

@@ -1,4 +1,4 @@
-"""How a loss behaves: what it keeps, draws and needs."""
+"""Checks of a loss's behaviour: its state, its random numbers, and what it requires."""
 
 from __future__ import annotations
 
@@ -11,171 +11,179 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from mdtranslate.api import Ramp
-from mdtranslate.api.translation import Batch
-from mdtranslate.testing import sample_components
-from mdtranslate.testing.checks import DoesNotApply
-from mdtranslate.testing.losses.loss_case import COUNT, LOSS, ROLES, SIZE, Given, Role, called, terms, without_state
+from mdtranslate.api.batch import Batch
+from mdtranslate.api.translation import Translation
+from mdtranslate.testing.checks import NotApplicable
+from mdtranslate.testing.losses.loss_case import (
+    BATCH_SIZE,
+    IMAGE_SIZE,
+    LOSS,
+    ROLES,
+    LossCase,
+    Role,
+    compute_terms,
+    require_stateless,
+    term_label,
+)
+from mdtranslate.testing.sample_components import TWO_DATASETS, TinyNetworks, build_label_encoder, random_batch
 from mdtranslate.testing.side_effects import random_state
-from mdtranslate.utils.device import isolated
+from mdtranslate.utils.device import isolated_rng
 
 
 @LOSS.check
-def is_the_same_twice(given: Given) -> str | None:
-    """Asked twice of the same batch it gives the same, unless it keeps something in buffers.
+def is_deterministic(case: LossCase) -> str | None:
+    """The same batch gives the same terms again, unless buffers of the loss change from batch to batch.
 
-    What it keeps elsewhere is in no checkpoint, so a run that goes on is another one.
+    State outside of buffers is not in checkpoints, so a resumed run would differ.
     """
-    without_state(given)
-    loss = given.new()
+    require_stateless(case)
+    loss = case.new_instance()
     for role in ROLES:
-        one, other = given.terms(loss, role), given.terms(loss, role)
-        for name, term in one.items():
-            if not torch.equal(term, other[name]):
-                return f"{term.tolist()} and then {other[name].tolist()} ({called(role, name)})"
+        first, second = case.terms(loss, role), case.terms(loss, role)
+        for name, term in first.items():
+            if not torch.equal(term, second[name]):
+                return f"{term.tolist()}, then {second[name].tolist()} ({term_label(role, name)})"
     return None
 
 
 @LOSS.check
-def what_it_keeps_is_in_its_state(given: Given) -> str | None:
-    """Its state, saved after some batches and loaded into another one, makes that one go on in the same way.
+def state_is_in_buffers(case: LossCase) -> str | None:
+    """A new instance that loads the state dict after some batches gives the same terms as the original.
 
-    Checkpoints hold nothing else of a loss.
+    Checkpoints contain nothing else of a loss.
     """
-    loss = given.new()
+    loss = case.new_instance()
     for seed in range(4):
         for role in ROLES:
-            given.terms(loss, role, given.batch(seed=seed))
-    other = given.new()
-    state = {name: each.clone().contiguous() for name, each in loss.state_dict().items()}
-    other.load_state_dict(load(save(state)) if state else {}, strict=False)
+            case.terms(loss, role, case.batch(seed=seed))
+    restored = case.new_instance()
+    state = {name: tensor.clone().contiguous() for name, tensor in loss.state_dict().items()}
+    restored.load_state_dict(load(save(state)) if state else {}, strict=False)
     for role in ROLES:
-        one, two = (given.terms(each, role, given.batch(seed=9)) for each in (loss, other))
-        for name, term in one.items():
-            if not torch.equal(term, two[name]):
-                return f"{term.tolist()} and {two[name].tolist()} ({called(role, name)})"
+        first, second = (case.terms(instance, role, case.batch(seed=9)) for instance in (loss, restored))
+        for name, term in first.items():
+            if not torch.equal(term, second[name]):
+                return f"{term.tolist()}, restored {second[name].tolist()} ({term_label(role, name)})"
     return None
 
 
 @LOSS.check
-def can_be_copied(given: Given) -> str | None:
+def can_be_copied(case: LossCase) -> str | None:
     """A deep copy gives the same terms.
 
-    Trials are made with copies.
+    Trial steps, such as those that search for a batch size, use copies.
     """
-    loss = given.new()
-    copied = deepcopy(loss)
+    loss = case.new_instance()
+    copy = deepcopy(loss)
     for role in ROLES:
-        one, other = given.terms(loss, role), given.terms(copied, role)
-        if any(not torch.equal(term, other[name]) for name, term in one.items()):
-            return f"others ({role})"
+        terms, copy_terms = case.terms(loss, role), case.terms(copy, role)
+        if any(not torch.equal(term, copy_terms[name]) for name, term in terms.items()):
+            return f"different terms ({role})"
     return None
 
 
 @LOSS.check
-def leaves_the_batch(given: Given) -> str | None:
-    """Pictures, labels and `fake` are after it as they were before.
+def does_not_modify_the_batch(case: LossCase) -> str | None:
+    """Images and labels of the batch, and `t.fake`, are not modified.
 
-    Other losses look at them after it.
+    Other losses use them afterwards.
     """
     for role in ROLES:
-        stage, batch = sample_components.Stage(given.encoder, SIZE), given.batch()
-        t: Any = stage.translation(batch, role)
-        before = [each.detach().clone() for each in (t.real, t.source, t.target, t.fake)]
-        getattr(given.new(), role)(t)
+        t: Any = TinyNetworks(case.label_encoder, IMAGE_SIZE).translation(case.batch(), role)
+        before = [tensor.detach().clone() for tensor in (t.real, t.source, t.target, t.fake)]
+        getattr(case.new_instance(), role)(t)
         if not all(map(torch.equal, before, (t.real, t.source, t.target, t.fake))):
-            return f"they changed ({role})"
+            return f"they were modified ({role})"
     return None
 
 
 @LOSS.check
-def draws_nothing_itself(given: Given) -> str | None:
-    """It moves no global random generator: what varies by image is drawn by `t.random(name, shape)`, or is `t.noise`.
+def draws_no_global_random_numbers(case: LossCase) -> str | None:
+    """Computing terms does not change the global random generators; random numbers come from `t.random` or `t.noise`.
 
-    A run is repeated, and cut among processes, by what a batch brings.
+    These are the same for any split into micro-batches and processes, and after a resume.
     """
-    loss = given.new()
+    loss = case.new_instance()
     for role in ROLES:
         before = random_state()
-        given.terms(loss, role)
+        case.terms(loss, role)
         if random_state() != before:
-            return f"a generator moved ({role})"
+            return f"the state of random, numpy.random or torch changed ({role})"
     return None
 
 
 @LOSS.check
-def needs_truth_only_where_it_says_so(given: Given) -> str | None:
-    """Without `needs_truth = True` it works on batches without true pictures.
+def requires_truth_is_correct(case: LossCase) -> str | None:
+    """Without `requires_truth = True`, it works on batches without ground truth.
 
-    Only `data.targets=paired` brings them, and a recipe without is refused by that word alone.
+    Only `data.targets=paired` provides ground truth; recipes without it refuse losses that declare to require it.
     """
-    if given.loss.needs_truth:
-        raise DoesNotApply("it compares with true pictures")
+    if case.loss.requires_truth:
+        raise NotApplicable("it requires ground truth")
     for role in ROLES:
-        given.terms(given.new(), role, sample_components.batch(given.encoder, COUNT, SIZE, truth=False))
+        batch = random_batch(case.label_encoder, BATCH_SIZE, IMAGE_SIZE, truth=False)
+        case.terms(case.new_instance(), role, batch)
     return None
 
 
 @LOSS.check
-def weight_follows_its_setting(given: Given) -> str | None:
-    """`weight` gives the setting's number at every step; of a ramp from its start to its end.
+def weight_follows_the_setting(case: LossCase) -> str | None:
+    """`weight` returns the number in the settings at every step, or follows the ramp from its start to its end.
 
-    The engine multiplies by it, and leaves a loss out while it is 0.
+    The trainer multiplies the terms by it, and does not compute a loss while its weight is 0.
     """
-    config = given.config
+    config = case.config
     ramp = config.model_copy(update={"weight": Ramp(start=0.0, end=4.0, steps=100)})
-    plain = config.model_copy(update={"weight": 3.0})
-    loss = given.new()
-    found = []
-    for settings in (plain, ramp):
+    number = config.model_copy(update={"weight": 3.0})
+    loss = case.new_instance()
+    weights = []
+    for settings in (number, ramp):
         loss.config = settings
-        found += [loss.weight(0), loss.weight(50), loss.weight(1000)]
-    return None if found == [3.0, 3.0, 3.0, 0.0, 2.0, 4.0] else f"{found}"
+        weights += [loss.weight(0), loss.weight(50), loss.weight(1000)]
+    return None if weights == [3.0, 3.0, 3.0, 0.0, 2.0, 4.0] else f"{weights}"
 
 
 @LOSS.check
-def can_be_one_graph(given: Given) -> str | None:
-    """`torch.compile` takes each of its terms as one graph, unless it keeps something in buffers.
+def compiles_to_one_graph(case: LossCase) -> str | None:
+    """`torch.compile` captures the terms as one graph, unless buffers of the loss change from batch to batch.
 
-    `train.compile` trains the whole recipe eagerly otherwise, and says why.
+    Otherwise `train.compile` trains the whole recipe without compilation and prints why.
     """
-    without_state(given)
-    loss, stage = given.new(), sample_components.Stage(given.encoder, SIZE)
+    require_stateless(case)
+    loss, networks = case.new_instance(), TinyNetworks(case.label_encoder, IMAGE_SIZE)
     for role in ROLES:
-        batch = given.batch()
-        expected = terms(loss, role, stage, batch)
-        fake = stage.translation(batch, role).fake.detach()
+        batch = case.batch()
+        expected = compute_terms(loss, role, networks, batch)
+        fake = networks.translation(batch, role).fake.detach()
 
-        def graph(batch: Batch, fake: Tensor, role: Role = role) -> dict[str, Tensor]:
-            from mdtranslate.api.translation import Translation
-
-            networks = stage.generator, stage.discriminator, stage.encoder
-            t = Translation(batch, *networks, learns=role, made=(fake, None))
-            found = getattr(loss, role)(t)
-            return {} if found is None else dict(found) if isinstance(found, Mapping) else {"": found}
+        def compute(batch: Batch, fake: Tensor, role: Role = role) -> dict[str, Tensor]:
+            components = networks.generator, networks.discriminator, networks.label_encoder
+            t = Translation(batch, *components, updated=role, precomputed=(fake, None))
+            terms = getattr(loss, role)(t)
+            return {} if terms is None else dict(terms) if isinstance(terms, Mapping) else {"": terms}
 
         torch._dynamo.reset()
-        found = torch.compile(graph, fullgraph=True, backend="eager")(batch, fake)
+        terms = torch.compile(compute, fullgraph=True, backend="eager")(batch, fake)
         torch._dynamo.reset()
         for name, term in expected.items():
-            if not torch.allclose(term, found[name], rtol=1e-4, atol=1e-4):
-                return f"{term.tolist()}, compiled {found[name].tolist()} ({called(role, name)})"
+            if not torch.allclose(term, terms[name], rtol=1e-4, atol=1e-4):
+                return f"{term.tolist()}, compiled {terms[name].tolist()} ({term_label(role, name)})"
     return None
 
 
 @LOSS.check
-def takes_any_labels(given: Given) -> str | None:
-    """It is built for, and works on, labels of two datasets.
+def supports_any_labels(case: LossCase) -> str | None:
+    """It can be built for, and computes terms for, the labels of two datasets.
 
-    It is asked of labels only through its encoder.
+    A loss must treat labels only through its label encoder.
     """
-    encoder = sample_components.encoder(sample_components.TWO)
-    with isolated():
-        loss = given.make(encoder, SIZE)
-    stage = sample_components.Stage(encoder, SIZE)
+    label_encoder = build_label_encoder(TWO_DATASETS)
+    with isolated_rng():
+        loss = case.build(label_encoder, IMAGE_SIZE)
+    networks = TinyNetworks(label_encoder, IMAGE_SIZE)
     for role in ROLES:
-        for name, term in terms(
-            loss, role, stage, sample_components.batch(encoder, COUNT, SIZE, truth=loss.needs_truth)
-        ).items():
-            if term.shape != (COUNT,):
-                return f"{list(term.shape)} ({called(role, name)})"
+        batch = random_batch(label_encoder, BATCH_SIZE, IMAGE_SIZE, truth=loss.requires_truth)
+        for name, term in compute_terms(loss, role, networks, batch).items():
+            if term.shape != (BATCH_SIZE,):
+                return f"{list(term.shape)} ({term_label(role, name)})"
     return None

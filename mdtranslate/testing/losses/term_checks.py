@@ -1,4 +1,4 @@
-"""What a loss says: terms, one value a picture, by which networks learn."""
+"""Checks of the terms of a loss: their shapes, values and gradients."""
 
 from __future__ import annotations
 
@@ -6,137 +6,151 @@ import torch
 from torch import Tensor, nn
 
 from mdtranslate.api import Loss
-from mdtranslate.api.translation import Batch
-from mdtranslate.testing import sample_components
-from mdtranslate.testing.checks import DoesNotApply
-from mdtranslate.testing.losses.loss_case import COUNT, LOSS, ROLES, SAME, SIZE, Given, called, terms, without_state
+from mdtranslate.api.batch import Batch
+from mdtranslate.testing.checks import NotApplicable
+from mdtranslate.testing.losses.loss_case import (
+    BATCH_SIZE,
+    IMAGE_SIZE,
+    LOSS,
+    ROLES,
+    LossCase,
+    compute_terms,
+    require_stateless,
+    term_label,
+)
+from mdtranslate.testing.sample_components import TinyNetworks
+
+TOLERANCE = 1e-5
+"""Absolute difference of terms that rounding may cause."""
 
 
 @LOSS.check
-def config_extends_that_of_losses(given: Given) -> str | None:
+def config_derives_from_loss_config(case: LossCase) -> str | None:
     """`Config` is a subclass of `Loss.Config`.
 
-    Every loss has a `weight`.
+    Every loss has the setting `weight`.
     """
-    config = given.component.Config
+    config = case.component.Config
     return None if issubclass(config, Loss.Config) else f"{config.__mro__[1].__name__}"
 
 
-@LOSS.premise
-def has_something_to_say(given: Given) -> str | None:
-    """At least one of the two networks is given a term.
+@LOSS.prerequisite
+def returns_terms(case: LossCase) -> str | None:
+    """`discriminator` or `generator` returns at least one term.
 
-    A loss without any is of no use.
+    A loss without terms has no effect.
     """
-    return None if any(given.terms(given.new(), role) for role in ROLES) else "none"
+    return None if any(case.terms(case.new_instance(), role) for role in ROLES) else "none"
 
 
-@LOSS.premise
-def terms_are_one_a_picture(given: Given) -> str | None:
-    """Each term is a tensor [B]: a value for each picture, not their mean.
+@LOSS.prerequisite
+def terms_are_per_sample(case: LossCase) -> str | None:
+    """Each term is a tensor (B,): one value for each sample, not their mean.
 
-    The engine averages: gradients are then the same however a batch is cut, and on several processes.
+    The trainer averages over samples, so that gradients do not depend on how batches are split.
     """
     for role in ROLES:
-        for name, term in given.terms(given.new(), role).items():
-            if not isinstance(term, Tensor) or term.shape != (COUNT,):
-                came = list(term.shape) if isinstance(term, Tensor) else type(term).__name__
-                return f"{came} for {COUNT} pictures ({called(role, name)})"
+        for name, term in case.terms(case.new_instance(), role).items():
+            if not isinstance(term, Tensor) or term.shape != (BATCH_SIZE,):
+                actual = list(term.shape) if isinstance(term, Tensor) else type(term).__name__
+                return f"{actual} for {BATCH_SIZE} samples ({term_label(role, name)})"
     return None
 
 
-@LOSS.premise
-def terms_are_finite(given: Given) -> str | None:
-    """Each term and its gradients are finite, on usual pictures and on ones that are all alike.
+@LOSS.prerequisite
+def terms_are_finite(case: LossCase) -> str | None:
+    """Each term and its gradients are finite, for random images and for constant ones.
 
-    One value that is not stops the run. A norm's gradient at 0, or a logarithm of 0, is found here.
+    A run stops at the first other value. Common causes are the gradient of a norm at 0, and the logarithm of 0.
     """
-    usual = given.batch()
-    flat = Batch(
-        usual.real * 0, usual.source, usual.target, usual.seeds, None if usual.truth is None else usual.truth * 0
-    )
-    for batch in (usual, flat):
+    batch = case.batch()
+    truth = None if batch.truth is None else batch.truth * 0
+    constant_batch = Batch(batch.real * 0, batch.source, batch.target, batch.seeds, truth)
+    for images in (batch, constant_batch):
         for role in ROLES:
-            stage = sample_components.Stage(given.encoder, SIZE)
-            network = stage.discriminator if role == "discriminator" else stage.generator
-            for name, term in terms(given.new(), role, stage, batch).items():
+            networks = TinyNetworks(case.label_encoder, IMAGE_SIZE)
+            network = networks.discriminator if role == "discriminator" else networks.generator
+            for name, term in compute_terms(case.new_instance(), role, networks, images).items():
                 if not term.isfinite().all():
-                    return f"{term.tolist()} ({called(role, name)})"
-                if term.requires_grad and not all(each.isfinite().all() for each in _slopes(term, network)):
-                    return f"gradients that are not ({called(role, name)})"
+                    return f"{term.tolist()} ({term_label(role, name)})"
+                if term.requires_grad and not all(grad.isfinite().all() for grad in _gradients(term, network)):
+                    return f"gradients that are not finite ({term_label(role, name)})"
     return None
 
 
 @LOSS.check
-def terms_teach(given: Given) -> str | None:
-    """Each network's terms together have gradients by its weights that are not all 0.
+def terms_have_gradients(case: LossCase) -> str | None:
+    """The sum of a network's terms has gradients with respect to its parameters that are not all 0.
 
-    A term of what has no graph changes nothing, and nobody says so.
+    A term without a graph has no effect, and no error is raised.
     """
     for role in ROLES:
-        stage, loss = sample_components.Stage(given.encoder, SIZE), given.new()
-        found = terms(loss, role, stage, given.batch())
-        if not found:
+        networks, loss = TinyNetworks(case.label_encoder, IMAGE_SIZE), case.new_instance()
+        terms = compute_terms(loss, role, networks, case.batch())
+        if not terms:
             continue
-        network = stage.discriminator if role == "discriminator" else stage.generator
-        total = torch.stack([term.mean() for term in found.values()]).sum()
+        network = networks.discriminator if role == "discriminator" else networks.generator
+        total = torch.stack([term.mean() for term in terms.values()]).sum()
         if not total.requires_grad:
             return f"no gradient ({role})"
-        slopes = _slopes(total, network)
-        if not any(each.any() for each in slopes):
+        if not any(gradient.any() for gradient in _gradients(total, network)):
             return f"all gradients are 0 ({role})"
     return None
 
 
 @LOSS.check
-def the_discriminator_does_not_teach_the_generator(given: Given) -> str | None:
-    """The discriminator's terms have no gradient by the generator's weights.
+def discriminator_terms_exclude_the_generator(case: LossCase) -> str | None:
+    """The discriminator's terms have no gradient with respect to the generator's parameters.
 
-    `fake` has no graph there; whoever makes pictures anew (`generate`) pays for one that is thrown away.
+    `t.fake` carries no graph in the discriminator's update; calling `t.generate` builds one for nothing.
     """
-    stage, loss = sample_components.Stage(given.encoder, SIZE), given.new()
-    found = [term for term in terms(loss, "discriminator", stage, given.batch()).values() if term.requires_grad]
-    if not found:
-        raise DoesNotApply("it says nothing to the discriminator")
-    own = list(stage.generator.parameters())
-    slopes = torch.autograd.grad(torch.stack([each.sum() for each in found]).sum(), own, allow_unused=True)
-    return "there are gradients" if any(each is not None for each in slopes) else None
+    networks, loss = TinyNetworks(case.label_encoder, IMAGE_SIZE), case.new_instance()
+    all_terms = compute_terms(loss, "discriminator", networks, case.batch()).values()
+    terms = [term for term in all_terms if term.requires_grad]
+    if not terms:
+        raise NotApplicable("it has no terms for the discriminator")
+    params = list(networks.generator.parameters())
+    gradients = torch.autograd.grad(torch.stack([term.sum() for term in terms]).sum(), params, allow_unused=True)
+    return "there are gradients" if any(gradient is not None for gradient in gradients) else None
 
 
 @LOSS.check
-def terms_do_not_mix_pictures(given: Given) -> str | None:
-    """The term of a picture is the same alone and in a batch, unless the loss keeps something in buffers.
+def samples_are_independent(case: LossCase) -> str | None:
+    """The term of a sample is the same alone and in a batch, unless buffers of the loss change from batch to batch.
 
-    Otherwise `train.accumulate` and several processes train something else.
+    Otherwise results depend on `train.gradient_accumulation` and the number of processes.
     """
-    without_state(given)
-    batch = given.batch()
+    require_stateless(case)
+    batch = case.batch()
     for role in ROLES:
-        together = given.terms(given.new(), role, batch)
-        parts = [given.terms(given.new(), role, part) for part in batch.cut(COUNT)]
-        for name, term in together.items():
-            alone = torch.cat([part[name] for part in parts])
-            if not torch.allclose(term, alone, rtol=1e-4, atol=SAME):
-                return f"{term.tolist()} together, {alone.tolist()} alone ({called(role, name)})"
+        batch_terms = case.terms(case.new_instance(), role, batch)
+        sample_terms = [
+            case.terms(case.new_instance(), role, micro_batch) for micro_batch in batch.micro_batches(BATCH_SIZE)
+        ]
+        for name, term in batch_terms.items():
+            single = torch.cat([terms[name] for terms in sample_terms])
+            if not torch.allclose(term, single, rtol=1e-4, atol=TOLERANCE):
+                return f"{term.tolist()} in a batch, {single.tolist()} alone ({term_label(role, name)})"
     return None
 
 
 @LOSS.check
-def terms_are_always_the_same_ones(given: Given) -> str | None:
-    """For any pictures there are the same terms by name.
+def term_names_are_constant(case: LossCase) -> str | None:
+    """The names of the terms do not depend on the batch.
 
-    Several processes share a batch, and each must have the same terms.
+    All processes that share a batch must have the same terms.
     """
     for role in ROLES:
         names = [
-            list(given.terms(given.new(), role, given.batch(count, seed))) for count, seed in ((4, 0), (2, 1), (1, 2))
+            list(case.terms(case.new_instance(), role, case.batch(count, seed)))
+            for count, seed in ((4, 0), (2, 1), (1, 2))
         ]
-        if any(each != names[0] for each in names):
+        if any(names_of_batch != names[0] for names_of_batch in names):
             return f"{names} ({role})"
     return None
 
 
-def _slopes(term: Tensor, network: nn.Module) -> tuple[Tensor, ...]:
-    """The gradients of a term's sum by the weights of a network; 0 where it does not depend on them."""
-    own = list(network.parameters())
-    return torch.autograd.grad(term.sum(), own, allow_unused=True, materialize_grads=True, retain_graph=True)
+def _gradients(term: Tensor, network: nn.Module) -> tuple[Tensor, ...]:
+    """Returns the gradients of a term's sum by parameter; 0 if the term does not depend on it."""
+    params = list(network.parameters())
+    return torch.autograd.grad(term.sum(), params, allow_unused=True, materialize_grads=True, retain_graph=True)

@@ -1,4 +1,4 @@
-"""The contract of generators and discriminators, as checks."""
+"""Checks of the contracts of generators and discriminators."""
 
 from mdtranslate.testing.networks import discriminator_checks, generator_checks, network_checks
 from mdtranslate.testing.networks.network_case import DISCRIMINATOR, GENERATOR

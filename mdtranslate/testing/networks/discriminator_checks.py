@@ -1,170 +1,181 @@
-"""What is asked of discriminators."""
+"""Checks of discriminators alone."""
 
 from __future__ import annotations
 
 import torch
 
-from mdtranslate.api import Discriminator, Verdict
-from mdtranslate.testing import sample_components
-from mdtranslate.testing.checks import DoesNotApply
-from mdtranslate.testing.networks.network_case import DISCRIMINATOR, Given, apart, drawn_alike, stirred, unreached
-from mdtranslate.testing.networks.network_checks import SAME, flat
+from mdtranslate.api import Discriminator, DiscriminatorOutput
+from mdtranslate.api.networks import Reduction
+from mdtranslate.testing.checks import NotApplicable
+from mdtranslate.testing.networks.network_case import (
+    DISCRIMINATOR,
+    NetworkCase,
+    fixed_random_numbers,
+    max_difference,
+    params_without_gradient,
+    perturbed,
+)
+from mdtranslate.testing.networks.network_checks import TOLERANCE, concatenated
+from mdtranslate.testing.sample_components import random_images
 
-Subject = Given[Discriminator]
+Case = NetworkCase[Discriminator]
 
 
-@DISCRIMINATOR.premise
-def gives_verdicts(given: Subject) -> str | None:
-    """It gives a `Verdict` of a finite score, [B, ...], and logits [B, classes] or None.
+@DISCRIMINATOR.prerequisite
+def returns_discriminator_output(case: Case) -> str | None:
+    """`forward` returns a `DiscriminatorOutput` with finite scores (B, ...), and logits (B, num_logits) or None.
 
-    Losses take them by name.
+    Losses use its fields by name.
     """
-    verdict = _judged(given)
-    if not isinstance(verdict, Verdict):
-        return f"{type(verdict).__name__}"
-    if len(verdict.score) != len(given.real) or not verdict.score.isfinite().all():
-        return f"a score {list(verdict.score.shape)}"
-    if verdict.logits is None:
+    network = case.new_instance()
+    with torch.no_grad(), fixed_random_numbers():
+        output = network(case.real, case.target, case.real if network.requires_truth else None)
+    if not isinstance(output, DiscriminatorOutput):
+        return f"{type(output).__name__}"
+    if len(output.score) != len(case.real) or not output.score.isfinite().all():
+        return f"a score of shape {list(output.score.shape)}"
+    if output.logits is None:
         return None
-    fits = verdict.logits.shape == (len(given.real), given.encoder.classes) and verdict.logits.isfinite().all()
-    return None if fits else f"logits {list(verdict.logits.shape)}, and there are {given.encoder.classes} classes"
+    num_logits = case.label_encoder.num_logits
+    if output.logits.shape == (len(case.real), num_logits) and output.logits.isfinite().all():
+        return None
+    return f"logits of shape {list(output.logits.shape)}, and num_logits is {num_logits}"
 
 
 @DISCRIMINATOR.check
-def heeds_the_picture(given: Subject) -> str | None:
-    """Different pictures have different verdicts.
+def depends_on_the_image(case: Case) -> str | None:
+    """Different images have different outputs.
 
-    Otherwise it tells nothing of them.
+    Otherwise the discriminator is useless.
     """
-    network = stirred(given.new().eval())
-    label = given.target[:1].expand(len(given.real), -1)
+    network = perturbed(case.new_instance().eval())
+    label = case.target[:1].expand(len(case.real), -1)
     with torch.no_grad():
-        verdicts = flat(network(given.real, label, given.real if network.needs_truth else None))
-    return "two pictures have one" if any(apart(verdicts[0], each) == 0 for each in verdicts[1:]) else None
+        outputs = concatenated(network(case.real, label, case.real if network.requires_truth else None))
+    is_equal = any(max_difference(outputs[0], output) == 0 for output in outputs[1:])
+    return "two images have the same output" if is_equal else None
 
 
 @DISCRIMINATOR.check
-def alone_means_alone(given: Subject) -> str | None:
-    """With `alone = True`, the verdict on a picture is the same alone and among others, in training mode, too.
+def is_batch_independent_is_correct(case: Case) -> str | None:
+    """With `is_batch_independent = True`, the output for a sample is the same alone and in a batch, also in training.
 
-    Real and made pictures are judged in one pass then; statistics of the batch would mix them.
+    Real and fake images are then scored in one forward pass, which batch statistics would mix.
     """
-    network = stirred(given.new())
-    if not network.alone:
-        raise DoesNotApply("it does not say so")
-    if network.stochastic:
-        network.eval()  # What it draws while it trains is another thing each time.
-    made_from = given.real if network.needs_truth else None
+    network = perturbed(case.new_instance())
+    if not network.is_batch_independent:
+        raise NotApplicable("is_batch_independent is False")
+    if network.is_stochastic:
+        network.eval()  # In training, its random numbers differ between passes.
+    source_image = case.real if network.requires_truth else None
     with torch.no_grad():
-        together = flat(network(given.real, given.target, made_from))
-        one = [slice(n, n + 1) for n in range(len(given.real))]
-        alone = [
-            flat(network(given.real[n], given.target[n], None if made_from is None else made_from[n])) for n in one
+        output = concatenated(network(case.real, case.target, source_image))
+        rows = [slice(index, index + 1) for index in range(len(case.real))]
+        one_by_one = [
+            concatenated(network(case.real[row], case.target[row], None if source_image is None else source_image[row]))
+            for row in rows
         ]
-    difference = apart(together, torch.cat(alone))
-    return f"{difference:.3g} apart" if difference > SAME else None
+    difference = max_difference(output, torch.cat(one_by_one))
+    return f"outputs differ by {difference:.3g}" if difference > TOLERANCE else None
 
 
 @DISCRIMINATOR.check
-def gradients_reach_each_parameter(given: Subject) -> str | None:
-    """With pictures of every domain, each parameter has a gradient that is not 0, by the score or the logits.
+def gradients_reach_all_parameters(case: Case) -> str | None:
+    """For images of all domains, each parameter has a gradient of the score or the logits that is not 0.
 
-    What has none is never learned.
+    A parameter without gradient is never trained.
     """
-    network = stirred(given.new())
-    every = given.encoder.domains
-    real = sample_components.pictures(len(every), given.size)
-    with drawn_alike():
-        verdict = flat(network(real, every, real if network.needs_truth else None))
-    lost = unreached(network, (verdict * torch.linspace(0.5, 1.5, verdict.shape[1])).sum())
-    return f"{len(lost)} without one, the first {lost[0]}" if lost else None
+    network = perturbed(case.new_instance())
+    domains = case.label_encoder.domains
+    real = random_images(len(domains), case.size)
+    with fixed_random_numbers():
+        output = concatenated(network(real, domains, real if network.requires_truth else None))
+    names = params_without_gradient(network, (output * torch.linspace(0.5, 1.5, output.shape[1])).sum())
+    return f"{len(names)} without gradient, such as {names[0]}" if names else None
 
 
 @DISCRIMINATOR.check
-def gradients_reach_the_picture(given: Subject) -> str | None:
-    """The score has a gradient by the picture.
+def gradients_reach_the_image(case: Case) -> str | None:
+    """The score has a gradient with respect to the image.
 
-    The generator learns by it.
+    The generator is trained through it.
     """
-    network = given.new()
-    real = given.real.clone().requires_grad_()
-    with drawn_alike():
-        score = network(real, given.target, given.real if network.needs_truth else None).score
+    network = case.new_instance()
+    real = case.real.clone().requires_grad_()
+    with fixed_random_numbers():
+        score = network(real, case.target, case.real if network.requires_truth else None).score
     if not score.requires_grad:
         return "none"
-    (slope,) = torch.autograd.grad(score.square().sum(), real)
-    return None if slope.isfinite().all() and slope.any() else "0, or not finite"
+    (gradient,) = torch.autograd.grad(score.square().sum(), real)
+    return None if gradient.isfinite().all() and gradient.any() else "0, or not finite"
 
 
 @DISCRIMINATOR.check
-def slopes_are_those_of_autograd(given: Subject) -> str | None:
-    """`slope` gives the gradient of each picture's mean score, or with `total` of the sum, by the picture.
+def input_gradient_matches_autograd(case: Case) -> str | None:
+    """`input_gradient` returns the gradient of each image's mean score, or sum of scores, with respect to the image.
 
-    Penalties are of it; one that is found in another way than by autograd is to be the same.
+    Gradient penalties use it, so an override must give the same as autograd.
     """
-    network = given.new()
-    made_from = given.real if network.needs_truth else None
-    for total in (False, True):
-        with drawn_alike():
-            own = network.slope(given.real, given.target, made_from, total=total)
-        with drawn_alike():
-            theirs = Discriminator.slope(network, given.real, given.target, made_from, total=total)
-        if own.shape != given.real.shape or apart(own, theirs) > SAME * max(1.0, float(theirs.detach().abs().max())):
-            return f"{list(own.shape)}, {apart(own, theirs) if own.shape == theirs.shape else 'far':.3g} apart"
+    network = case.new_instance()
+    source_image = case.real if network.requires_truth else None
+    reductions: tuple[Reduction, ...] = ("mean", "sum")
+    for reduction in reductions:
+        arguments = case.real, case.target, source_image
+        with fixed_random_numbers():
+            gradient = network.input_gradient(*arguments, reduction=reduction)
+        with fixed_random_numbers():
+            expected = Discriminator.input_gradient(network, *arguments, reduction=reduction)
+        if gradient.shape != expected.shape:
+            return f"shape {list(gradient.shape)}"
+        if max_difference(gradient, expected) > TOLERANCE * max(1.0, float(expected.detach().abs().max())):
+            return f"gradients differ by {max_difference(gradient, expected):.3g}"
     return None
 
 
 @DISCRIMINATOR.check
-def penalties_teach_the_weights(given: Subject) -> str | None:
-    """A penalty of `slope` has the gradients by the weights that it has through autograd.
+def penalties_have_gradients(case: Case) -> str | None:
+    """A penalty on `input_gradient` has the same gradients with respect to the parameters as through autograd.
 
-    A slope without a graph makes a penalty that changes nothing, and nobody says so.
+    An input gradient without a graph makes a penalty that has no effect, and no error is raised.
     """
-    network = given.new()
-    made_from = given.real if network.needs_truth else None
-    weights = [each for each in network.parameters() if each.requires_grad]
-    found = []
-    for way in (type(network).slope, Discriminator.slope):
-        with drawn_alike():
-            slope = way(network, given.real, given.target, made_from)
-        penalty = (slope.flatten(1).norm(dim=1) - 1).square().mean()
+    network = case.new_instance()
+    source_image = case.real if network.requires_truth else None
+    params = [param for param in network.parameters() if param.requires_grad]
+    gradients = []
+    for input_gradient in (type(network).input_gradient, Discriminator.input_gradient):
+        with fixed_random_numbers():
+            gradient = input_gradient(network, case.real, case.target, source_image)
+        penalty = (gradient.flatten(1).norm(dim=1) - 1).square().mean()
         if not penalty.requires_grad:
             return "no gradient"
-        found.append(torch.autograd.grad(penalty, weights, allow_unused=True, materialize_grads=True))
-    for own, theirs in zip(*found, strict=True):
-        if apart(own, theirs) > 1e-3 * max(1.0, float(theirs.abs().max())):
-            return f"{apart(own, theirs):.3g} apart"
+        gradients.append(torch.autograd.grad(penalty, params, allow_unused=True, materialize_grads=True))
+    for actual, expected in zip(*gradients, strict=True):
+        if max_difference(actual, expected) > 1e-3 * max(1.0, float(expected.abs().max())):
+            return f"gradients differ by {max_difference(actual, expected):.3g}"
     return None
 
 
 @DISCRIMINATOR.check
-def needs_truth_only_where_it_says_so(given: Subject) -> str | None:
-    """Without `needs_truth`, it judges pictures of which it is not told what they were made from.
+def requires_truth_is_correct(case: Case) -> str | None:
+    """Without `requires_truth = True`, it works on images without their source images.
 
-    Real pictures are made from nothing, but in pairs.
+    Only paired data provides source images for real images.
     """
-    network = given.new().eval()
-    if network.needs_truth:
-        raise DoesNotApply("it judges pairs")
+    network = case.new_instance().eval()
+    if network.requires_truth:
+        raise NotApplicable("it requires pairs of images")
     with torch.no_grad():
-        network(given.real, given.target)
+        network(case.real, case.target)
     return None
 
 
 @DISCRIMINATOR.check
-def takes_what_a_picture_was_made_from(given: Subject) -> str | None:
-    """It can be told what pictures were made from, whether it heeds that or not.
+def accepts_source_images(case: Case) -> str | None:
+    """`forward` accepts `source_image`, whether it uses it or not.
 
-    The engine tells every discriminator.
+    The trainer passes it to every discriminator.
     """
-    network = given.new().eval()
+    network = case.new_instance().eval()
     with torch.no_grad():
-        verdict = network(given.real, given.target, given.real.flip(0))
-    return None if len(verdict.score) == len(given.real) else f"{list(verdict.score.shape)}"
-
-
-def _judged(given: Subject) -> Verdict:
-    network = given.new()
-    with torch.no_grad(), drawn_alike():
-        verdict: Verdict = network(given.real, given.target, given.real if network.needs_truth else None)
-    return verdict
+        output = network(case.real, case.target, case.real.flip(0))
+    return None if len(output.score) == len(case.real) else f"{list(output.score.shape)}"

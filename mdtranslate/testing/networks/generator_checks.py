@@ -1,4 +1,4 @@
-"""What is asked of generators."""
+"""Checks of generators alone."""
 
 from __future__ import annotations
 
@@ -8,27 +8,34 @@ import torch
 from torch import Tensor
 
 from mdtranslate.api import Generator
-from mdtranslate.testing import sample_components
-from mdtranslate.testing.checks import DoesNotApply
-from mdtranslate.testing.networks.network_case import GENERATOR, Given, apart, drawn_alike, stirred, unreached
-from mdtranslate.testing.networks.network_checks import SAME, run
+from mdtranslate.testing.checks import NotApplicable
+from mdtranslate.testing.networks.network_case import (
+    GENERATOR,
+    NetworkCase,
+    fixed_random_numbers,
+    max_difference,
+    params_without_gradient,
+    perturbed,
+)
+from mdtranslate.testing.networks.network_checks import TOLERANCE, run
+from mdtranslate.testing.sample_components import random_images
 
-Subject = Given[Generator]
-LEAST = 1e-4
-"""Difference of pictures, on the scale of [-1, 1], that two targets make at the least, with stirred first weights.
+Case = NetworkCase[Generator]
+MIN_DIFFERENCE = 1e-4
+"""Difference that another image or target must make with perturbed initial weights, on the scale of [-1, 1].
 
-Rounding alone makes 1e-5 of planes that a normalisation takes away again."""
+Where normalisation removes spatially constant labels again, rounding alone causes 1e-5."""
 
 
-@GENERATOR.premise
-def gives_pictures(given: Subject) -> str | None:
-    """Pictures [B, 3, S, S] become pictures of the same shape and type, finite and in [-1, 1].
+@GENERATOR.prerequisite
+def returns_images(case: Case) -> str | None:
+    """For images (B, 3, S, S), `forward` returns images of the same shape and dtype, finite and in [-1, 1].
 
-    Losses and files take them as they come.
+    Losses and file output rely on it.
     """
-    with torch.no_grad(), drawn_alike():
-        fake = run(given.new(), given)
-    if fake.shape != given.real.shape or fake.dtype != given.real.dtype:
+    with torch.no_grad(), fixed_random_numbers():
+        fake = run(case.new_instance(), case)
+    if fake.shape != case.real.shape or fake.dtype != case.real.dtype:
         return f"{fake.dtype} {list(fake.shape)}"
     if not fake.isfinite().all() or fake.abs().max() > 1:
         return f"values from {float(fake.min()):.3g} to {float(fake.max()):.3g}"
@@ -36,173 +43,177 @@ def gives_pictures(given: Subject) -> str | None:
 
 
 @GENERATOR.check
-def takes_other_sizes(given: Subject) -> str | None:
-    """Pictures of other sizes, not square too, come back at their size where sides are multiples of `multiple`.
+def accepts_other_sizes(case: Case) -> str | None:
+    """Images of other sizes, also not square, keep their size if height and width are multiples of `size_multiple`.
 
-    `translate --size native` pads to such sides.
+    `translate --size native` pads images to such sizes.
     """
-    network = given.new().eval()
-    step = network.multiple
+    network = case.new_instance().eval()
+    step = network.size_multiple
     with torch.no_grad():
-        for height, width in ((given.size + step, given.size), (2 * given.size, given.size + step)):
-            real = torch.nn.functional.interpolate(given.real, (height, width))
-            fake = network(real, given.source, given.target)
+        for height, width in ((case.size + step, case.size), (2 * case.size, case.size + step)):
+            real = torch.nn.functional.interpolate(case.real, (height, width))
+            fake = network(real, case.source, case.target)
             if fake.shape != real.shape:
                 return f"{list(fake.shape)} for {list(real.shape)}"
     return None
 
 
 @GENERATOR.check
-def multiple_is_a_count(given: Subject) -> str | None:
-    """`multiple` is a whole number above 0, and the size of training is one.
+def size_multiple_is_valid(case: Case) -> str | None:
+    """`size_multiple` is an integer above 0 that divides the training size.
 
-    Pictures are padded to it.
+    Images are padded to multiples of it.
     """
-    multiple = given.network.multiple
-    return None if type(multiple) is int and multiple > 0 and given.size % multiple == 0 else repr(multiple)
+    multiple = case.network.size_multiple
+    return None if type(multiple) is int and multiple > 0 and case.size % multiple == 0 else repr(multiple)
 
 
 @GENERATOR.check
-def says_what_it_reads(given: Subject) -> str | None:
-    """`reads` is "all", "changed" or "none".
+def required_labels_is_valid(case: Case) -> str | None:
+    """`required_labels` is "all", "changed" or "none".
 
-    By it translations know what must be inferred of a picture.
+    It determines which source attributes a translation must infer.
     """
-    return None if given.network.reads in ("all", "changed", "none") else repr(given.network.reads)
+    required_labels = case.network.required_labels
+    return None if required_labels in ("all", "changed", "none") else repr(required_labels)
 
 
 @GENERATOR.check
-def heeds_the_target(given: Subject) -> str | None:
-    """Different targets make different pictures, unless it says `conditional = False`.
+def depends_on_the_target(case: Case) -> str | None:
+    """Different targets give different images, unless `is_conditional = False`.
 
-    A generator that is not told the target makes one translation of all.
+    A generator that ignores the target has one translation of each image.
     """
-    if not given.network.conditional:
-        raise DoesNotApply("it does not heed labels")
-    made = _by_target(given)
-    least = min(apart(made[one], made[other]) for one in range(len(made)) for other in range(one))
-    return f"pictures of two targets are {least:.1g} apart" if least < LEAST else None
+    if not case.network.is_conditional:
+        raise NotApplicable("is_conditional is False")
+    images = _translate_to_all_domains(case)
+    difference = min(
+        max_difference(images[first], images[second]) for first in range(len(images)) for second in range(first)
+    )
+    return f"images of two targets differ by {difference:.1g}" if difference < MIN_DIFFERENCE else None
 
 
 @GENERATOR.check
-def heeds_no_target_where_it_says_so(given: Subject) -> str | None:
-    """With `conditional = False`, all targets make the same picture.
+def is_conditional_is_correct(case: Case) -> str | None:
+    """With `is_conditional = False`, all targets give the same image.
 
-    Otherwise the declaration is wrong.
+    Recipes rely on the declaration.
     """
-    if given.network.conditional:
-        raise DoesNotApply("it heeds labels")
-    made = _by_target(given)
-    most = max(apart(made[0], each) for each in made)
-    return f"pictures of two targets are {most:.1g} apart" if most > 0 else None
+    if case.network.is_conditional:
+        raise NotApplicable("is_conditional is True")
+    images = _translate_to_all_domains(case)
+    difference = max(max_difference(images[0], image) for image in images)
+    return f"images of two targets differ by {difference:.1g}" if difference > 0 else None
 
 
 @GENERATOR.check
-def heeds_the_picture(given: Subject) -> str | None:
-    """Different pictures have different translations.
+def depends_on_the_image(case: Case) -> str | None:
+    """Different images have different translations.
 
-    One that paints the same for all has forgotten its input.
+    A generator that ignores its input returns one image for each target.
     """
     with torch.no_grad():
-        fake = run(stirred(given.new().eval()), given)
-    return "two pictures have one" if any(apart(fake[0], fake[n]) < LEAST for n in range(1, len(fake))) else None
+        fake = run(perturbed(case.new_instance().eval()), case)
+    is_equal = any(max_difference(fake[0], image) < MIN_DIFFERENCE for image in fake[1:])
+    return "two images have the same translation" if is_equal else None
 
 
 @GENERATOR.check
-def gradients_reach_each_parameter(given: Subject) -> str | None:
-    """With pictures of every domain, each parameter has a gradient that is not 0.
+def gradients_reach_all_parameters(case: Case) -> str | None:
+    """For images of all domains, each parameter has a gradient that is not 0.
 
-    What has none is never learned.
+    A parameter without gradient is never trained.
     """
-    network = stirred(given.new())
-    every = given.encoder.domains
-    source, target = every.repeat_interleave(len(every), 0), every.repeat(len(every), 1)
-    real = sample_components.pictures(len(source), given.size)
-    with drawn_alike():
-        lost = unreached(
-            network, (network(real, source, target) * torch.linspace(0.5, 1.5, given.size)).square().mean()
-        )
-    return f"{len(lost)} without one, the first {lost[0]}" if lost else None
+    network = perturbed(case.new_instance())
+    domains = case.label_encoder.domains
+    source, target = domains.repeat_interleave(len(domains), 0), domains.repeat(len(domains), 1)
+    real = random_images(len(source), case.size)
+    with fixed_random_numbers():
+        weighted = network(real, source, target) * torch.linspace(0.5, 1.5, case.size)
+        names = params_without_gradient(network, weighted.square().mean())
+    return f"{len(names)} without gradient, such as {names[0]}" if names else None
 
 
 @GENERATOR.check
-def gradients_reach_the_picture(given: Subject) -> str | None:
-    """The translation has a gradient by the picture.
+def gradients_reach_the_image(case: Case) -> str | None:
+    """The translation has a gradient with respect to the image.
 
-    A cycle's loss goes through it twice.
+    The cycle-consistency loss passes through the generator twice.
     """
-    real = given.real.clone().requires_grad_()
-    with drawn_alike():
-        fake = run(given.new(), given, image=real)
+    real = case.real.clone().requires_grad_()
+    with fixed_random_numbers():
+        fake = run(case.new_instance(), case, image=real)
     if not fake.requires_grad:
         return "none"
-    (slope,) = torch.autograd.grad(fake.square().sum(), real)
-    return None if slope.isfinite().all() and slope.any() else "0, or not finite"
+    (gradient,) = torch.autograd.grad(fake.square().sum(), real)
+    return None if gradient.isfinite().all() and gradient.any() else "0, or not finite"
 
 
 @GENERATOR.check
-def trains_as_it_works(given: Subject) -> str | None:
-    """In training mode it gives what it gives in evaluation mode, unless it says `stochastic = True`.
+def training_mode_equals_evaluation_mode(case: Case) -> str | None:
+    """The output in training mode equals that in evaluation mode, unless `is_stochastic = True`.
 
-    Running statistics make the pictures of a trained generator others than those that the losses saw.
+    With running statistics, a trained generator would return other images than those that the losses saw.
     """
-    network = stirred(given.new())
-    if network.stochastic:
-        raise DoesNotApply("it draws at random while it trains")
+    network = perturbed(case.new_instance())
+    if network.is_stochastic:
+        raise NotApplicable("is_stochastic is True")
     with torch.no_grad():
-        difference = apart(run(network.train(), given), run(network.eval(), given))
-    return f"{difference:.3g} apart" if difference > SAME else None
+        difference = max_difference(run(network.train(), case), run(network.eval(), case))
+    return f"outputs differ by {difference:.3g}" if difference > TOLERANCE else None
 
 
 @GENERATOR.check
-def can_be_exported(given: Subject) -> str | None:
-    """`torch.export` takes it, with the same output. Banks are left out.
+def can_be_exported(case: Case) -> str | None:
+    """`torch.export` captures it with the same output; banks are exempt.
 
-    `mdtranslate export` ships it so.
+    `mdtranslate export` uses it.
     """
-    given.one_graph()
-    network = stirred(given.new().eval())
+    case.require_single_network()
+    network = perturbed(case.new_instance().eval())
     with torch.no_grad():
-        expected = run(network, given)
-        exported: Any = torch.export.export(network, (given.real, given.source, given.target)).module()
-        found = exported(given.real, given.source, given.target)
-    return f"{apart(expected, found):.3g} apart" if apart(expected, found) > SAME else None
+        expected = run(network, case)
+        exported: Any = torch.export.export(network, (case.real, case.source, case.target)).module()
+        output = exported(case.real, case.source, case.target)
+    difference = max_difference(expected, output)
+    return f"outputs differ by {difference:.3g}" if difference > TOLERANCE else None
 
 
 @GENERATOR.check
-def codes_are_of_the_target_and_the_noise(given: Subject) -> str | None:
-    """`code` gives None, or a finite tensor [B, ...], the same for the same target and noise, that `forward` takes.
+def style_code_is_valid(case: Case) -> str | None:
+    """`style_code` returns None, or finite codes (B, ...) that `forward` accepts, the same for the same arguments.
 
-    A translation keeps its style on the way back.
+    An image keeps its style when it is translated back.
     """
-    network = given.new().eval()
-    noise = torch.randn(4, 64, generator=torch.Generator().manual_seed(0))
+    network = case.new_instance().eval()
+    noise = torch.randn(len(case.target), 64, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        one, other = network.code(given.target, noise), network.code(given.target, noise)
-    if one is None or other is None:
-        return None if one is other else "a code the second time alone"
-    if len(one) != 4 or not one.isfinite().all():
-        return f"{list(one.shape)}"
+        first, second = network.style_code(case.target, noise), network.style_code(case.target, noise)
+    if first is None or second is None:
+        return None if first is second else "None only one of two times"
+    if len(first) != len(case.target) or not first.isfinite().all():
+        return f"{list(first.shape)}"
     with torch.no_grad():
-        fake = network(given.real, given.source, given.target, one)
-    if fake.shape != given.real.shape:
-        return f"pictures {list(fake.shape)} by a code"
-    return None if torch.equal(one, other) else "another one the second time"
+        fake = network(case.real, case.source, case.target, first)
+    if fake.shape != case.real.shape:
+        return f"images of shape {list(fake.shape)} with a style code"
+    return None if torch.equal(first, second) else "another code the second time"
 
 
 @GENERATOR.check
-def counts_its_networks(given: Subject) -> str | None:
-    """`count` is a whole number above 0: the networks that train apart. Of one network it is 1.
+def network_count_is_valid(case: Case) -> str | None:
+    """`network_count` is an integer above 0: the number of networks that are trained independently, mostly 1.
 
-    Suites are sized by it before anything is built.
+    Benchmarks plan their budgets with it before anything is built.
     """
-    count = given.component.count(given.config, given.encoder)
+    count = case.component.network_count(case.config, case.label_encoder)
     return None if type(count) is int and count > 0 else repr(count)
 
 
-def _by_target(given: Subject) -> list[Tensor]:
-    """The translation of one picture to each domain but its own, trained."""
-    network = stirred(given.new().eval())
-    every = given.encoder.domains
+def _translate_to_all_domains(case: Case) -> list[Tensor]:
+    """Translates one image from the first domain to each of the others, in evaluation mode."""
+    network = perturbed(case.new_instance().eval())
+    domains = case.label_encoder.domains
     with torch.no_grad():
-        return [network(given.real[:1], every[:1], target[None]) for target in every[1:]]
+        return [network(case.real[:1], domains[:1], target[None]) for target in domains[1:]]

@@ -1,4 +1,4 @@
-"""What is asked of generators and of discriminators alike."""
+"""Checks that generators and discriminators have in common."""
 
 from __future__ import annotations
 
@@ -12,231 +12,251 @@ from torch import Tensor
 
 from mdtranslate.api import Discriminator
 from mdtranslate.errors import RecipeError
-from mdtranslate.testing import sample_components
-from mdtranslate.testing.checks import DoesNotApply
-from mdtranslate.testing.component_checks import common
-from mdtranslate.testing.networks.network_case import DISCRIMINATOR, GENERATOR, Given, apart, drawn_alike, stirred
+from mdtranslate.testing.checks import NotApplicable
+from mdtranslate.testing.component_checks import add_common_checks
+from mdtranslate.testing.networks.network_case import (
+    DISCRIMINATOR,
+    GENERATOR,
+    NetworkCase,
+    fixed_random_numbers,
+    max_difference,
+    perturbed,
+)
+from mdtranslate.testing.sample_components import GLASSES, TWO_DATASETS, build_label_encoder, random_images
 from mdtranslate.testing.side_effects import random_state
 
-SAME = 1e-4
-"""Difference, on the scale of what comes out, that rounding may make."""
-LOWER = 0.25
-"""Difference that bfloat16 may make."""
+TOLERANCE = 1e-4
+"""Difference of outputs that rounding may cause."""
+BF16_TOLERANCE = 0.25
+"""Difference of outputs that bfloat16 may cause, relative to the largest output."""
 
 
-def run(network: Any, given: Given[Any], rows: slice = slice(None), image: Tensor | None = None) -> Tensor:
-    """What a network of either kind makes of the pictures, as one tensor [B, ...]."""
-    image = given.real[rows] if image is None else image
+def run(network: Any, case: NetworkCase[Any], rows: slice = slice(None), image: Tensor | None = None) -> Tensor:
+    """Runs a network of either kind on the images of a case.
+
+    Args:
+        network: The network.
+        case: Images and labels.
+        rows: The samples to run it on.
+        image: Other images to use.
+
+    Returns:
+        The output as one tensor, see `concatenated`.
+    """
+    image = case.real[rows] if image is None else image
     if isinstance(network, Discriminator):
-        made_from = given.real[rows] if network.needs_truth else None
-        return flat(network(image, given.target[rows], made_from))
-    return flat(network(image, given.source[rows], given.target[rows], None))  # As the engine calls it.
+        source_image = case.real[rows] if network.requires_truth else None
+        return concatenated(network(image, case.target[rows], source_image))
+    return concatenated(network(image, case.source[rows], case.target[rows], None))  # The trainer passes None, too.
 
 
-def flat(out: Any) -> Tensor:
-    """A picture, or a verdict's score and logits side by side: [B, ...]."""
-    if isinstance(out, Tensor):
-        return out
-    parts = [each.flatten(1) if each.dim() > 1 else each[:, None] for each in out if each is not None]
-    return torch.cat([each.float() for each in parts], 1)
+def concatenated(output: Any) -> Tensor:
+    """Returns images as they are, and a discriminator's score and logits joined to a tensor `(B, N)`."""
+    if isinstance(output, Tensor):
+        return output
+    parts = [part.flatten(1) if part.dim() > 1 else part[:, None] for part in output if part is not None]
+    return torch.cat([part.float() for part in parts], 1)
 
 
-def first_weights_are_seeded(given: Given[Any]) -> str | None:
-    """Built at the same seed of torch's generator, two of them have the same weights, and at another seed others.
+def initial_weights_follow_the_seed(case: NetworkCase[Any]) -> str | None:
+    """Two networks that are built with the same torch seed have the same weights, those with another seed differ.
 
-    A run is repeated by its seed.
+    A run can be reproduced by its seed.
     """
-    one, other, third = (given.new(seed).state_dict() for seed in (0, 0, 1))
-    if not one:
-        raise DoesNotApply("it has no weights")
-    if any(not torch.equal(one[name], other[name]) for name in one):
-        return "others at the same seed"
-    return "the same at another seed" if all(torch.equal(one[name], third[name]) for name in one) else None
+    first, second, other_seed = (case.new_instance(seed).state_dict() for seed in (0, 0, 1))
+    if not first:
+        raise NotApplicable("it has no weights")
+    if any(not torch.equal(first[name], second[name]) for name in first):
+        return "different weights with the same seed"
+    is_equal = all(torch.equal(first[name], other_seed[name]) for name in first)
+    return "the same weights with another seed" if is_equal else None
 
 
-def weights_can_be_saved(given: Given[Any]) -> str | None:
-    """Its state, written as safetensors and loaded into one of other first weights, gives the same output.
+def weights_survive_saving(case: NetworkCase[Any]) -> str | None:
+    """A network that loads the state dict of another, by way of safetensors, gives the same output.
 
-    Checkpoints and translators hold nothing else of a network.
+    Checkpoints and translators contain nothing else of a network.
     """
-    network, other = stirred(given.new(0).eval()), given.new(1).eval()
-    state = {name: each.clone().contiguous() for name, each in network.state_dict().items()}
+    network, restored = perturbed(case.new_instance(0).eval()), case.new_instance(1).eval()
+    state = {name: tensor.clone().contiguous() for name, tensor in network.state_dict().items()}
     if not state:
-        raise DoesNotApply("it has no weights")
-    other.load_state_dict(load(save(state)))
-    difference = apart(run(network, given), run(other, given))
-    return f"{difference:.3g} apart" if difference > 0 else None
+        raise NotApplicable("it has no weights")
+    restored.load_state_dict(load(save(state)))
+    difference = max_difference(run(network, case), run(restored, case))
+    return f"outputs differ by {difference:.3g}" if difference > 0 else None
 
 
-def can_be_copied(given: Given[Any]) -> str | None:
-    """A deep copy gives the same output, and is not changed with the one that it was copied from.
+def can_be_copied(case: NetworkCase[Any]) -> str | None:
+    """A deep copy does not share weights with the original.
 
-    The average of weights that is shipped is a copy.
+    The moving average of weights, which translators contain, is a copy.
     """
-    network = given.new().eval()
-    copied = deepcopy(network)
-    before = run(copied, given)
+    network = case.new_instance().eval()
+    copy = deepcopy(network)
+    before = run(copy, case)
     with torch.no_grad():
-        for each in network.parameters():
-            each.add_(1.0)
-    difference = apart(before, run(copied, given))
-    return f"{difference:.3g} apart after the other was changed" if difference > 0 else None
+        for param in network.parameters():
+            param.add_(1.0)
+    difference = max_difference(before, run(copy, case))
+    return f"the copy's output changed by {difference:.3g} with the original's weights" if difference > 0 else None
 
 
-def pictures_do_not_mix(given: Given[Any]) -> str | None:
-    """Trained (`eval`), it gives of each picture the same alone and in a batch.
+def samples_are_independent(case: NetworkCase[Any]) -> str | None:
+    """In evaluation mode, the output for a sample is the same alone and in a batch.
 
-    A picture's translation must not depend on which others it is translated with.
+    The translation of an image must not depend on the images that are translated with it.
     """
-    network = stirred(given.new().eval())
+    network = perturbed(case.new_instance().eval())
     with torch.no_grad():
-        together = run(network, given)
-        alone = torch.cat([run(network, given, slice(n, n + 1)) for n in range(len(given.real))])
-    difference = apart(together, alone)
-    return f"{difference:.3g} apart" if difference > SAME else None
+        output = run(network, case)
+        one_by_one = torch.cat([run(network, case, slice(index, index + 1)) for index in range(len(case.real))])
+    difference = max_difference(output, one_by_one)
+    return f"outputs differ by {difference:.3g}" if difference > TOLERANCE else None
 
 
-def is_the_same_twice(given: Given[Any]) -> str | None:
-    """Trained (`eval`), it gives the same each time, and its state stays as it is.
+def is_deterministic(case: NetworkCase[Any]) -> str | None:
+    """In evaluation mode, the output is the same every time, and the state dict does not change.
 
-    A translator is asked many times, and what is measured is what is shipped.
+    Translators are called repeatedly, and must give the images that were evaluated.
     """
-    network = stirred(given.new().eval())
-    before = {name: each.clone() for name, each in network.state_dict().items()}
+    network = perturbed(case.new_instance().eval())
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     with torch.no_grad():
-        difference = apart(run(network, given), run(network, given))
+        difference = max_difference(run(network, case), run(network, case))
     if difference > 0:
-        return f"{difference:.3g} apart"
-    changed = [name for name, each in network.state_dict().items() if not torch.equal(each, before[name])]
+        return f"outputs differ by {difference:.3g}"
+    changed = [name for name, tensor in network.state_dict().items() if not torch.equal(tensor, before[name])]
     return f"{changed[0]} changed" if changed else None
 
 
-def leaves_its_input(given: Given[Any]) -> str | None:
-    """Pictures and labels are after it as they were before.
+def does_not_modify_its_input(case: NetworkCase[Any]) -> str | None:
+    """`forward` does not modify images or labels.
 
-    Others look at them after it.
+    Other code uses them afterwards.
     """
-    before = given.real.clone(), given.source.clone(), given.target.clone()
-    with torch.no_grad(), drawn_alike():
-        run(given.new(), given)
-    same = all(map(torch.equal, before, (given.real, given.source, given.target)))
-    return None if same else "they changed"
+    before = case.real.clone(), case.source.clone(), case.target.clone()
+    with torch.no_grad(), fixed_random_numbers():
+        run(case.new_instance(), case)
+    is_equal = all(map(torch.equal, before, (case.real, case.source, case.target)))
+    return None if is_equal else "they were modified"
 
 
-def trained_it_draws_nothing(given: Given[Any]) -> str | None:
-    """Trained (`eval`), it moves no global random generator.
+def draws_no_random_numbers_in_eval(case: NetworkCase[Any]) -> str | None:
+    """In evaluation mode, it does not change the state of the global random generators.
 
-    A picture has one translation.
+    An image must have one translation.
     """
-    network = given.new().eval()
+    network = case.new_instance().eval()
     before = random_state()
     with torch.no_grad():
-        run(network, given)
-    return None if random_state() == before else "a generator moved"
+        run(network, case)
+    return None if random_state() == before else "the state of random, numpy.random or torch changed"
 
 
-def runs_in_bf16(given: Given[Any]) -> str | None:
-    """Under autocast to bfloat16 it gives finite values near those of float32, and finite gradients.
+def runs_in_bf16(case: NetworkCase[Any]) -> str | None:
+    """Under autocast to bfloat16, outputs are finite and close to those of float32, and gradients are finite.
 
-    `train.precision=bf16` runs it so.
+    `train.precision=bf16` runs it this way.
     """
-    network = stirred(given.new())
-    with drawn_alike():
-        exact = run(network, given)
-    with drawn_alike(), torch.autocast("cpu", torch.bfloat16):
-        lower = run(network, given).float()
-    if not lower.isfinite().all():
-        return "values that are not finite"
-    if apart(exact, lower) > LOWER * max(1.0, float(exact.detach().abs().max())):
-        return f"{apart(exact, lower):.3g} apart"
-    if own := [each for each in network.parameters() if each.requires_grad]:
-        slopes = torch.autograd.grad(lower.square().mean(), own, allow_unused=True)
-        if not all(each is None or each.isfinite().all() for each in slopes):
+    network = perturbed(case.new_instance())
+    with fixed_random_numbers():
+        exact = run(network, case)
+    with fixed_random_numbers(), torch.autocast("cpu", torch.bfloat16):
+        output = run(network, case).float()
+    if not output.isfinite().all():
+        return "outputs that are not finite"
+    if max_difference(exact, output) > BF16_TOLERANCE * max(1.0, float(exact.detach().abs().max())):
+        return f"outputs differ by {max_difference(exact, output):.3g}"
+    if params := [param for param in network.parameters() if param.requires_grad]:
+        gradients = torch.autograd.grad(output.square().mean(), params, allow_unused=True)
+        if not all(gradient is None or gradient.isfinite().all() for gradient in gradients):
             return "gradients that are not finite"
     return None
 
 
-def takes_channels_last(given: Given[Any]) -> str | None:
-    """Pictures that lie channels last in memory give the same.
+def accepts_channels_last(case: NetworkCase[Any]) -> str | None:
+    """Images in the memory format channels_last give the same output.
 
-    That is how they lie on GPUs.
+    On GPUs, images have this format.
     """
-    network = stirred(given.new().eval())
+    network = perturbed(case.new_instance().eval())
+    images = case.real.to(memory_format=torch.channels_last)
     with torch.no_grad():
-        usual, last = run(network, given), run(network, given, image=given.real.to(memory_format=torch.channels_last))
-    return f"{apart(usual, last):.3g} apart" if apart(usual, last) > SAME else None
+        difference = max_difference(run(network, case), run(network, case, image=images))
+    return f"outputs differ by {difference:.3g}" if difference > TOLERANCE else None
 
 
-def can_be_one_graph(given: Given[Any]) -> str | None:
-    """`torch.compile` takes it as one graph, with the same output. Banks are left out.
+def compiles_to_one_graph(case: NetworkCase[Any]) -> str | None:
+    """`torch.compile` captures it as one graph with the same output; banks are exempt.
 
-    `train.compile` and `translate --compile` run eagerly otherwise.
+    Otherwise `train.compile` and `translate --compile` run without compilation.
     """
-    given.one_graph()
-    network = stirred(given.new().eval())
+    case.require_single_network()
+    network = perturbed(case.new_instance().eval())
     with torch.no_grad():
-        expected = run(network, given)
-        graph = torch.compile(lambda: run(network, given), fullgraph=True, backend="eager")
+        expected = run(network, case)
+        compiled = torch.compile(lambda: run(network, case), fullgraph=True, backend="eager")
         torch._dynamo.reset()
-        found = graph()
+        output = compiled()
         torch._dynamo.reset()
-    return f"{apart(expected, found):.3g} apart" if apart(expected, found) > SAME else None
+    difference = max_difference(expected, output)
+    return f"outputs differ by {difference:.3g}" if difference > TOLERANCE else None
 
 
-def other_sizes_are_refused_in_words(given: Given[Any]) -> str | None:
-    """For pictures of 8, 64 or 100 pixels it is built and works, or raises `ValueError` that says why it cannot.
+def supports_or_rejects_image_sizes(case: NetworkCase[Any]) -> str | None:
+    """For images of 8, 64 and 100 pixels, it works, or its constructor raises `ValueError` with a reason.
 
     `data.image_size` is a setting of every recipe.
     """
     for size in (8, 64, 100):
         try:
-            network = given.make(given.encoder, size)
-        except (ValueError, RecipeError) as error:  # `Choice.build` makes the one of the other.
+            network = case.build(case.label_encoder, size)
+        except (ValueError, RecipeError) as error:  # `Choice.build` turns ValueError into RecipeError.
             if not str(error).strip():
-                return f"a ValueError without words at {size} pixels"
+                return f"a ValueError without a message at {size} pixels"
             continue
-        with torch.no_grad(), drawn_alike():
-            run(network, given, image=sample_components.pictures(len(given.real), size))
+        with torch.no_grad(), fixed_random_numbers():
+            run(network, case, image=random_images(len(case.real), size))
     return None
 
 
-def takes_any_labels(given: Given[Any]) -> str | None:
-    """It is built for, and run on, labels of one yes/no attribute, and of two datasets.
+def supports_any_labels(case: NetworkCase[Any]) -> str | None:
+    """It can be built for, and runs on, labels of one yes/no attribute and labels of two datasets.
 
-    It is asked of labels only through its encoder: `encoder.size`, `encoder.classes`, `encoder.condition`.
+    A network must treat labels only through its label encoder: `condition_size`, `num_logits` and `condition`.
     """
-    for attributes in ({"pictures": (sample_components.GLASSES,)}, sample_components.TWO):
-        encoder = sample_components.encoder(attributes)
-        network = given.make(encoder, given.size).eval()
-        for number in range(len(attributes)):
-            every = encoder.domains[encoder.dataset(encoder.domains) == number]
-            source, target, real = every[:2], every.flip(0)[:2], given.real[:2]
+    for attributes in ({"images": (GLASSES,)}, TWO_DATASETS):
+        label_encoder = build_label_encoder(attributes)
+        network = case.build(label_encoder, case.size).eval()
+        for dataset in range(len(attributes)):
+            domains = label_encoder.domains[label_encoder.dataset_index(label_encoder.domains) == dataset]
+            source, target, real = domains[:2], domains.flip(0)[:2], case.real[:2]
             with torch.no_grad():
                 if isinstance(network, Discriminator):
-                    out = flat(network(real, target, real if network.needs_truth else None))
+                    output = concatenated(network(real, target, real if network.requires_truth else None))
                 else:
-                    out = flat(network(real, source, target))
-            if len(out) != 2:
-                return f"{list(out.shape)} for two pictures"
+                    output = concatenated(network(real, source, target))
+            if len(output) != 2:
+                return f"{list(output.shape)} for two images"
     return None
 
 
-CHECKS: tuple[Callable[[Given[Any]], str | None], ...] = (
-    first_weights_are_seeded,
-    weights_can_be_saved,
+CHECKS: tuple[Callable[[NetworkCase[Any]], str | None], ...] = (
+    initial_weights_follow_the_seed,
+    weights_survive_saving,
     can_be_copied,
-    pictures_do_not_mix,
-    is_the_same_twice,
-    leaves_its_input,
-    trained_it_draws_nothing,
+    samples_are_independent,
+    is_deterministic,
+    does_not_modify_its_input,
+    draws_no_random_numbers_in_eval,
     runs_in_bf16,
-    takes_channels_last,
-    can_be_one_graph,
-    other_sizes_are_refused_in_words,
-    takes_any_labels,
+    accepts_channels_last,
+    compiles_to_one_graph,
+    supports_or_rejects_image_sizes,
+    supports_any_labels,
 )
 
 for suite in (GENERATOR, DISCRIMINATOR):
-    common(suite)
-    for each in CHECKS:
-        suite.check(each)
+    add_common_checks(suite)
+    for check in CHECKS:
+        suite.check(check)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from mdtranslate import hookimpl
 
-mdtranslate_api = 1
+mdtranslate_api = 2
 
 
 @hookimpl

@@ -1,4 +1,4 @@
-"""Animal Faces-HQ, from its files."""
+"""The dataset Animal Faces-HQ."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,12 +13,12 @@ SUFFIXES = (".jpg", ".png")
 
 
 class AFHQ(Dataset):
-    """Faces of cats, dogs and wild animals at 512 pixels (Choi et al. 2020, StarGAN v2, section 4).
+    """Faces of cats, dogs and wild animals at 512 x 512 pixels (Choi et al. 2020, StarGAN v2, section 4).
 
     Version 1 has `ROOT/train/cat/*.jpg` and `ROOT/val/cat/*.jpg`, version 2 `ROOT/train/cat/*.png` and
-    `ROOT/test/cat/*.png`. The second folder holds its test pictures; the val split is drawn from `train/`, each picture
-    by its name alone, so that it stays in its split on every machine. Where `val/` and `test/` are both there, each is
-    what it is called and nothing is drawn. Without either the test split is empty.
+    `ROOT/test/cat/*.png`. The second folder of either version is the test split. The val split is a random part of
+    `train/`, chosen by the hash of each file name and therefore the same on every machine. If both `val/` and `test/`
+    exist, each folder is the split of its name. If neither exists, the test split is empty.
     """
 
     name = "afhq"
@@ -26,10 +26,7 @@ class AFHQ(Dataset):
     class Config(Dataset.Config):
         root: Path = Field(description="folder with train/, and val/ or test/ or both")
         val: float = Field(
-            0.05,
-            ge=0,
-            le=0.5,
-            description="share of train/ that is looked at while training, unless val/ and test/ are both there",
+            0.05, ge=0, le=0.5, description="share of train/ used for validation, unless both val/ and test/ exist"
         )
 
     attributes = (Attribute("animal", DOMAINS),)
@@ -37,21 +34,21 @@ class AFHQ(Dataset):
 
     def records(self, split: Split) -> Iterator[Record]:
         root = self.config.root
-        there = {each for each in Split if (root / each).is_dir()}
-        if not there:
+        # Determined once for all domains, so that a missing folder of one domain is not replaced by another split.
+        folders = {folder for folder in Split if (root / folder).is_dir()}
+        if not folders:
             raise DataError(f"{root}: has no folder train, val or test")
-        # Looked at once for all domains: what one of them lacks is not made up from elsewhere.
-        whole = {Split.VAL, Split.TEST} <= there
-        if whole or split is Split.TRAIN:
-            home = split
+        has_all_splits = {Split.VAL, Split.TEST} <= folders
+        if has_all_splits or split is Split.TRAIN:
+            folder = split
         elif split is Split.TEST:
-            home = Split.VAL if Split.VAL in there else Split.TEST
+            folder = Split.VAL if Split.VAL in folders else Split.TEST
         else:
-            home = Split.TRAIN
+            folder = Split.TRAIN
         for domain in DOMAINS:
-            # macOS leaves `._1.jpg` beside 1.jpg, which is no picture.
-            files = (root / home / domain).glob("[!.]*")
-            for file in sorted(each for each in files if each.suffix.lower() in SUFFIXES):
-                drawn = Split.drawn(f"{domain}/{file.name}", val=self.config.val, test=0.0)
-                if whole or split is Split.TEST or drawn is split:
-                    yield Record(f"{home}/{domain}/{file.name}", file, {"animal": domain})
+            # Names with a leading dot, such as macOS's `._1.jpg`, are not images.
+            files = (root / folder / domain).glob("[!.]*")
+            for file in sorted(file for file in files if file.suffix.lower() in SUFFIXES):
+                random_split = Split.from_hash(f"{domain}/{file.name}", val=self.config.val, test=0.0)
+                if has_all_splits or split is Split.TEST or random_split is split:
+                    yield Record(f"{folder}/{domain}/{file.name}", file, {"animal": domain})

@@ -1,10 +1,10 @@
-"""AttGAN and STGAN's label for mdtranslate."""
+"""AttGAN, and the label difference of STGAN, for mdtranslate."""
 
 from pathlib import Path
 
 from mdtranslate import hookimpl
 
-mdtranslate_api = 1
+mdtranslate_api = 2
 
 
 @hookimpl

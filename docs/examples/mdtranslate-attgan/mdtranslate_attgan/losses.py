@@ -1,14 +1,17 @@
-"""AttGAN's losses (He et al. 2019, section III-B)."""
+"""The losses of AttGAN (He et al. 2019, section III-B)."""
 
 import torch
 from pydantic import Field
+from torch import Tensor
 
-from mdtranslate import Loss, Ramp, Terms, Translation
+from mdtranslate import DiscriminatorOutput, Loss, Ramp, Terms, Translation
 
 
 class Reconstruction(Loss):
-    """Told a picture's own label, the generator gives the picture back: mean absolute difference (equation 9,
-    there a sum)."""
+    """Translating an image to its own label should return the image.
+
+    Mean absolute difference; equation 9 has the sum.
+    """
 
     name = "attgan-reconstruction"
 
@@ -20,29 +23,28 @@ class Reconstruction(Loss):
 
 
 class Classification(Loss):
-    """The discriminator learns the attributes of real pictures, the generator to be taken for the target (equations 5
-    and 7).
+    """The discriminator classifies real images, and translations should be classified as the target label.
 
-    The mean of a picture's attributes, where the equations have their sum: the weights, 100 to 10 to 1, are for means,
-    of attributes as of pixels, in the released code. What is unknown counts as 0.
+    Mean over the attributes of an image; equations 5 and 7 have the sum. The published weights of 100, 10 and 1 are for
+    means over attributes and pixels, as in the released code. Unknown attributes count as 0.
     """
 
     name = "attgan-classification"
 
     class Config(Loss.Config):
-        generator: float = Field(10.0, ge=0, description="how much more the generator's term weighs (section IV-A)")
+        generator: float = Field(10.0, ge=0, description="additional factor of the generator's term (section IV-A)")
 
-    def __init__(self, config, *, encoder, image_size):
-        super().__init__(config, encoder=encoder, image_size=image_size)
-        # Of each dataset; 1 for one without any, whose sum is 0.
-        counts = torch.tensor([max(len(own), 1) for own in encoder.attributes])
+    def __init__(self, config, *, label_encoder, image_size):
+        super().__init__(config, label_encoder=label_encoder, image_size=image_size)
+        # Number of attributes of each dataset; 1 instead of 0 to avoid a division by zero.
+        counts = torch.tensor([max(len(attributes), 1) for attributes in label_encoder.attributes])
         self.register_buffer("counts", counts, persistent=False)
 
     def discriminator(self, t: Translation) -> Terms:
-        return self._mean(t, t.verdict_on_real, t.source)
+        return self._mean_loss(t, t.real_output, t.source)
 
     def generator(self, t: Translation) -> Terms:
-        return self.config.generator * self._mean(t, t.verdict_on_fake, t.target)
+        return self.config.generator * self._mean_loss(t, t.fake_output, t.target)
 
-    def _mean(self, t, verdict, label):
-        return t.classification(verdict, label) / self.counts[self.encoder.dataset(label)]
+    def _mean_loss(self, t: Translation, output: DiscriminatorOutput, label: Tensor) -> Tensor:
+        return t.classification_loss(output, label) / self.counts[self.label_encoder.dataset_index(label)]

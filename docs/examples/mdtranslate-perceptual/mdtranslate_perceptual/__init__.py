@@ -2,7 +2,7 @@
 
 from mdtranslate import hookimpl
 
-mdtranslate_api = 1
+mdtranslate_api = 2
 
 
 @hookimpl

@@ -1,21 +1,21 @@
-"""Pictures compared in the feature maps of a network."""
+"""A loss that compares images by the feature maps of a network."""
 
 from typing import Literal
 
 import torch
 from pydantic import Field
+from torch import Tensor
 from torch.nn import functional as F
 
 from mdtranslate import Choice, Features, Loss, Ramp, Terms, Translation
 
 
 class Perceptual(Loss):
-    """How far a picture is from what was made of it, in the first feature maps of a network.
+    """Distance of the source image and its reconstruction, or translation, in the first feature maps of a network.
 
-    At each place of a map the vector of its channels is scaled to length 1; the squares of the differences are summed
-    over channels, and that is averaged over the places of a map and over the maps. Johnson et al. 2016, section 3.2,
-    average over channels, too, and do not scale; the scaling is that of Zhang et al. 2018, equation 1, who sum over
-    maps and weigh each channel.
+    At each position of a map, the vector of channels is normalised to length 1. Squared differences are summed over
+    channels, and averaged over positions and maps. Johnson et al. 2016, section 3.2, also average over channels, and
+    do not normalise; the normalisation is that of Zhang et al. 2018, equation 1, who sum over maps and weight channels.
     """
 
     name = "perceptual"
@@ -25,30 +25,31 @@ class Perceptual(Loss):
         network: Choice[Features] = Field(
             {"name": "timm", "model": "resnet18"},
             validate_default=True,
-            description="what pictures are compared by, with a file of its weights; random ones if that is left out",
+            description="feature network, with a file of its weights; random weights without a file",
         )
-        stages: int = Field(3, ge=1, description="feature maps that are compared, from the first")
-        of: Literal["reconstruction", "translation"] = Field(
-            "reconstruction", description="what is compared with the picture: a translation and back, or a translation"
+        num_maps: int = Field(3, ge=1, description="number of feature maps to compare, from the first")
+        image: Literal["reconstruction", "translation"] = Field(
+            "reconstruction", description="image to compare with the source image"
         )
 
-    def __init__(self, config, *, encoder, image_size):
-        super().__init__(config, encoder=encoder, image_size=image_size)
-        # In a tuple: its weights never change, so no optimizer and no checkpoint shall see them.
+    def __init__(self, config, *, label_encoder, image_size):
+        super().__init__(config, label_encoder=label_encoder, image_size=image_size)
+        # A tuple hides the frozen network from optimizers and checkpoints.
         self._network = (config.network.build(),)
-        count = len(self._network[0].maps(torch.zeros(1, 3, image_size, image_size)))
-        if config.stages > count:
-            raise ValueError(f"stages={config.stages}: the network has {count} feature maps")
+        available = len(self._network[0].feature_maps(torch.zeros(1, 3, image_size, image_size)))
+        if config.num_maps > available:
+            raise ValueError(f"num_maps={config.num_maps}: the network has {available} feature maps")
 
     def _apply(self, fn, recurse=True):
-        self._network[0]._apply(fn)  # To the device, with the rest.
+        self._network[0]._apply(fn)  # Moves the hidden network to the device, too.
         return super()._apply(fn, recurse)
 
     def generator(self, t: Translation) -> Terms:
-        made = t.reconstruction if self.config.of == "reconstruction" else t.fake
-        pairs = zip(self._maps(made), self._maps(t.real), strict=True)
-        terms = [(own - other.detach()).square().sum(1).mean((1, 2)) for own, other in pairs]
+        image = t.reconstruction if self.config.image == "reconstruction" else t.fake
+        pairs = zip(self._feature_maps(image), self._feature_maps(t.real), strict=True)
+        terms = [(features - target.detach()).square().sum(1).mean((1, 2)) for features, target in pairs]
         return torch.stack(terms).mean(0)
 
-    def _maps(self, pictures):
-        return [F.normalize(each, dim=1) for each in self._network[0].maps(pictures)[: self.config.stages]]
+    def _feature_maps(self, image: Tensor) -> list[Tensor]:
+        maps = self._network[0].feature_maps(image)[: self.config.num_maps]
+        return [F.normalize(feature_map, dim=1) for feature_map in maps]

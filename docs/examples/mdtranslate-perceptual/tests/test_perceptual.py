@@ -1,4 +1,4 @@
-"""The contract, weights of a file, and a run of four steps."""
+"""The contract, weights from a file, and a run of four steps."""
 
 from types import SimpleNamespace
 
@@ -10,51 +10,51 @@ from torch.nn import functional as F
 
 from mdtranslate.testing import loss_checks
 
-SMALL = {"name": "timm", "model": "test_resnet"}
+NETWORK = {"name": "timm", "model": "test_resnet"}
 
 
-def small(encoder, size, network=SMALL, stages=2, **settings):
-    config = Perceptual.Config(network=network, stages=stages, **settings)
-    return Perceptual(config, encoder=encoder, image_size=size)
+def build(label_encoder, image_size, network=NETWORK, num_maps=2, **settings):
+    config = Perceptual.Config(network=network, num_maps=num_maps, **settings)
+    return Perceptual(config, label_encoder=label_encoder, image_size=image_size)
 
 
-@loss_checks(small)
-def test_the_contract(check):
+@loss_checks(build)
+def test_contract(check):
     check()
 
 
-@loss_checks(lambda encoder, size: small(encoder, size, of="translation"))
-def test_the_contract_of_the_other_way(check):
+@loss_checks(lambda label_encoder, image_size: build(label_encoder, image_size, image="translation"))
+def test_contract_for_translations(check):
     check()
 
 
-def test_weights_of_a_file_are_taken_and_in_no_checkpoint(tmp_path):
+def test_weights_from_a_file_are_loaded_but_not_part_of_checkpoints(tmp_path):
     torch.manual_seed(3)
-    whole = timm.create_model("test_resnet")
-    torch.save(whole.state_dict(), tmp_path / "w.pth")
-    loss = small(None, 32, network={**SMALL, "weights": str(tmp_path / "w.pth")})
+    model = timm.create_model("test_resnet")
+    torch.save(model.state_dict(), tmp_path / "w.pth")
+    loss = build(None, 32, network={**NETWORK, "weights": str(tmp_path / "w.pth")})
     assert loss.state_dict() == {} and list(loss.parameters()) == []
-    own = loss._network[0].network.state_dict()
-    assert own and all(torch.equal(each, whole.state_dict()[name]) for name, each in own.items())
+    weights = loss._network[0].network.state_dict()
+    assert weights and all(torch.equal(tensor, model.state_dict()[name]) for name, tensor in weights.items())
 
 
-def test_more_stages_than_the_network_has_are_refused_when_it_is_made():
-    count = len(small(None, 32)._network[0].maps(torch.zeros(1, 3, 32, 32)))
-    small(None, 32, stages=count)
-    with pytest.raises(ValueError, match=f"^stages={count + 1}: the network has {count} feature maps$"):
-        small(None, 32, stages=count + 1)
+def test_too_many_feature_maps_are_refused():
+    available = len(build(None, 32)._network[0].feature_maps(torch.zeros(1, 3, 32, 32)))
+    build(None, 32, num_maps=available)
+    with pytest.raises(ValueError, match=f"num_maps={available + 1}"):
+        build(None, 32, num_maps=available + 1)
 
 
-def test_it_is_what_it_says_it_is():
-    loss = small(None, 32)
-    one, other = torch.rand(2, 1, 3, 32, 32) * 2 - 1
-    found = loss.generator(SimpleNamespace(real=one, reconstruction=other)).item()
-    maps = zip(*(loss._network[0].maps(each)[:2] for each in (one, other)), strict=True)
-    # 2 less twice the cosine: what the squared difference of two vectors of length 1 is.
-    expected = [(2 - 2 * F.cosine_similarity(mine, theirs, dim=1)).mean().item() for mine, theirs in maps]
-    assert found == pytest.approx(sum(expected) / 2, rel=1e-4)
+def test_the_term_is_a_cosine_distance():
+    loss = build(None, 32)
+    real, reconstruction = torch.rand(2, 1, 3, 32, 32) * 2 - 1
+    term = loss.generator(SimpleNamespace(real=real, reconstruction=reconstruction)).item()
+    maps = zip(*(loss._network[0].feature_maps(image)[:2] for image in (real, reconstruction)), strict=True)
+    # The squared difference of two vectors of length 1 is 2 minus twice their cosine similarity.
+    expected = [(2 - 2 * F.cosine_similarity(first, second, dim=1)).mean().item() for first, second in maps]
+    assert term == pytest.approx(sum(expected) / 2, rel=1e-4)
 
 
-def test_that_stargan_trains_with_it(tiny_run):
-    run = tiny_run("losses.perceptual={ network = { name = 'timm', model = 'test_resnet' }, stages = 2 }")
+def test_stargan_trains_with_it(tiny_run):
+    run = tiny_run("losses.perceptual={ network = { name = 'timm', model = 'test_resnet' }, num_maps = 2 }")
     assert "generator/perceptual" in (run / "log.jsonl").read_text()
