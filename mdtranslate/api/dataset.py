@@ -187,7 +187,7 @@ class Dataset(Component):
 
     @property
     def value_range(self) -> tuple[float, float] | None:
-        """Grey values of black and white in its files; None for the limits of the files' data type."""
+        """Grey values of its files as `(black, white)`; None means 0 and 65535, or 0 and 1 for floats."""
         return self.config.range if isinstance(self.config, Dataset.FileConfig) else None
 
     def notes(self) -> Iterable[Note]:

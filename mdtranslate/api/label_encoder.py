@@ -79,7 +79,9 @@ class LabelEncoder(Component):
 
     @abstractmethod
     def loss(self, logits: Tensor, label: Tensor) -> Tensor:
-        """Computes the classification loss per sample; unknown attributes contribute 0.
+        """Computes the classification loss per sample.
+
+        Unknown attributes contribute 0, unless a setting of the encoder says otherwise.
 
         Args:
             logits: Logits of a discriminator, `(B, K)`.
@@ -118,7 +120,8 @@ class LabelEncoder(Component):
         import torch
 
         rows = zip(label, self.dataset_index(label).tolist(), strict=True)
-        return torch.tensor([len(self.decode(row)) == len(self.attributes[dataset]) for row, dataset in rows])
+        flags = [len(self.decode(row)) == len(self.attributes[dataset]) for row, dataset in rows]
+        return torch.tensor(flags, dtype=torch.bool, device=label.device)
 
     @property
     @abstractmethod

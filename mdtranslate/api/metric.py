@@ -42,7 +42,10 @@ class EditBatch:
 
     @property
     def scopes(self) -> tuple[str, str]:
-        """Prefixes for names of figures: `hair` and `hair=Blond_Hair`; for several attributes `hair+Male` and so on."""
+        """Prefixes for names of results: of all values (`hair`) and of this value (`hair=Blond_Hair`).
+
+        For joint edits `hair+Male` and `hair=Blond_Hair,Male=yes`.
+        """
         return "+".join(self.edit), ",".join(f"{name}={format_value(value)}" for name, value in self.edit.items())
 
 

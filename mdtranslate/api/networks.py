@@ -48,7 +48,9 @@ class Backbone(Component, nn.Module):
 
     @classmethod
     def network_count(cls, config: Any, label_encoder: LabelEncoder) -> int:
-        """Returns how many independently trained networks it holds, before any is built; a bank holds several.
+        """Returns the number of independently trained networks in it, before any is built.
+
+        It is 1 unless the component combines several, as `per-pair` does.
 
         Args:
             config: The settings that it would be built with.

@@ -202,7 +202,7 @@ class Translation:
 
         Args:
             output: Output of the discriminator, of which `logits` are used.
-            label: True labels, `(B, L)`; unknown attributes contribute 0.
+            label: True labels, `(B, L)`.
 
         Returns:
             Losses of shape `(B,)`.

@@ -215,7 +215,7 @@ class _CellRunner:
         for line in missing_columns(self.suite, self.cell):  # After the first cell rather than at the end of the suite.
             if line not in self.processes.reported:
                 self.processes.reported.add(line)
-                self.say(f"columns: {line}")
+                self.say(f"warning: a column of the table has no results: {line}")
         return "evaluated" if was_trained else "trained and evaluated"
 
     def _train(self, steps: int) -> None:

@@ -11,8 +11,8 @@ from mdtranslate.config.recipe_overrides import COMMAND_LINE
 from mdtranslate.config.toml_tree import Tree, toml_value
 
 PYDANTIC_MESSAGES = {
-    **dict.fromkeys(("tuple_type", "list_type", "frozen_set_type"), "should be a list, such as ['a', 'b']"),
-    **dict.fromkeys(("model_type", "dict_type"), "should be a table"),
+    **dict.fromkeys(("tuple_type", "list_type", "frozen_set_type"), "should be a list, written [..., ...]"),
+    **dict.fromkeys(("model_type", "dict_type"), "should be a table, written {key=value}"),
     "missing": "is missing",
 }
 """Messages for error types whose text in pydantic is about Python."""

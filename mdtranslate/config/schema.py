@@ -34,10 +34,11 @@ class Data(Settings):
     )
     targets: Literal["permute", "one-edit", "other-domain", "domain-pairs", "paired"] = Field(
         "permute",
-        description="how target labels are sampled: permute: the batch's source labels, permuted within each dataset "
-        "(StarGAN); one-edit: the source with one attribute changed; other-domain: any domain but the source's; "
-        "domain-pairs: two values of one attribute in each step, half of the batch each (CycleGAN); paired: an edit "
-        "whose ground truth the dataset has (pix2pix)",
+        description="how target labels are sampled: permute: labels of other images: with one dataset the source "
+        "labels of the batch, permuted (StarGAN), with several, drawn from all images of the same dataset; one-edit: "
+        "the source with one attribute changed; other-domain: any domain but the source's; domain-pairs: two values of "
+        "one attribute in each step, half of the batch each (CycleGAN); paired: an edit whose ground truth the dataset "
+        "has (pix2pix)",
     )
     cross_dataset: float = Field(
         0.0,

@@ -85,7 +85,7 @@ class EditParser:
         """Like `parse`, but raises `RecipeError` if there is no value."""
         if edits := self.parse(values, dataset):
             return edits
-        raise RecipeError(f"no edit; attributes and their values: {self}")
+        raise RecipeError(f"no edit: give at least one attribute and its new value, out of: {self}")
 
     def dataset_index(self, dataset: str) -> int:
         """Returns the index of a dataset by name; raises `RecipeError` for an unknown one."""

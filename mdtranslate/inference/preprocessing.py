@@ -119,7 +119,7 @@ def _read_pixels(image: str | Path | BytesIO | Image.Image | Pixels, value_range
         return to_rgb(image, value_range)
     if not isinstance(image, np.ndarray):
         raise DataError(
-            f"a {type(image).__name__} is not an image; expected a file, a Pillow image, a uint8 array of shape "
+            f"{type(image).__name__} is not an image; expected a file, a Pillow image, a uint8 array of shape "
             "(H, W, 3), or a list of these"
         )
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:

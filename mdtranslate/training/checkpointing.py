@@ -22,7 +22,7 @@ MAX_SKIPPED_AT_END: Final = 10
 
 
 def should_save(trainer: Trainer, step: int, say: Callable[[str], None]) -> bool:
-    """Returns whether the last update was made, so that a checkpoint is worth saving.
+    """Returns whether to save a checkpoint: at the last step always, otherwise unless the last update was skipped.
 
     While updates are skipped, older checkpoints are what a run can go back to.
 
@@ -32,11 +32,13 @@ def should_save(trainer: Trainer, step: int, say: Callable[[str], None]) -> bool
         say: Prints a line for the user.
 
     Raises:
-        NonFiniteError: This is the last step, and many updates up to it were skipped.
+        NonFiniteError: This is the last step, and many updates up to it were skipped, or all of a network.
     """
-    skipped = max(trainer.statistics.streaks.values(), default=0)
+    streaks = trainer.statistics.streaks
+    skipped = max(streaks.values(), default=0)
     is_last = step == trainer.recipe.train.steps
-    if is_last and skipped >= MAX_SKIPPED_AT_END:
+    never_updated = any(streaks.get(phase.network) == step // phase.interval for phase in trainer.phases)
+    if is_last and (skipped >= MAX_SKIPPED_AT_END or never_updated):
         raise NonFiniteError(
             f"non-finite values: the last {skipped} updates were skipped, and nothing is saved at step {step}"
         )
@@ -52,8 +54,8 @@ def save(run: RunFolder, trainer: Trainer, step: int, data_digests: Mapping[str,
 
     A checkpoint is a folder of safetensors files, with hashes: `networks` (generator, discriminator, moving average,
     trainable parameters and buffers of losses), `optimizers`, `sums` (loss terms since the last line of the log), and
-    `process-N` (buffers of the other processes). `checkpoint.json` holds the step, the recipe, digests of the data, and
-    the length of the log.
+    `process-N` (buffers of the other processes). `checkpoint.json` holds the step, the recipe, digests of the data, the
+    length of the log, and the numbers of updates and processes.
 
     Args:
         run: The run.

@@ -75,10 +75,11 @@ def compute_objective(
             continue
         for term_name, term in (loss_terms if isinstance(loss_terms, Mapping) else {"": loss_terms}).items():
             if not isinstance(term, Tensor) or term.shape != t.real.shape[:1]:
-                actual = f"a term of shape {list(term.shape)}" if isinstance(term, Tensor) else f"{term!r}"
+                is_tensor = isinstance(term, Tensor)
+                actual = f"a term of shape {list(term.shape)}" if is_tensor else f"a {type(term).__name__}"
                 raise PluginError(
                     f"loss {name!r} returned {actual} for the {phase.network}; "
-                    f"expected one value per sample, {list(t.real.shape[:1])}"
+                    f"expected one value per sample, {list(t.real.shape[:1])}, such as a mean over the other dimensions"
                 )
             mean = term.mean()
             weighted.append(weight * mean)

@@ -1,7 +1,7 @@
 """The training step: everything that changes during training, and how one batch changes it.
 
-The only `backward()` and optimizer step of the repository are here. The trainer knows neither which algorithm it runs
-(that is the losses' business) nor which dataset it reads.
+The only `backward()` and optimizer step of generators and discriminators are here. The trainer knows neither which
+algorithm it runs (that is the losses' business) nor which dataset it reads.
 """
 
 from __future__ import annotations

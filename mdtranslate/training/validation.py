@@ -207,7 +207,7 @@ class Validator:
         return f"validation takes {share:.0%} of the training time; train.validate_every={interval} halves that"
 
     def _warning(self, now: ValidationResult) -> str | None:
-        """Returns a warning if something goes wrong; each kind of warning is given once in a run."""
+        """Returns a warning if outputs ignore the target or the reconstruction error grows; each once in a run."""
         earlier_warnings = " ".join(result.warning for result in self.results if result.warning)
         updates = now.step // self.recipe.train.critic_steps
         dependence = max(result.label_dependence for result in [*self.results[-1:], now])

@@ -152,9 +152,9 @@ def sweep(folder: Path) -> None:
             leftover.unlink(missing_ok=True)
 
 
-def file_sha256(path: Path) -> str:
+def file_sha256(path: str | Path) -> str:
     """Returns the SHA-256 digest of a file, in hex."""
-    with path.open("rb") as file:
+    with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -23,7 +23,7 @@ SYSTEM_NAMES = frozenset(
 """Lower-case names of files and folders that operating systems create; see also `is_system_file`."""
 
 
-def find_images(folder: Path, *, recursive: bool = True) -> list[Path]:
+def find_images(folder: str | Path, *, recursive: bool = True) -> list[Path]:
     """Returns the image files in a folder, sorted.
 
     Args:
@@ -36,7 +36,7 @@ def find_images(folder: Path, *, recursive: bool = True) -> list[Path]:
     return sorted(_image_files(folder, recursive))
 
 
-def has_images(folder: Path, *, recursive: bool = True) -> bool:
+def has_images(folder: str | Path, *, recursive: bool = True) -> bool:
     """Returns whether `find_images` would find any; stops at the first.
 
     Args:
@@ -49,7 +49,7 @@ def has_images(folder: Path, *, recursive: bool = True) -> bool:
     return next(_image_files(folder, recursive), None) is not None
 
 
-def count_unread_files(folder: Path, *, recursive: bool = True) -> dict[str, int]:
+def count_unread_files(folder: str | Path, *, recursive: bool = True) -> dict[str, int]:
     """Counts the files in a folder that are not read, except for system files.
 
     Args:
@@ -60,7 +60,7 @@ def count_unread_files(folder: Path, *, recursive: bool = True) -> dict[str, int
         Number of files by suffix, in descending order.
     """
     counts = Counter(
-        file.suffix.lower() or "no suffix" for file in _files(folder, recursive) if not _has_image_suffix(file)
+        file.suffix.lower() or "no suffix" for file in _files(Path(folder), recursive) if not _has_image_suffix(file)
     )
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
@@ -73,8 +73,8 @@ def describe_unread_files(counts: Mapping[str, int]) -> str:
     return f"{total} {'file' if total == 1 else 'files'} of kinds that are not read: {suffixes}{extra}"
 
 
-def _image_files(folder: Path, recursive: bool) -> Iterator[Path]:
-    return filter(_has_image_suffix, _files(folder, recursive))
+def _image_files(folder: str | Path, recursive: bool) -> Iterator[Path]:
+    return filter(_has_image_suffix, _files(Path(folder), recursive))
 
 
 def _has_image_suffix(file: Path) -> bool:
@@ -101,8 +101,11 @@ def _files(folder: Path, recursive: bool) -> Iterator[Path]:
         yield from (Path(path, name) for name in sorted(files) if not is_system_file(name))
 
 
-def find_looping_links(folder: Path) -> list[Path]:
-    """Returns links below the subfolders of `folder` that lead to a folder above or beside their subfolder."""
+def find_looping_links(folder: str | Path) -> list[Path]:
+    """Returns symbolic links in the subfolders of `folder` that point to an ancestor or a sibling of their subfolder.
+
+    Their images are not taken for images of that subfolder.
+    """
     links: list[Path] = []
     for top in list_subfolders(folder):
         for path, subfolders, _ in os.walk(top):
@@ -122,9 +125,9 @@ def _raise_data_error(error: OSError) -> None:
     raise DataError(f"{error.filename}: cannot be opened ({(error.strerror or str(error)).lower()})") from error
 
 
-def list_subfolders(folder: Path) -> list[Path]:
+def list_subfolders(folder: str | Path) -> list[Path]:
     """Returns the subfolders of a folder, sorted, without those that systems create."""
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not is_system_file(path.name))
+    return sorted(path for path in Path(folder).iterdir() if path.is_dir() and not is_system_file(path.name))
 
 
 def is_system_file(name: str) -> bool:

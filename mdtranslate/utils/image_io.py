@@ -34,7 +34,7 @@ _TRANSPOSES = {
 
 
 def read_image(
-    source: Path | IO[bytes], max_pixels: int | None = None, *, value_range: Range | None = None
+    source: str | Path | IO[bytes], max_pixels: int | None = None, *, value_range: Range | None = None
 ) -> NDArray[np.uint8]:
     """Decodes an image file or stream.
 
@@ -55,6 +55,8 @@ def read_image(
     Raises:
         DataError: The image cannot be read; the message is one line that names the file.
     """
+    if isinstance(source, str):
+        source = Path(source)
     with open_image(source, max_pixels) as image:
         if value_range is not None and is_deep_colour(image):
             raise ValueError("its colours have 16 bits, for which no range can be set; convert it to 8 bits or to grey")
@@ -64,7 +66,7 @@ def read_image(
         return _rgb(_upright(image), value_range)
 
 
-def read_image_size(path: Path) -> tuple[int, int, str]:
+def read_image_size(path: str | Path) -> tuple[int, int, str]:
     """Reads the size of an image from the header of its file.
 
     Returns:
@@ -73,7 +75,7 @@ def read_image_size(path: Path) -> tuple[int, int, str]:
     Raises:
         DataError: The file cannot be read.
     """
-    with open_image(path) as image:
+    with open_image(Path(path)) as image:
         # Pillow would decode a whole PNG to find an EXIF block behind the pixels, which hardly any PNG has.
         rotated = image.format != "PNG" or "exif" in image.info
         rotated = rotated and image.getexif().get(ExifTags.Base.Orientation, 1) >= 5

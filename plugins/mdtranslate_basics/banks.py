@@ -149,7 +149,7 @@ class PerPair(Bank):
     required_labels = "changed"
 
     class Config(Settings):
-        """Kind and number of the members."""
+        """The networks of the bank: their type and the largest number allowed."""
 
         member: Choice[Generator] = Field(description="generator of each member: its name and settings")
         max_members: int = Field(64, ge=1, description="largest number of networks to build")
@@ -186,7 +186,7 @@ class PerTarget(Bank):
     required_labels = "none"
 
     class Config(Settings):
-        """Kind and number of the members."""
+        """The networks of the bank: their type and the largest number allowed."""
 
         member: Choice[Generator] = Field(description="generator of each member: its name and settings")
         max_members: int = Field(64, ge=1, description="largest number of networks to build")
@@ -212,7 +212,7 @@ class PerValue(Discriminator):
     name = "per-value"
 
     class Config(Settings):
-        """Kind and number of the members."""
+        """The networks of the bank: their type and the largest number allowed."""
 
         member: Choice[Discriminator] = Field(description="discriminator of each member: its name and settings")
         max_members: int = Field(64, ge=1, description="largest number of networks to build")

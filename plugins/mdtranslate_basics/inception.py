@@ -1,4 +1,4 @@
-"""The Inception network of FID (Szegedy et al. 2016; the port of TensorFlow's weights of 2015-12-05)."""
+"""The Inception network of FID (Szegedy et al. 2016), with the weights that TensorFlow published on 2015-12-05."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ class Table(Dataset):
             None,
             min_length=1,
             max_length=1,
-            description="separator of cells in .csv and .tsv files; a comma or a tab if left out",
+            description="separator of cells; if left out, a comma in .csv files and a tab in .tsv files",
         )
         val: float = Field(0.05, ge=0, le=0.4, description="share of the val split if there is no column of splits")
         test: float = Field(0.1, ge=0, le=0.4, description="share of the test split if there is no column of splits")

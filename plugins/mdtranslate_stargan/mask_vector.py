@@ -28,7 +28,7 @@ class MaskVector(LabelEncoder):
 
     A condition is `[c_1, ..., c_n, m]`: the label channels of each dataset, and a one-hot mask of the dataset. A yes/no
     attribute has one channel, an attribute with several values one channel per value. Channels of other datasets and of
-    unknown attributes are 0. With a single dataset there is no mask.
+    unknown attributes are 0. With a single dataset there is no mask. `masks` changes what the mask says.
 
     A label `(L,)` holds the dataset index, followed by the index of the value of every attribute of every dataset: -1
     if unknown, otherwise its position in `Attribute.choices`.
@@ -52,8 +52,8 @@ class MaskVector(LabelEncoder):
         )
         unknown: Literal["ignore", "no"] = Field(
             "ignore",
-            description="unknown attributes in the classification loss: ignore them (the paper), or treat them as no, "
-            "which the mask vector is meant to avoid",
+            description="unknown attributes in the classification loss: ignore them (the paper), or take every "
+            "value for no, also of attributes that only other datasets label, which the mask vector is meant to avoid",
         )
         shared: tuple[str, ...] = Field(
             (),

@@ -13,8 +13,9 @@ import pytest
 from PIL import Image
 
 from mdtranslate.errors import DataError, StorageError
-from mdtranslate.utils.image_folder import IMAGE_SUFFIXES
-from mdtranslate.utils.image_io import read_image, write_png
+from mdtranslate.utils.files import file_sha256
+from mdtranslate.utils.image_folder import IMAGE_SUFFIXES, find_images, has_images, list_subfolders
+from mdtranslate.utils.image_io import read_image, read_image_size, write_png
 
 UPRIGHT = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3) * 10
 
@@ -279,3 +280,14 @@ def test_failed_png_write_leaves_nothing(tmp_path, monkeypatch):
     with pytest.raises(StorageError, match=r"b\.png: cannot be written: No space left"):
         write_png(UPRIGHT, tmp_path / "b.png")
     assert {each.name: each.read_text() for each in tmp_path.iterdir()} == {"b.png": "old"}
+
+
+def test_paths_may_be_strings(tmp_path: Path) -> None:
+    file = tmp_path / "x.png"
+    Image.new("RGB", (4, 2), (9, 8, 7)).save(file)
+    assert read_image(str(file)).tolist() == read_image(file).tolist() == [[[9, 8, 7]] * 4] * 2
+    assert read_image_size(str(file))[:2] == (4, 2)
+    with pytest.raises(DataError, match=r"missing\.png"):
+        read_image(str(tmp_path / "missing.png"))
+    assert find_images(str(tmp_path)) == [file] and has_images(str(tmp_path))
+    assert file_sha256(str(file)) == file_sha256(file) and list_subfolders(str(tmp_path.parent))

@@ -43,7 +43,7 @@ HASH_BYTES = 16
 
 @dataclass(frozen=True)
 class OutputFile:
-    """The file to which images are written, one after the other.
+    """The file of all images; each has its own place, so that several processes can write.
 
     Attributes:
         path: The file.

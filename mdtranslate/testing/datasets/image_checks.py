@@ -102,7 +102,7 @@ def images_are_not_shared(case: DatasetCase) -> str | None:
 def loading_does_not_modify_records(case: DatasetCase) -> str | None:
     """`load` does not modify the record or its attributes.
 
-    Labels are made from them, before or after.
+    Labels are computed from the same records, possibly later, and would be wrong.
     """
     for record in case.samples:
         before = deepcopy(record)
