@@ -40,7 +40,7 @@ class Means(Metric):
             name: Name of the figure.
             values: One value per image, `(B,)`.
         """
-        self.sums[name] += float(torch.as_tensor(values).cpu().double().sum())  # MPS has no float64.
+        self.sums[name] += float(torch.as_tensor(values).detach().cpu().double().sum())  # MPS has no float64.
         self.counts[name] += len(values)
 
     def compute(self) -> dict[str, float]:
