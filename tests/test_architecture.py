@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -147,6 +148,17 @@ def test_file_names_are_unique() -> None:
     """Within the core, outside the commands."""
     names = [file.name for file in CORE if "cli" not in file.parts and not file.name.startswith("__")]
     assert sorted(names) == sorted({*names})
+
+
+def test_no_module_hides_a_public_function() -> None:
+    """Importing a submodule sets it as an attribute of its package, in place of a function of the same name."""
+    for package_name in ("mdtranslate", "mdtranslate.testing"):
+        package = import_module(package_name)
+        folder = MODULES[package_name].parent
+        modules = {path.stem for path in folder.glob("*.py")} | {
+            path.name for path in folder.iterdir() if path.is_dir()
+        }
+        assert not modules & {*package.__all__}
 
 
 def test_files_are_short() -> None:

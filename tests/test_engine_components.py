@@ -104,7 +104,7 @@ def test_term_names_are_fixed_by_the_first_batch_that_has_any() -> None:
         trainer.train_step(1, build_batch(trainer))
 
 
-@pytest.mark.parametrize(("mode", "actual"), [("shape", r"shape \[\]"), ("number", r"0\.5")])
+@pytest.mark.parametrize(("mode", "actual"), [("shape", r"shape \[\]"), ("number", "float")])
 def test_terms_of_another_shape_are_refused_by_name(mode: str, actual: str) -> None:
     trainer = trainer_with(Learned(mode))
     with pytest.raises(PluginError, match=rf"loss 'learned' returned .*{actual} .*generator.*\[4\]"):

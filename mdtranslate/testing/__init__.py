@@ -56,9 +56,9 @@ SUITES = {
     "generator": "networks:GENERATOR",
     "discriminator": "networks:DISCRIMINATOR",
     "loss": "losses:LOSS",
-    "metric": "metric_checks:METRIC",
-    "features": "feature_checks:FEATURES",
-    "importer": "importer_checks:IMPORTER",
+    "metric": "metric_suite:METRIC",
+    "features": "feature_suite:FEATURES",
+    "importer": "importer_suite:IMPORTER",
 }
 
 

@@ -69,7 +69,7 @@ def test_an_image_is_translated(served: Served) -> None:
         ("/api/inspect?from=hair=none&from=hair=none", 400, "hair is set twice"),
         ("/api/inspect?dataset=avatar", 400, "'avatar': did you mean 'avatars'?"),
         ("/api/inspect?set=hair=none", 400, "query parameter 'set'"),
-        ("/api/translate", 400, "no edit; attributes and their values: hair="),
+        ("/api/translate", 400, "hair=Black_Hair|"),
         ("/api/translate?set=hair=green", 400, "hair has no value 'green'"),
         ("/api/translate?ste=hair=green", 400, "'ste': did you mean 'set'?"),
         ("/api/translate?set=a%0Ab=c", 400, "attribute 'a\\nb'"),
