@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from mdtranslate.api import Loss
 from mdtranslate.api.translation import Batch, Translation
 from mdtranslate.errors import NonFiniteError, PluginError
+from mdtranslate.training.checkpointing import should_save
 from mdtranslate.training.trainer import Trainer
 
 
@@ -52,6 +53,16 @@ def test_non_finite_gradients_of_finite_losses_are_noticed() -> None:
     with pytest.raises(NonFiniteError, match=r"gradients of generator/.*optimizers\.generator\.learning_rate"):
         trainer.statistics.check(1)
     assert all_equal(before, [*trainer.model.generator.parameters()])
+
+
+def test_a_run_whose_generator_was_never_updated_fails() -> None:
+    trainer, updated = trainer_with(Learned("gradient"), "train.steps=2"), trainer_with(Learned(), "train.steps=2")
+    for step in range(2):
+        for candidate in (trainer, updated):
+            candidate.train_step(step, build_batch(candidate))
+    assert should_save(updated, 2, print)
+    with pytest.raises(NonFiniteError, match="step 2"):
+        should_save(trainer, 2, print)
 
 
 class ByColour(Loss):

@@ -75,6 +75,7 @@ MISTAKES = {
     "train={steps=10": "'train={steps=10': is not valid TOML: ",
     "losses.wgan-gp.weight=-1": "losses.wgan-gp.weight=-1: is negative",
     "losses.wgan-gp.weight={start=1, end=-1, steps=9}": "losses.wgan-gp.weight: is negative",
+    "data.cross_dataset=0.5": "data: cross_dataset=0.5 needs several datasets",
     # nested choices
     "generator=test-bank": "generator.of: is missing",
     'generator={name = "test-bank", of = "test-plan"}': (

@@ -29,7 +29,7 @@ from mdtranslate.bench.results import missing_columns
 from mdtranslate.bench.suite import Cell, ResolvedMethod, Suite, evaluation_overrides, training_steps
 from mdtranslate.config.registry import registry
 from mdtranslate.config.resume_policy import training_settings
-from mdtranslate.errors import MdtranslateError
+from mdtranslate.errors import MdtranslateError, describe_error
 from mdtranslate.utils.files import read_json, read_lines, storage_errors, write_json
 from mdtranslate.utils.process import available_cores
 
@@ -131,7 +131,7 @@ def run_cells(
             if processes.stopped:
                 return
             is_expected = isinstance(error, MdtranslateError | CellError)
-            failures[cell] = str(error) if is_expected else f"{type(error).__name__}: {' '.join(str(error).split())}"
+            failures[cell] = str(error) if is_expected else describe_error(error)
             if not is_expected:  # A bug here or in a plugin: keep the traceback in the cell's log.
                 with (cell.folder / LOG).open("a", encoding="utf-8") as log:
                     traceback.print_exception(error, file=log)

@@ -66,11 +66,12 @@ class Recipe(Settings):
                 raise ValueError(f"{key!r}: use letters, digits, _ and - only")
         return components
 
-    @model_validator(mode="after")
-    def _check_cross_dataset(self) -> Recipe:
-        if self.data.cross_dataset and len(self.datasets) == 1:
-            raise ValueError(f"data.cross_dataset={self.data.cross_dataset}: there is only one dataset")
-        return self
+    @field_validator("data", mode="after")
+    @classmethod
+    def _check_cross_dataset(cls, data: Data, info: ValidationInfo) -> Data:
+        if data.cross_dataset and len(info.data.get("datasets", ())) == 1:
+            raise ValueError(f"cross_dataset={data.cross_dataset} needs several datasets; there is only one")
+        return data
 
     @field_validator("train", mode="after")
     @classmethod

@@ -11,6 +11,8 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
+from mdtranslate import errors
+
 if TYPE_CHECKING:
     import pytest
 
@@ -231,4 +233,4 @@ def describe_error(error: BaseException, component: type | None) -> str:
     folder = Path(getattr(module, "__file__", None) or "/").parent
     frames = [frame for frame in frames if Path(frame.filename).is_relative_to(folder)]
     location = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}{location}"
+    return f"{errors.describe_error(error)}{location}"
