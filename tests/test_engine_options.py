@@ -60,3 +60,23 @@ def test_micro_batches_are_computed_one_at_a_time() -> None:
     trainer.model.generator.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
     trainer.train_step(0, build_batch(trainer))
     assert sizes == [1] * 12, "once for each update, and once for the reconstruction"
+
+
+def test_a_loss_with_an_interval_counts_in_every_nth_update_with_n_times_its_weight() -> None:
+    """The updates of each network are counted, so that the interval and `critic_steps` never miss each other."""
+    trainer = build_trainer(
+        "train.critic_steps=3", "losses.cycle-reconstruction.interval=2", "losses.cycle-reconstruction.weight=10"
+    )
+    plain = build_trainer("train.critic_steps=3", "losses.cycle-reconstruction.weight=20")
+    without = build_trainer("train.critic_steps=3", "losses.cycle-reconstruction.weight=0")
+    b = build_batch(trainer)
+    for step in range(6):  # Generator updates at steps 2 and 5: the first with the loss, the second without.
+        for each in (trainer, plain, without):
+            each.train_step(step, b)
+            each.networks["generator"].load_state_dict(build_trainer().networks["generator"].state_dict())
+        if step in (2, 5):
+            names = {name for name in trainer.statistics.means() if name.startswith("generator/cycle")}
+            expected = plain if step == 2 else without
+            assert bool(names) == (step == 2)
+            for actual, wanted in zip(gradients(trainer, "generator"), gradients(expected, "generator"), strict=True):
+                torch.testing.assert_close(actual, wanted)

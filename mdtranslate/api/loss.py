@@ -54,6 +54,12 @@ class Loss(Component, nn.Module):
         """Settings of every loss."""
 
         weight: float | Ramp = Field(1.0, description="factor of the term, 0 or more: a number, or {start, end, steps}")
+        interval: int = Field(
+            1,
+            ge=1,
+            description="compute the term only in every n-th update of a network, with n times the weight: cheaper, "
+            "and the same on average (lazy regularisation, Karras et al. 2020, appendix B)",
+        )
 
         @field_validator("weight", mode="after")
         @classmethod

@@ -144,9 +144,9 @@ class Trainer:
         torch.manual_seed(int(seed.generate_state(1)[0]))
 
         # Gradients and loss terms of each micro-batch, then their means over micro-batches and processes.
-        weights = self._weights(step)
+        weights = self._weights(phase, step)
         terms = self._reduce(phase, weights, self._backward(phase, translations, weights), len(translations))
-        if not terms:  # All losses of this network have weight 0 at this step.
+        if not terms:  # No loss of this network has a weight at this step.
             return
 
         # Optimizer step, skipped on the device if a term or gradient is not finite.
@@ -213,9 +213,12 @@ class Trainer:
                 self._term_names[phase.network, loss] = names
         return terms
 
-    def _weights(self, step: int) -> dict[str, float]:
-        """Returns the current weight of each loss whose weight is not 0."""
-        return {name: weight for name, loss in self.losses.items() if (weight := loss.weight(step))}
+    def _weights(self, phase: Phase, step: int) -> dict[str, float]:
+        """Returns the weight of each loss that is due in this update and whose weight is not 0."""
+        update = step // phase.interval
+        intervals = {name: loss.config.interval for name, loss in self.losses.items()}
+        due = {name: loss for name, loss in self.losses.items() if update % intervals[name] == 0}
+        return {name: weight * intervals[name] for name, loss in due.items() if (weight := loss.weight(step))}
 
     def _translation(self, batch: Batch, **options: Any) -> Translation:
         generator: Any = self.model.generator if self.compiled is None else self.compiled.generator
@@ -226,14 +229,14 @@ class Trainer:
         """Compiles the graphs that this step needs first; if that fails, training goes on without compilation."""
         if self.compiled is None:
             return
-        weights = self._weights(step)
 
         def trial(phase: Phase) -> None:
+            weights = self._weights(phase, step)
             with unchanged(*self.networks.values(), *self.losses.values()):
                 self._backward(phase, [self._translation(batch, updated=phase.network)], weights)
 
         for phase in due:
-            seconds, failure = self.compiled.prepare(phase, [*weights], trial)
+            seconds, failure = self.compiled.prepare(phase, [*self._weights(phase, step)], trial)
             self._compile_seconds += seconds
             if failure is not None:
                 self.compiled = None

@@ -1,4 +1,4 @@
-"""Components for any recipe: datasets of image files, banks, a content loss, metrics, and Inception features."""
+"""Components for any recipe: datasets of image files, banks, losses, metrics, and Inception features."""
 
 from __future__ import annotations
 
@@ -27,7 +27,12 @@ def register_backbones() -> Mapping[str, str]:
 
 @hookimpl
 def register_losses() -> Mapping[str, str]:
-    return {"content": "mdtranslate_basics.content_loss:Content"}
+    return {
+        "content": "mdtranslate_basics.content_loss:Content",
+        "hinge": "mdtranslate_basics.adversarial_losses:Hinge",
+        "logistic": "mdtranslate_basics.adversarial_losses:Logistic",
+        "r1": "mdtranslate_basics.adversarial_losses:R1",
+    }
 
 
 @hookimpl
