@@ -23,6 +23,7 @@ def register_backbones() -> Mapping[str, str]:
     return {
         "stargan-generator": "mdtranslate_stargan.networks:StarGANGenerator",
         "stargan-discriminator": "mdtranslate_stargan.networks:StarGANDiscriminator",
+        "multi-task-discriminator": "mdtranslate_stargan.multi_task:MultiTaskDiscriminator",
         "conditional-unet": "mdtranslate_stargan.unet:ConditionalUNet",
     }
 

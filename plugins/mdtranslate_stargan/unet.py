@@ -19,7 +19,7 @@ from mdtranslate import (
     Settings,
     compose_output,
 )
-from mdtranslate_stargan.networks import InstanceNorm, ResidualBlock
+from mdtranslate_stargan.networks import ConditionalSequential, InstanceNorm, ResidualBlock
 
 LEAKY_RELU_NEGATIVE = 0.2
 """Factor of negative values in leaky ReLUs."""
@@ -29,7 +29,7 @@ INITIAL_MASK_BIAS = -1.0
 
 
 class ConditionalUNet(Generator):
-    """A U-Net with residual blocks at its lowest resolution and conditional instance normalisation.
+    """A U-Net with residual blocks and conditional instance normalisation.
 
     No convolution runs at full resolution: the first one halves the image, the last one doubles its input. There are
     four further differences to `stargan-generator`:
@@ -56,7 +56,11 @@ class ConditionalUNet(Generator):
             32, ge=1, le=512, description="channels at half resolution, doubled at each lower resolution"
         )
         depth: int = Field(2, ge=1, le=6, description="number of times the resolution is halved")
+        max_channels: int | None = Field(None, ge=1, le=4096, description="upper limit of channels; none if left out")
         blocks: int = Field(2, ge=0, le=32, description="residual blocks at the lowest resolution")
+        decoder_blocks: int = Field(
+            0, ge=0, le=32, description="residual blocks after each upsampling except the last, for shapes and textures"
+        )
         label: Literal["target", "difference", "none"] = Field(
             "difference",
             description="condition of the normalisations: the target label, target minus source label, or none (for "
@@ -79,7 +83,8 @@ class ConditionalUNet(Generator):
             )
         self.is_conditional = config.label != "none"
         condition_size = label_encoder.condition_size if self.is_conditional else 0
-        widths = [config.channels * 2**level for level in range(config.depth)]
+        limit = config.max_channels or config.channels * 2**config.depth
+        widths = [min(config.channels * 2**level, limit) for level in range(config.depth)]
         self.first = nn.Conv2d(3, widths[0], 4, stride=2, padding=1)
         self.down = nn.ModuleList(
             _ConvNormActivation(nn.Conv2d(inputs, outputs, 4, stride=2, padding=1, bias=False), condition_size)
@@ -89,6 +94,10 @@ class ConditionalUNet(Generator):
         self.up = nn.ModuleList(
             _ConvNormActivation(UpsamplingConv2d(inputs, outputs), condition_size)
             for inputs, outputs in pairwise(reversed(widths))
+        )
+        self.decoder_blocks = nn.ModuleList(
+            ConditionalSequential(*(ResidualBlock(width, condition_size) for _ in range(config.decoder_blocks)))
+            for width in reversed(widths[:-1])
         )
         self.last = UpsamplingConv2d(widths[0], OUTPUT_CHANNELS[config.output], bias=True)
         if config.output != "image":  # Output mode `image` would start at a constant image.
@@ -113,8 +122,8 @@ class ConditionalUNet(Generator):
             x = layer(x, condition)
         for layer in self.middle:
             x = layer(x, condition)
-        for layer in self.up:
-            x = layer(x, condition) + skips.pop()
+        for layer, blocks in zip(self.up, self.decoder_blocks, strict=True):
+            x = blocks(layer(x, condition) + skips.pop(), condition)
         return compose_output(self.config.output, image, self.last(x))
 
 
