@@ -124,7 +124,9 @@ def make_run(arguments: argparse.Namespace) -> None:
     translator.save(out / "translator")
     root = json.dumps(str(arguments.celeba.resolve()))
     attributes = ["hair", *OTHERS]
-    dataset = f'{{name="celeba", root={root}, attributes={json.dumps(attributes)}, exclusive={{hair={json.dumps(HAIR)}}}}}'
+    dataset = (
+        f'{{name="celeba", root={root}, attributes={json.dumps(attributes)}, exclusive={{hair={json.dumps(HAIR)}}}}}'
+    )
     resolved = resolve(RECIPE, [f"datasets={{images={dataset}}}", f"data.image_size={arguments.size}"])
     RunFolder(out).write_recipe(resolved)
     log = re.findall(r"Iteration \[(\d+)/\d+\], (.*)", (out / "train.log").read_text())

@@ -50,4 +50,5 @@ def register_metrics() -> Mapping[str, str]:
         "edit-magnitude": "mdtranslate_basics.image_differences:EditMagnitude",
         "perceptual-distance": "mdtranslate_basics.image_differences:PerceptualDistance",
         "face-identity": "mdtranslate_basics.image_differences:FaceIdentity",
+        "lpips": "mdtranslate_basics.lpips:LPIPS",
     }

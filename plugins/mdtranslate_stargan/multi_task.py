@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -53,7 +54,7 @@ class MultiTaskDiscriminator(Discriminator):
         widths = [3, *(min(config.channels * 2**level, config.max_channels) for level in range(config.layers))]
         self.strided = nn.ModuleList(
             nn.Conv2d(inputs, outputs, 4, stride=2, padding=1)
-            for inputs, outputs in zip(widths[:-1], widths[1:], strict=True)
+            for inputs, outputs in pairwise(widths)
         )
         self.last = nn.Conv2d(widths[-1], widths[-1], final_size)
         self.holds = nn.Linear(widths[-1], label_encoder.condition_size)

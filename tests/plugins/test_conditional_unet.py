@@ -114,3 +114,15 @@ def test_unknown_attributes_condition_like_unchanged_ones() -> None:
     more = mask.encode({"Male": True, "hair": "Black_Hair"}, 0)[None]
     same = mask.encode({"Male": False, "hair": "Black_Hair"}, 0)[None]
     torch.testing.assert_close(generator(image, source, target), generator(image, more, same))
+
+
+def test_widths_and_decoder_blocks() -> None:
+    """Channels double up to the limit; blocks follow each upsampling but the last, and change with the label."""
+    generator = network(depth=3, max_channels=10, decoder_blocks=2)
+    widths = [layer.convolution.out_channels for layer in generator.down]
+    assert widths == [8, 10] and [len(blocks) for blocks in generator.decoder_blocks] == [2, 2]
+    assert [block.main[0].in_channels for block in generator.decoder_blocks[0]] == [8, 8]
+    image, domains = images(), generator.label_encoder.domains
+    generator(image, domains[:1], domains[1:2]).sum().backward()
+    for blocks in generator.decoder_blocks:
+        assert all(block.main[1].modulate.weight.grad.any() for block in blocks)
