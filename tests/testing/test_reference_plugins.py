@@ -113,6 +113,7 @@ GENERATORS = [
     {"name": "per-target", "member": RESNET},
 ]
 DISCRIMINATORS = [
+    {"name": "multi-task-discriminator", "channels": 4, "layers": 3},
     STARGAN_D,
     {**STARGAN_D, "projection": True},
     PATCHGAN,
@@ -147,6 +148,9 @@ LOSSES = [
     "identity",
     "gan",
     "truth-l1",
+    "logistic",
+    "hinge",
+    "r1",
     "content",
     {"name": "content", "reference": "truth"},
     {"name": "content", "network": {"name": "timm", "model": "resnet10t"}},
