@@ -171,7 +171,11 @@ def test_metrics(name: str) -> None:
     assert failures("metric", build) == []
 
 
-FEATURES = [{"name": "timm", "model": "resnet10t"}, {"name": "timm", "model": "vit_tiny_patch16_224"}]
+FEATURES = [
+    {"name": "timm", "model": "resnet10t"},
+    {"name": "timm", "model": "vit_tiny_patch16_224"},
+    {"name": "efficientnet-lite0"},
+]
 
 
 @pytest.mark.parametrize("table", FEATURES, ids=names)
