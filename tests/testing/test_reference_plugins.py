@@ -158,7 +158,15 @@ def test_losses(table: dict[str, Any] | str) -> None:
     assert failures("loss", builder(Loss, table)) == []
 
 
-METRICS = ["edit-accuracy", "reconstruction", "counterfactual", "edit-magnitude", "perceptual-distance", "distribution"]
+METRICS = [
+    "edit-accuracy",
+    "reconstruction",
+    "counterfactual",
+    "edit-magnitude",
+    "perceptual-distance",
+    "distribution",
+    "gap-closed",
+]
 
 
 @pytest.mark.parametrize("name", METRICS)
