@@ -43,6 +43,13 @@ if TYPE_CHECKING:
     from mdtranslate.api.translation import Translation
     from mdtranslate.config.choice import Choice
     from mdtranslate.errors import MdtranslateError
+    from mdtranslate.evaluation.gap_closed import (
+        GapClosed,
+        GapMeasure,
+        LabelledFeatures,
+        NotMeasurable,
+        realism_network,
+    )
     from mdtranslate.inference.translator import Translator
     from mdtranslate.utils.files import file_sha256
     from mdtranslate.utils.image_folder import (
@@ -65,6 +72,7 @@ _MODULES = {
     "api.translation": ["Translation"],
     "config.choice": ["Choice"],
     "errors": ["MdtranslateError"],
+    "evaluation.gap_closed": ["GapClosed", "GapMeasure", "LabelledFeatures", "NotMeasurable", "realism_network"],
     "inference.translator": ["Translator"],
     "utils.files": ["file_sha256"],
     "utils.image_folder": [
@@ -98,13 +106,17 @@ __all__ = [
     "DiscriminatorOutput",
     "EditBatch",
     "Features",
+    "GapClosed",
+    "GapMeasure",
     "Generator",
     "ImportedModel",
     "Importer",
     "LabelEncoder",
+    "LabelledFeatures",
     "Loss",
     "MdtranslateError",
     "Metric",
+    "NotMeasurable",
     "Note",
     "OutputMode",
     "Ramp",
@@ -131,6 +143,7 @@ __all__ = [
     "read_image",
     "read_image_size",
     "read_state_dict",
+    "realism_network",
 ]
 
 

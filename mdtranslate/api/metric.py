@@ -73,6 +73,18 @@ class Metric(Component):
         self.attributes = tuple(attributes)
         self.classifier_features = classifier_features
 
+    def update_reference(self, real: Tensor, known: Sequence[Mapping[str, Value]], labelled: Sequence[str]) -> None:
+        """Adds a batch of real training images, which come before all test images. Ignored by default.
+
+        They are a random sample of at most `evaluation.reference_images` images of the dataset, the same one in every
+        evaluation. An evaluation loads them only if a metric overrides this method.
+
+        Args:
+            real: Images of shape `(B, 3, H, W)` in [-1, 1].
+            known: What the dataset knows about each image.
+            labelled: Names of the dataset's attributes that the run labels: those that it is trained to edit.
+        """
+
     def update_real(self, real: Tensor, known: Sequence[Mapping[str, Value]], self_translation: Tensor) -> None:
         """Adds a batch of unedited test images; each image comes once, before any edit. Ignored by default.
 

@@ -73,11 +73,11 @@ class Suite(Settings):
         (), description="overrides of every recipe: data, sizes, intervals of the log; key=value"
     )
     metrics: dict[str, dict[str, Any]] = Field(
-        {"edit-accuracy": {}, "reconstruction": {}, "counterfactual": {}},
+        {"edit-accuracy": {}, "reconstruction": {}, "counterfactual": {}, "gap-closed": {}},
         description="metrics of every method, as in a recipe",
     )
     columns: tuple[str, ...] = Field(
-        ("accuracy", "preservation", "l1", "psnr gain"),
+        ("gap closed (efficientnet-lite0)", "accuracy", "preservation", "l1", "psnr gain"),
         description="columns of the tables: names of figures; a figure that metrics report by attribute is averaged "
         "over attributes",
     )

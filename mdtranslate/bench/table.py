@@ -13,7 +13,7 @@ from rich.table import Table
 from mdtranslate.bench.results import Results, Row
 
 REAL_IMAGES = "real images"
-PERCENTAGES = ("accuracy", "preservation", "classification error", "precision", "recall")
+PERCENTAGES = ("accuracy", "preservation", "classification error", "precision", "recall", "own")
 """Prefixes of the names of figures that are printed in percent."""
 
 

@@ -190,6 +190,9 @@ class Evaluation(Settings):
         description="the attribute classifier, which is trained on real images only",
     )
     max_attributes_per_edit: int = Field(1, ge=1, le=6, description="attributes that one edit changes at most")
+    reference_images: int = Field(
+        12_000, ge=1, description="real training images, drawn at random, that metrics compare edits with, at most"
+    )
 
 
 class Optimizer(Settings):

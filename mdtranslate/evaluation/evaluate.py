@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from mdtranslate.api import EditBatch, Metric, Settings, Value, format_value
-from mdtranslate.config.choice import Choice
 from mdtranslate.config.recipe import Recipe
 from mdtranslate.config.run_folder import RunFolder
 from mdtranslate.data.batches import to_pixels
@@ -21,6 +20,7 @@ from mdtranslate.evaluation.classifier_cache import load_or_train_classifier
 from mdtranslate.evaluation.classifier_features import ClassifierFeatures, PlaceholderFeatures
 from mdtranslate.evaluation.cost import cost
 from mdtranslate.evaluation.evaluation_recipe import build_test_datasets, check_same_datasets, recipe_for_evaluation
+from mdtranslate.evaluation.reference_images import sample_reference
 from mdtranslate.evaluation.report import DatasetResult, Report, write_report
 from mdtranslate.evaluation.test_set import TestSet, prepare_test_set, split_batches, to_network_input
 from mdtranslate.inference import serialization
@@ -77,7 +77,13 @@ def measure(
         test_set = prepare_test_set(
             dataset, datasets, classified, size, translator, device, progress, max_attributes=max_attributes
         )
-        results.append(_measure_dataset(test_set, recipe.metrics, translator, classifier, device, progress))
+        features = ClassifierFeatures(classifier)
+        metrics = {
+            name: choice.build(attributes=classifier.attributes, classifier_features=features)
+            for name, choice in recipe.metrics.items()
+        }
+        _update_reference(metrics.values(), dataset, classified, recipe, device, progress)
+        results.append(_measure_dataset(test_set, metrics, translator, classifier, device, progress))
         for owner in dict.fromkeys(edit.dataset for edit in test_set.edits):
             names = ["edits"] if len(datasets) == 1 else ["edits", dataset.name]
             name = "-".join(names if owner is dataset else [*names, owner.name])
@@ -106,20 +112,41 @@ def check_metrics(recipe: Recipe, datasets: Sequence[RecipeDataset]) -> None:
 
 
 @torch.inference_mode()
+def _update_reference(
+    metrics: Iterable[Metric],
+    dataset: RecipeDataset,
+    classified: ClassifiedAttributes,
+    recipe: Recipe,
+    device: torch.device,
+    progress: Progress,
+) -> None:
+    """Gives training images to the metrics that use them; without such a metric, none is loaded."""
+    users = [metric for metric in metrics if type(metric).update_reference is not Metric.update_reference]
+    if not users:
+        return
+    pixels, indices, known = sample_reference(
+        dataset, classified, recipe.data.image_size, recipe.evaluation.reference_images, progress
+    )
+    labelled = [classified.names[dataset.index][attribute.name] for attribute in dataset.attributes]
+    done = 0
+    for batch in split_batches(indices):
+        real = to_network_input(pixels[batch], device)
+        for metric in users:
+            metric.update_reference(real, known[done : done + len(batch)], labelled)
+        done += len(batch)
+        progress(f"{dataset.name} training images", done, len(indices))
+
+
+@torch.inference_mode()
 def _measure_dataset(
     test_set: TestSet,
-    choices: Mapping[str, Choice[Metric]],
+    metrics: Mapping[str, Metric],
     translator: Translator,
     classifier: AttributeClassifier,
     device: torch.device,
     progress: Progress,
 ) -> DatasetResult:
     dataset, pixels, known = test_set.dataset, test_set.images.pixels, test_set.known
-    features = ClassifierFeatures(classifier)
-    metrics = {
-        name: choice.build(attributes=classifier.attributes, classifier_features=features)
-        for name, choice in choices.items()
-    }
     for indices in split_batches(list(range(len(known)))):
         real, labels = to_network_input(pixels[indices], device), test_set.labels[dataset.index][indices]
         self_translation = to_network_input(to_pixels(translator.translate(real, labels, labels)), device)

@@ -1,4 +1,4 @@
-"""The report on the terminal: the classifier's accuracy on real images, then what edits achieve and where they fail.
+"""The report on the terminal: realism, accuracy of the classifier on real images, what edits achieve, where they fail.
 
 The name of a figure decides in which table it appears (`hair/accuracy`, `hair/preserves/Male`, `hair/l1`, `hair/psnr`,
 ...), whichever metric computed it. Figures without a table are listed at the end.
@@ -6,7 +6,9 @@ The name of a figure decides in which table it appears (`hair/accuracy`, `hair/p
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from statistics import fmean
 from typing import Final
 
 from rich.console import Console
@@ -19,6 +21,9 @@ GOOD_ACCURACY: Final = 0.9  # Edits below this accuracy are listed with what the
 
 BASELINE: Final = " of the identity baseline"
 SIMILARITIES: Final = {"psnr": ("PSNR", "{:.2f}"), "ssim": ("SSIM", "{:.3f}")}
+GAP_CLOSED: Final = {"gap closed", "gap closed low", "gap closed high", "identity gap closed", "own"}
+"""Figures of realism, without the feature network in parentheses that ends their names."""
+
 FIGURES_WITH_TABLE: Final = {
     "accuracy", "l1", "preservation", *(name + end for name in SIMILARITIES for end in ("", BASELINE, " gain")),
 }  # fmt: skip
@@ -41,7 +46,7 @@ def print_report(report: Report, console: Console) -> None:
             console.print(f"mean preservation of other attributes: {figures['preservation']:.1%}")
         if "l1" in figures:
             console.print(f"reconstruction L1, mean over all edits: {figures['l1']:.3f}")
-        for line in (*_classifier_warnings(result), *_failed_edits(result, figures)):
+        for line in (*_classifier_warnings(result), *_metric_notes(result), *_failed_edits(result, figures)):
             console.print(line, style="yellow", markup=False, soft_wrap=True)
         for name, value in figures.items():
             if not _has_table(name):
@@ -59,6 +64,7 @@ def _print_cost(report: Report, console: Console) -> None:
 
 def _tables(result: DatasetResult, figures: Mapping[str, float], width: int) -> Iterator[tuple[str, Table]]:
     """Yields title and table for every kind of figure that the report has."""
+    yield from _gap_tables(result, figures)
     yield "accuracy of the attribute classifier on real test images", _classifier_table(result)
     if any(f"{name}/accuracy" in figures for name in result.edited):
         title = (
@@ -91,6 +97,31 @@ def _tables(result: DatasetResult, figures: Mapping[str, float], width: int) -> 
         yield (
             "similarity to the ground truth, and that of the unedited source image",
             _similarity_table(result, figures, measured),
+        )
+
+
+def _gap_tables(result: DatasetResult, figures: Mapping[str, float]) -> Iterator[tuple[str, Table]]:
+    """Yields a table for each feature network by which realism was measured."""
+    for network in (name.removeprefix("own ") for name in figures if re.fullmatch(r"own \(.+\)", name)):
+
+        def cells(prefix: str, name: str = "gap closed", network: str = network) -> Iterator[str]:
+            yield _format(figures.get(f"{prefix}{name} {network}"), "{:.2f}")
+            ends = [_format(figures.get(f"{prefix}{name} {end} {network}"), "{:.2f}") for end in ("low", "high")]
+            yield " to ".join(filter(None, ends))
+
+        table, accuracies = _new_table("edit", "gap closed", "90 % interval", "own", "accuracy"), list[float]()
+        for edit in (edit for edit in result.edits if "," not in edit):
+            own, accuracy = figures.get(f"{edit}/own {network}"), figures.get(f"{edit}/accuracy")
+            table.add_row(_row_head(result, edit), *cells(f"{edit}/"), _percent(own), _percent(accuracy))
+            accuracies += [] if accuracy is None else [accuracy]
+        table.add_section()
+        mean_accuracy = fmean(accuracies) if accuracies else None
+        table.add_row("mean", *cells(""), _percent(figures[f"own {network}"]), _percent(mean_accuracy))
+        table.add_row("identity", *cells("", "identity gap closed"), "", "")
+        yield (
+            f"realism {network}: gap closed between unedited images (0) and real images of the value (1); own: share "
+            "of edits that are nearest to their own source",
+            table,
         )
 
 
@@ -171,6 +202,15 @@ def _classifier_warnings(result: DatasetResult) -> Iterator[str]:
             )
 
 
+def _metric_notes(result: DatasetResult) -> Iterator[str]:
+    """Yields what metrics say about figures that are missing or not what they could be."""
+    for name, metadata in result.metadata.items():
+        if "hint" in metadata:
+            yield f"{name}: {metadata['hint']}"
+        for edit, reason in metadata.get("not measured", {}).items():
+            yield f"{edit}: {name} cannot be measured: {reason}"
+
+
 def _failed_edits(result: DatasetResult, figures: Mapping[str, float]) -> Iterator[str]:
     """Yields a line for every edit with low accuracy: the values that the classifier predicts."""
     for edit in (edit for edit in result.edits if "," not in edit):
@@ -185,7 +225,10 @@ def _failed_edits(result: DatasetResult, figures: Mapping[str, float]) -> Iterat
 
 
 def _has_table(name: str) -> bool:
-    return name.rpartition("/")[2] in FIGURES_WITH_TABLE or "/preserves/" in name or "/predicted/" in name
+    figure = name.rpartition("/")[2]
+    if figure.partition(" (")[0] in GAP_CLOSED:
+        return True
+    return figure in FIGURES_WITH_TABLE or "/preserves/" in name or "/predicted/" in name
 
 
 def _new_table(*heads: str) -> Table:

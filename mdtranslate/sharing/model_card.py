@@ -11,11 +11,12 @@ from typing import Any, Final
 from mdtranslate._version import __version__
 
 COLUMNS: Final = {
+    "gap closed": ("gap closed", "{:.2f}"),
     "accuracy": ("accuracy on edited images", "{:.1%}"),
     "l1": ("L1 of the reconstruction", "{:.3f}"),
     "psnr gain": ("PSNR gain over the unedited image", "{:+.1f} dB"),
 }
-"""Heading and format of the figures of an attribute, by their names in report.json."""
+"""Heading and format of the figures of an attribute, by their names in report.json, without a feature network."""
 
 
 @dataclass(frozen=True)
@@ -124,20 +125,21 @@ class ModelCard:
             columns = {
                 key: column
                 for key, column in COLUMNS.items()
-                if any(f"{attribute}/{key}" in figures for attribute in result["edited"])
+                if any(_figure(figures, f"{attribute}/{key}") is not None for attribute in result["edited"])
             }
             rows = (
                 (
                     attribute,
                     _format(accuracy.get(attribute), "{:.1%}"),
                     _format(majority_share.get(attribute), "{:.1%}"),
-                    *(_format(figures.get(f"{attribute}/{key}"), spec) for key, (_, spec) in columns.items()),
+                    *(_format(_figure(figures, f"{attribute}/{key}"), spec) for key, (_, spec) in columns.items()),
                 )
                 for attribute in result["edited"]
             )
             left_out = f" ({len(result['left_out'])} more could not be read)" if result.get("left_out") else ""
             num_edits = sum(result["edits"].values())
             yield f"**{_escape(dataset)}**: {result['images']} test images{left_out}, {num_edits} edits."
+            yield from (_realism(name, value) for name, value in figures.items() if name.startswith("gap closed ("))
             headings = (heading for heading, _ in columns.values())
             yield _table(("edited", "accuracy on real images", "share of the commonest value", *headings), rows)
             if "preservation" in figures:
@@ -177,6 +179,19 @@ class ModelCard:
             "- Preservation was measured for labelled attributes only, not for the identity of a face.\n"
             "- The results are synthetic images. They are no evidence of how anybody looks."
         )
+
+
+def _realism(name: str, value: float) -> str:
+    """Returns a sentence on the mean gap closed, whose name ends with the feature network."""
+    return (
+        f"**{_escape(name.capitalize())}: {value:.2f}**, the mean over edits. 1: as good as real images of the target "
+        "value, by the features of this network; 0: as good as no edit."
+    )
+
+
+def _figure(figures: Mapping[str, float], name: str) -> float | None:
+    """Returns a figure whose name may end with a feature network; None if there is none."""
+    return next((value for key, value in figures.items() if key == name or key.startswith(f"{name} (")), None)
 
 
 def _table(headings: Sequence[str], rows: Iterator[tuple[str, ...]]) -> str:

@@ -22,6 +22,7 @@ from mdtranslate.testing.side_effects import random_state
 MetricBuilder = Callable[[Sequence[Attribute], Features], Metric]
 COUNT, SIZE = 12, 16
 ATTRIBUTES = (HAIR, GLASSES)
+LABELLED = ("hair",)
 EDITS: tuple[Mapping[str, Value], ...] = ({"hair": "Blond_Hair"}, {"hair": "Black_Hair"}, {"Eyeglasses": True})
 
 
@@ -64,7 +65,7 @@ class MetricCase:
         return self.build(ATTRIBUTES, AverageColours(AverageColours.Config()))
 
     def with_data(self, *, truth: bool = True, batches: int = 1, reverse: bool = False) -> Metric:
-        """Builds a metric that has seen twelve images and three edits of each.
+        """Builds a metric that has seen twelve training images, and twelve test images and three edits of each.
 
         Args:
             truth: Whether there is ground truth.
@@ -73,6 +74,8 @@ class MetricCase:
         """
         metric = self.new_instance()
         real, known = random_images(COUNT, SIZE), known_attributes()
+        for rows in _split(batches):
+            metric.update_reference(training_images()[rows], known[rows], LABELLED)
         for rows in _split(batches):
             metric.update_real(real[rows].clone(), known[rows], real[rows].clone() * 0.9)
         edited = [batch for edit in EDITS for batch in edit_batches(edit, truth=truth, batches=batches)]
@@ -98,6 +101,11 @@ def edit_batches(edit: Mapping[str, Value], *, truth: bool = True, batches: int 
         )
         for rows in _split(batches)
     ]
+
+
+def training_images() -> Tensor:
+    """Returns twelve other images, with the same attributes."""
+    return random_images(COUNT, SIZE, 11)
 
 
 def known_attributes() -> list[dict[str, Value]]:
@@ -136,6 +144,22 @@ def figures_without_data_are_missing(case: MetricCase) -> str | None:
     """
     figures = case.new_instance().compute()
     return f"{dict(figures)}" if figures else None
+
+
+@METRIC.check
+def works_without_training_images(case: MetricCase) -> str | None:
+    """Without training images, figures that need them are missing.
+
+    A metric that overrides `update_reference` may be computed by other programs, too.
+    """
+    metric = case.new_instance()
+    real = random_images(COUNT, SIZE)
+    metric.update_real(real, known_attributes(), real * 0.9)
+    for edit in EDITS:
+        for batch in edit_batches(edit):
+            metric.update(batch)
+    invalid = [name for name, value in metric.compute().items() if not isfinite(value)]
+    return f"{invalid[0]} is not finite" if invalid else None
 
 
 @METRIC.check
@@ -184,6 +208,7 @@ def accumulates_after_compute(case: MetricCase) -> str | None:
     """
     metric = case.new_instance()
     real = random_images(COUNT, SIZE)
+    metric.update_reference(training_images(), known_attributes(), LABELLED)
     metric.update_real(real, known_attributes(), real * 0.9)
     for edit in EDITS:
         for batch in edit_batches(edit, batches=2):
@@ -194,13 +219,16 @@ def accumulates_after_compute(case: MetricCase) -> str | None:
 
 @METRIC.check
 def does_not_modify_its_input(case: MetricCase) -> str | None:
-    """`update` and `update_real` do not modify images or attributes.
+    """`update`, `update_real` and `update_reference` do not modify images or attributes.
 
     Other metrics use them afterwards.
     """
     metric = case.new_instance()
     real, known = random_images(COUNT, SIZE), known_attributes()
     real_before = real.clone()
+    metric.update_reference(real, known, LABELLED)
+    if not torch.equal(real, real_before) or known != known_attributes():
+        return "they were modified by update_reference"
     metric.update_real(real, known, real * 0.9)
     if not torch.equal(real, real_before) or known != known_attributes():
         return "they were modified by update_real"

@@ -47,6 +47,7 @@ def register_metrics() -> Mapping[str, str]:
         "reconstruction": "mdtranslate_basics.metrics:Reconstruction",
         "counterfactual": "mdtranslate_basics.metrics:Counterfactual",
         "distribution": "mdtranslate_basics.distribution:Distribution",
+        "gap-closed": "mdtranslate_basics.gap_closed:GapClosedMetric",
         "edit-magnitude": "mdtranslate_basics.image_differences:EditMagnitude",
         "perceptual-distance": "mdtranslate_basics.image_differences:PerceptualDistance",
         "face-identity": "mdtranslate_basics.image_differences:FaceIdentity",

@@ -9,7 +9,10 @@ from mdtranslate import hookimpl
 
 @hookimpl
 def register_features() -> Mapping[str, str]:
-    return {"timm": "mdtranslate_timm.networks:TimmFeatures"}
+    return {
+        "timm": "mdtranslate_timm.networks:TimmFeatures",
+        "efficientnet-lite0": "mdtranslate_timm.efficientnet_lite0:EfficientNetLite0",
+    }
 
 
 @hookimpl

@@ -117,7 +117,7 @@ def test_report_and_grid(run: RunFolder, pixel_classifier: None) -> None:
     text = io.StringIO()
     print_report(report, Console(file=text, width=200))
     printed = text.getvalue()
-    assert printed.index("75.0%") < printed.index("framed=yes"), "the classifier's accuracy comes first"
+    assert printed.index("realism (efficientnet-lite0)") < printed.index("75.0%") < printed.index("reconstruction")
     failed = [line for line in printed.splitlines() if line.startswith("colour=") and "predicted:" in line]
     assert failed  # An untrained network does not edit.
 
@@ -224,3 +224,34 @@ def test_joint_edits_of_several_attributes(
     assert not any("predicted" in name for name in figures if "colour=red" in name and "framed" in name)
     # Preservation is still that of edits of one attribute, so that it can be compared.
     assert figures["preservation"] == 1
+
+
+def test_training_images_are_given_to_the_metrics_that_use_them(
+    run: RunFolder, squares: RecipeDataset, pixel_classifier: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batches = []
+
+    def update_reference(self, real, known, labelled) -> None:
+        batches.append((real, known, labelled))
+
+    metric = registry().component("metric", "edit-magnitude")
+    sample, sampled = evaluation.sample_reference, []
+    monkeypatch.setattr(evaluation, "sample_reference", lambda *args: sampled.append(args) or sample(*args))
+    evaluate(run, CPU, ["metrics.m=edit-magnitude"], progress=quiet)
+    assert not sampled, "no metric uses them"
+    monkeypatch.setattr(metric, "update_reference", update_reference)
+    evaluate(run, CPU, ["metrics.m=edit-magnitude"], progress=quiet)
+    ((real, known, labelled),) = batches
+    records = list(squares.dataset.records(Split.TRAIN))
+    assert known == [record.attributes for record in records] and labelled == ["colour", "framed"]
+    images = [torch.from_numpy(squares.dataset.load(record) / 127.5 - 1).permute(2, 0, 1).float() for record in records]
+    assert torch.allclose(real, torch.stack(images), atol=1e-6)
+    samples = []
+    for _ in range(2):
+        batches.clear()
+        evaluate(run, CPU, ["metrics.m=edit-magnitude", "evaluation.reference_images=10"], progress=quiet)
+        ((real, _, _),) = batches
+        positions = [next(n for n, image in enumerate(images) if torch.allclose(image, one, atol=1e-6)) for one in real]
+        samples.append(positions)
+    assert samples[0] == samples[1] == sorted({*samples[0]}) and len(samples[0]) == 10
+    assert samples[0] != list(range(10)), "a random sample"

@@ -52,6 +52,7 @@ def report(weights: dict[str, str]) -> dict[str, Any]:
                 "figures": {
                     "edit-accuracy": {"hair/accuracy": 0.876, "Male/accuracy": 0.25, "preservation": 0.765},
                     "counterfactual": {"hair/psnr gain": -1.25},
+                    "gap-closed": {"gap closed (lite)": 0.42, "hair/gap closed (lite)": 0.419},
                 },
                 "metadata": {},
             }

@@ -128,7 +128,8 @@ def test_the_card_tells_what_hugging_face_reads_and_the_figures(shared: Path) ->
     assert "](samples/000020.png)" in body
     assert "after step 20.*" in body and "eld-out" not in body
     assert "**celeba**: 31 test images (1 more " in body and ", 31 edits." in body
-    assert "| hair | 98.7% | 40.0% | 87.6% | -1.2 dB |" in body and "| Male | 50.0% | 50.0% | 25.0% |  |" in body
+    assert "| hair | 98.7% | 40.0% | 0.42 | 87.6% | -1.2 dB |" in body
+    assert "| Male | 50.0% | 50.0% |  | 25.0% |  |" in body and "**Gap closed (lite): 0.42**" in body
     assert "76.5%" in body
     assert "- Faces: nobody" in body and "| celeba | hair, Eyeglasses, Male |" in body
     assert 'root = "celeba"' in body and "Recipe `tiny`, 7 steps." in body

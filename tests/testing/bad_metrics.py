@@ -90,6 +90,10 @@ BAD = {
     **break_common_checks(Good, variant),
     "figures_are_named_numbers": compute(lambda self, figures: {**figures, "right": True}),
     "figures_without_data_are_missing": compute(lambda self, figures: {"change": 0.0, **figures}),
+    "works_without_training_images": variant(
+        update_reference=lambda self, real, known, labelled: self.__dict__.setdefault("references", real.mean()),
+        compute=lambda self: {**Good.compute(self), "far": float(getattr(self, "references", float("nan")))},
+    ),
     "works_without_truth": variant(update=lambda self, batch: self.add("distance", batch.fake - batch.truth)),
     "is_deterministic": compute(_clear),
     "batch_size_does_not_matter": update(_average_batches),

@@ -162,7 +162,15 @@ def test_losses(table: dict[str, Any] | str) -> None:
     assert failures("loss", builder(Loss, table)) == []
 
 
-METRICS = ["edit-accuracy", "reconstruction", "counterfactual", "edit-magnitude", "perceptual-distance", "distribution"]
+METRICS = [
+    "edit-accuracy",
+    "reconstruction",
+    "counterfactual",
+    "edit-magnitude",
+    "perceptual-distance",
+    "distribution",
+    "gap-closed",
+]
 
 
 @pytest.mark.parametrize("name", METRICS)
@@ -175,7 +183,11 @@ def test_metrics(name: str) -> None:
     assert failures("metric", build) == []
 
 
-FEATURES = [{"name": "timm", "model": "resnet10t"}, {"name": "timm", "model": "vit_tiny_patch16_224"}]
+FEATURES = [
+    {"name": "timm", "model": "resnet10t"},
+    {"name": "timm", "model": "vit_tiny_patch16_224"},
+    {"name": "efficientnet-lite0"},
+]
 
 
 @pytest.mark.parametrize("table", FEATURES, ids=names)
