@@ -30,7 +30,16 @@ HEAVY = "print(sorted({'torch', 'torchvision', 'timm', 'torchmetrics', 'numpy', 
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["plugins"], ["plugins", "--json"], ["run", "--help"], ["completion", "bash"]]
+    "arguments",
+    [
+        ["--help"],
+        ["plugins"],
+        ["plugins", "--json"],
+        ["run", "--help"],
+        ["completion", "bash"],
+        ["models"],
+        ["models", "--json"],
+    ],
 )
 def test_imports_neither_torch_nor_timm(command: Command, arguments: list[str]) -> None:
     watched = f"import sys, atexit\natexit.register(lambda: {HEAVY})\n"

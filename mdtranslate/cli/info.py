@@ -131,9 +131,9 @@ def _cache() -> dict[str, Any]:
 
 def _hooks() -> list[str]:
     """The names of all hooks, which tell whether the plugin API is complete."""
-    from mdtranslate.config.plugin_validation import KINDS, RECIPE_HOOK
+    from mdtranslate.config.plugin_validation import KINDS, PATH_HOOKS
 
-    return [*KINDS.values(), RECIPE_HOOK]
+    return [*KINDS.values(), *PATH_HOOKS.values()]
 
 
 def _plugins() -> list[dict[str, Any]]:
