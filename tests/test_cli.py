@@ -237,7 +237,7 @@ def test_an_empty_key_clears_nothing(
 
 
 def test_an_invalid_path_is_not_reported_as_a_bug(capsys: pytest.CaptureFixture[str]) -> None:
-    code, _, err = run(capsys, "evaluate", "x" * 300)
+    code, _, err = run(capsys, "evaluate", "./" + "x" * 300)
     assert (code, len(err.splitlines())) == (74, 1)
     assert "File name too long" in err
 

@@ -88,7 +88,12 @@ def read_terms(folder: Path) -> str:
     """Returns the terms of the shared model that a folder is or belongs to; empty if there are none."""
     model = folder if is_shared(folder) else folder.parent
     terms = read_json(model / MANIFEST).get("terms")
-    return " ".join(terms.split()) if isinstance(terms, str) else ""
+    return one_line(terms) if isinstance(terms, str) else ""
+
+
+def one_line(text: str) -> str:
+    """Returns a text of a model as one line of at most 300 characters, without control characters of terminals."""
+    return "".join(letter for letter in " ".join(text.split()) if letter.isprintable())[:300]
 
 
 def write_manifest(folder: Path, *, terms: str = "", notes: str = "") -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mdtranslate.api import Attribute, format_value
-from mdtranslate.config.manifest import LICENCE, Manifest, check_listed_files, read_terms
+from mdtranslate.config.manifest import LICENCE, Manifest, check_listed_files, one_line, read_terms
 from mdtranslate.config.registry import registry
 from mdtranslate.errors import CheckpointError, MdtranslateError, StorageError, nearest
 from mdtranslate.utils.json_metadata import load_metadata
@@ -134,7 +134,7 @@ def shipped_model(name: str) -> ShippedModel:
             size=manifest.size,
             datasets=list(metadata["attributes"]),
             credit=metadata["credit"],
-            terms=manifest.terms,
+            terms=one_line(manifest.terms),
         )
     except MdtranslateError as error:
         return ShippedModel(name, plugin, folder, error=str(error))

@@ -16,6 +16,7 @@ from mdtranslate.config.model_bundle import Model
 from mdtranslate.config.recipe import Recipe
 from mdtranslate.config.resume_policy import suggest_path_settings
 from mdtranslate.config.run_folder import RunFolder, is_run
+from mdtranslate.config.shipped_models import format_run
 from mdtranslate.data.batches import normalise, to_pixels
 from mdtranslate.data.recipe_datasets import Progress, RecipeDataset, build_datasets, pick_display_indices
 from mdtranslate.errors import RecipeError
@@ -64,7 +65,7 @@ def write_compact_run(run: Path, folder: Path, device: torch.device, progress: P
     """
     if not is_run(run) or is_shared(run):
         kind = "a shared model" if is_run(run) else "not a run (it has no recipe.toml)"
-        raise RecipeError(f"--compact: {run} is {kind}; it needs a run, with which it finds the train images")
+        raise RecipeError(f"--compact: {format_run(run)} is {kind}; it needs a run, with which it finds train images")
     original = Translator.load(run, device)
     source = RunFolder(run)
     recipe = source.saved_recipe().recipe

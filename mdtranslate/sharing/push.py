@@ -22,6 +22,7 @@ from mdtranslate.config.manifest import (
     check_listed_files,
     is_model_file,
     is_shared,
+    one_line,
     write_manifest,
 )
 from mdtranslate.config.run_folder import RunFolder, is_run, refuse_existing
@@ -65,7 +66,7 @@ class Statements:
     @property
     def summary(self) -> str:
         """The first line of the terms; empty if there are none."""
-        return next((line.strip() for line in self.terms.splitlines() if line.strip()), "")
+        return one_line(next((line for line in self.terms.splitlines() if line.strip()), ""))
 
     @classmethod
     def read(cls, run: Path, licence: str | None, terms: Path | None, notes: Path | None) -> Statements:

@@ -113,7 +113,10 @@ class TrainingJob:
         folder = self.recipe.train.init
         if folder is None:
             return
-        translator = Translator.load(folder, self.device)
+        try:
+            translator = Translator.load(folder, self.device)
+        except CheckpointError as error:
+            raise type(error)(f"train.init: {error}") from None
         other, is_compact = translator.model, COMPACT in translator.trained
         if is_compact:
             self.watch.say(
