@@ -30,7 +30,16 @@ HEAVY = "print(sorted({'torch', 'torchvision', 'timm', 'torchmetrics', 'numpy', 
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["plugins"], ["plugins", "--json"], ["run", "--help"], ["completion", "bash"]]
+    "arguments",
+    [
+        ["--help"],
+        ["plugins"],
+        ["plugins", "--json"],
+        ["run", "--help"],
+        ["completion", "bash"],
+        ["models"],
+        ["models", "--json"],
+    ],
 )
 def test_imports_neither_torch_nor_timm(command: Command, arguments: list[str]) -> None:
     watched = f"import sys, atexit\natexit.register(lambda: {HEAVY})\n"
@@ -228,7 +237,7 @@ def test_an_empty_key_clears_nothing(
 
 
 def test_an_invalid_path_is_not_reported_as_a_bug(capsys: pytest.CaptureFixture[str]) -> None:
-    code, _, err = run(capsys, "evaluate", "x" * 300)
+    code, _, err = run(capsys, "evaluate", "./" + "x" * 300)
     assert (code, len(err.splitlines())) == (74, 1)
     assert "File name too long" in err
 

@@ -51,7 +51,7 @@ HERE: dict[int, list[str]] = {
     2: ["run", "stargan", "train.steps=0"],
     65: ["translate", "nowhere", "a.png", "--all"],
     69: ["--plugin", "nowhere.py", "plugins"],
-    74: ["evaluate", "x" * 300],
+    74: ["evaluate", "./" + "x" * 300],
 }
 
 

@@ -15,7 +15,7 @@ from runs import mdtranslate
 from mdtranslate import Loss
 from mdtranslate.errors import CheckpointError
 from mdtranslate.training.checkpointing import _load_loss
-from mdtranslate.utils import tensor_dir
+from mdtranslate.utils import json_metadata
 
 SMALL = ["data.image_size=32", "data.batch_size=4", "generator.channels=4", "discriminator.channels=4"]
 
@@ -33,9 +33,9 @@ def checkpoints(run: Path) -> list[str]:
 def test_settings_that_a_checkpoint_lacks_have_their_defaults(home: Path, run: Path) -> None:
     """The version that saved the run had neither `data.cross_dataset` nor `depth` of the plugin's generator."""
     for folder in (run / "checkpoints").iterdir():
-        metadata = tensor_dir.load_metadata(folder, "checkpoint")
+        metadata = json_metadata.load_metadata(folder, "checkpoint")
         del metadata["recipe"]["data.cross_dataset"], metadata["recipe"]["generator.depth"], metadata["format"]
-        tensor_dir.save_metadata(folder, "checkpoint", metadata)
+        json_metadata.save_metadata(folder, "checkpoint", metadata)
     recipe = run / "recipe.toml"
     lines = recipe.read_text().splitlines(keepends=True)
     recipe.write_text("".join(line for line in lines if not line.startswith(("cross_dataset", "depth"))))
@@ -81,10 +81,10 @@ def test_a_truncated_log_does_not_prevent_resuming(home: Path, run: Path, share:
 
 def test_a_checkpoint_of_a_later_version_is_refused_and_kept(home: Path, run: Path, monkeypatch) -> None:
     newest = run / "checkpoints" / "000020"
-    metadata = tensor_dir.load_metadata(newest, "checkpoint")
+    metadata = json_metadata.load_metadata(newest, "checkpoint")
     del metadata["format"]
-    monkeypatch.setattr(tensor_dir, "FORMAT", tensor_dir.FORMAT + 1)
-    tensor_dir.save_metadata(newest, "checkpoint", metadata)
+    monkeypatch.setattr(json_metadata, "FORMAT", json_metadata.FORMAT + 1)
+    json_metadata.save_metadata(newest, "checkpoint", metadata)
     before = read_state(run)
     refused = mdtranslate("run", str(run), "train.steps=25", cwd=home)
     assert refused.returncode == 65

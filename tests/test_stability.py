@@ -12,14 +12,14 @@ from PIL import Image
 
 from mdtranslate import Translator
 from mdtranslate.cli.main import main
-from mdtranslate.utils import tensor_dir
+from mdtranslate.utils import json_metadata
 
 FIXTURES = sorted((Path(__file__).parent / "fixtures").glob("format-*"))
 EDIT = {"hair": "Blond_Hair"}
 
 
 def test_every_format_has_a_fixture() -> None:
-    assert [folder.name for folder in FIXTURES] == [f"format-{number}" for number in range(2, tensor_dir.FORMAT + 1)]
+    assert [folder.name for folder in FIXTURES] == [f"format-{number}" for number in range(2, json_metadata.FORMAT + 1)]
 
 
 @pytest.mark.parametrize("fixture", FIXTURES, ids=lambda folder: folder.name)

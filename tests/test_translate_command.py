@@ -247,6 +247,7 @@ def test_without_a_classifier_the_message_names_the_unknown_attribute(here, monk
     silent = Translator(Model(model.label_encoder, model.generator, mute), image_size=16, crops={"celeba": Crop()})
     monkeypatch.setattr(Translator, "load", lambda *_, **__: silent)
     photo(here / "me.png")
+    (here / "run").mkdir()
     message = failure(RecipeError, "run", "me.png", "--set", "Male=yes", "--from", "hair=none", "--from", "Male=no")
     assert "Eyeglasses" in message
     assert not (here / "translated").exists()

@@ -15,7 +15,7 @@ from interface import to_markdown
 from mdtranslate.api import hookspecs
 from mdtranslate.cli.main import COMMANDS, cli
 from mdtranslate.cli.plugins import describe_settings
-from mdtranslate.config.plugin_validation import KINDS, RECIPE_HOOK
+from mdtranslate.config.plugin_validation import KINDS, PATH_HOOKS
 from mdtranslate.config.recipe import Recipe
 from mdtranslate.config.registry import registry
 
@@ -103,7 +103,7 @@ def _recipes_page() -> str:
 
 def _hooks_page() -> str:
     lines = ["# Hooks", "", to_markdown(inspect.getdoc(hookspecs) or ""), ""]
-    for name in (*KINDS.values(), RECIPE_HOOK):
+    for name in (*KINDS.values(), *PATH_HOOKS.values()):
         lines += [f"## {name}", "", to_markdown(inspect.getdoc(getattr(hookspecs, name)) or ""), ""]
     return "\n".join(lines) + "\n"
 

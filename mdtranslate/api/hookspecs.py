@@ -82,3 +82,9 @@ def register_features() -> Components:
 def register_recipes() -> Iterable[Path]:
     """Returns paths of recipes: TOML files, each named by its file name without `.toml`."""
     return []
+
+
+@hookspec
+def register_models() -> Iterable[Path]:
+    """Returns paths of trained models: folders that `mdtranslate push` wrote, each named by its folder name."""
+    return []

@@ -7,11 +7,11 @@ from pathlib import Path
 import click
 
 from mdtranslate.cli.json_output import print_json
-from mdtranslate.cli.options import device_option
+from mdtranslate.cli.options import device_option, run_argument
 
 
 @click.command("evaluate")
-@click.argument("run", type=click.Path(path_type=Path))
+@run_argument
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for the report; default: RUN/evaluation.")
 @device_option
@@ -23,15 +23,17 @@ def command(run: Path, overrides: tuple[str, ...], out: Path | None, device: str
     written to RUN/evaluation (or --out) as JSON, with an image of example edits. KEY=VALUE changes settings of metrics
     and evaluation, such as metrics.l1=reconstruction, and locations of datasets, such as datasets.pets.root=FOLDER.
     """
+    from mdtranslate.config.manifest import is_shared
     from mdtranslate.config.run_folder import RunFolder, is_run
-    from mdtranslate.config.shared_models import is_shared
+    from mdtranslate.config.shipped_models import format_run
     from mdtranslate.errors import RecipeError
     from mdtranslate.utils.files import check_writable
 
     if not is_run(run):
         raise RecipeError(f"{run}: is not a run (it has no recipe.toml); train one with mdtranslate run")
     if out is None and is_shared(run):
-        raise RecipeError(f"{run}: is a shared model, whose files must not change; use --out FOLDER for the report")
+        name = format_run(run)
+        raise RecipeError(f"{name}: is a shared model, whose files must not change; use --out FOLDER for the report")
     folder = out or run / "evaluation"
     check_writable(folder, "use --out FOLDER for another folder")  # Before minutes of work.
 

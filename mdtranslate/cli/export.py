@@ -7,6 +7,8 @@ from typing import Literal
 
 import click
 
+from mdtranslate.cli.options import run_argument
+
 
 class _FixedOrFree(click.ParamType):  # type: ignore[type-arg,unused-ignore]
     """A positive number, or `free` for a dynamic dimension."""
@@ -23,7 +25,7 @@ class _FixedOrFree(click.ParamType):  # type: ignore[type-arg,unused-ignore]
 
 
 @click.command("export")
-@click.argument("run", type=click.Path(path_type=Path))
+@run_argument
 @click.option("--to", type=click.Choice(["onnx", "torch"]), required=True, help="File format: ONNX or torch.export.")
 @click.option("--size", type=_FixedOrFree(), help="Height and width of images; default: as in training.")
 @click.option("--batch", type=_FixedOrFree(), default="free", show_default=True, help="Batch size.")

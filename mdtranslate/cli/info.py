@@ -8,7 +8,6 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, requires, version
-from pathlib import Path
 from typing import Any, Final
 
 import click
@@ -16,6 +15,8 @@ import click
 from mdtranslate._version import __version__
 from mdtranslate.api.hookspecs import API_VERSION
 from mdtranslate.cli.json_output import print_json
+from mdtranslate.errors import StorageError
+from mdtranslate.utils.files import home_folder
 
 DEVELOPMENT_EXTRAS: Final = ("test", "docs")
 ENVIRONMENT_VARIABLES: Final = (
@@ -122,7 +123,10 @@ def _devices() -> list[dict[str, Any]]:
 def _cache() -> dict[str, Any]:
     from mdtranslate.data.cache.store import cache_root
 
-    folder, size = cache_root().parent, 0
+    try:
+        folder, size = cache_root().parent, 0
+    except StorageError as error:
+        return {"folder": str(error), "bytes": 0}
     for path in folder.rglob("*"):
         with suppress(FileNotFoundError):  # Removed by another process.
             size += path.stat().st_size if path.is_file() else 0
@@ -131,9 +135,9 @@ def _cache() -> dict[str, Any]:
 
 def _hooks() -> list[str]:
     """The names of all hooks, which tell whether the plugin API is complete."""
-    from mdtranslate.config.plugin_validation import KINDS, RECIPE_HOOK
+    from mdtranslate.config.plugin_validation import KINDS, PATH_HOOKS
 
-    return [*KINDS.values(), RECIPE_HOOK]
+    return [*KINDS.values(), *PATH_HOOKS.values()]
 
 
 def _plugins() -> list[dict[str, Any]]:
@@ -156,5 +160,5 @@ def _hide_home(value: Any) -> Any:
         return {key: _hide_home(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_hide_home(item) for item in value]
-    home = Path.home()
+    home = home_folder()
     return value.replace(str(home), "~") if isinstance(value, str) and len(home.parts) > 1 else value

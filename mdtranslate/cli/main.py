@@ -33,6 +33,7 @@ COMMANDS = {
     "bench": "Train and evaluate several methods, and compare them.",
     "import": "Convert a published checkpoint of another project.",
     "export": "Export a generator to ONNX or torch.export.",
+    "models": "List the trained models of plugins, or print a model card.",
     "push": "Share a trained model.",
     "pull": "Download a shared model.",
     "new": "Create a plugin package with a new component.",

@@ -28,16 +28,16 @@ BOUND_SYMBOLS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<", "multiple_of": "m
 def command(kind: str | None, name: str | None, settings: tuple[str, ...], size: int, as_json: bool) -> None:
     """List plugins with their components, or print the settings of a component: `mdtranslate plugins loss wgan-gp`.
 
-    KIND is dataset, encoder, backbone, loss, metric, importer, features or recipe.
+    KIND is dataset, encoder, backbone, loss, metric, importer, features, recipe or model.
 
     mdtranslate plugins check NAME [KEY=VALUE]... runs the contract checks on a component, or on all components of a
     plugin. KEY=VALUE sets a component's settings.
     """
-    from mdtranslate.config.plugin_validation import KINDS
+    from mdtranslate.config.plugin_validation import KINDS, PATH_HOOKS
     from mdtranslate.config.registry import registry
     from mdtranslate.errors import RecipeError, nearest
 
-    kinds = [*KINDS, "recipe"]
+    kinds = [*KINDS, *PATH_HOOKS]
     if kind == "check":
         from mdtranslate.cli.plugins_check import check
 
@@ -53,6 +53,10 @@ def command(kind: str | None, name: str | None, settings: tuple[str, ...], size:
         raise RecipeError(f"KIND: {kind!r} is not a kind of component; {nearest(kind, kinds)}")
     if kind is None or name is None:
         _list(kinds if kind is None else [kind], as_json)
+    elif kind == "model":
+        from mdtranslate.cli.models import show_model
+
+        show_model(name, as_json)
     elif kind == "recipe" and as_json:
         from mdtranslate.config.toml_tree import read_toml
 

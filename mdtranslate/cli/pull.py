@@ -11,7 +11,7 @@ import click
 @click.argument("source")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for the model; default: the name of SOURCE.")
 def command(source: str, out: Path | None) -> None:
-    """Copy or download the model at SOURCE: a folder, or hf://OWNER/NAME, optionally with @REVISION.
+    """Copy or download a model. SOURCE is a folder, the name of a model of a plugin, or hf://OWNER/NAME[@REVISION].
 
     Each file is checked against its hash. Files that do not belong to a shared model are refused, and no code in it is
     run. All commands that take a RUN accept the folder. To train further, start a new run with train.init=FOLDER.

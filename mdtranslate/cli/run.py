@@ -30,16 +30,20 @@ def command(
     KEY=VALUE changes a setting, such as train.steps=1000 or generator.channels=32. To use several GPUs:
     torchrun --nproc-per-node 8 -m mdtranslate run RECIPE
     """
+    from mdtranslate.config.manifest import is_shared
     from mdtranslate.config.recipe_loader import resolve
     from mdtranslate.config.registry import registry
     from mdtranslate.config.run_folder import RunFolder, is_run
-    from mdtranslate.config.shared_models import is_shared
     from mdtranslate.errors import RecipeError
 
     if as_json and not dry_run:
         raise RecipeError("--json needs --dry-run; training writes its results to log.jsonl in the folder of the run")
     run: RunFolder | None
     folder = Path(recipe)
+    if recipe in registry().names("model") and not folder.is_dir() and recipe not in registry().names("recipe"):
+        raise RecipeError(
+            f"{recipe}: is a trained model, which cannot be resumed; start a new run with train.init={recipe}"
+        )
     is_recipe_name = recipe in registry().names("recipe")
     if is_recipe_name and is_run(folder):
         raise RecipeError(

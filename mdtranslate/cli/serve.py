@@ -8,13 +8,13 @@ from pathlib import Path
 
 import click
 
-from mdtranslate.cli.options import device_option
+from mdtranslate.cli.options import device_option, run_argument
 
 ADDRESS = "127.0.0.1"
 
 
 @click.command("serve")
-@click.argument("run", type=click.Path(path_type=Path))
+@run_argument
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="Port of the page; 0: any free port."
 )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from mdtranslate.cli.options import device_option
+from mdtranslate.cli.options import device_option, run_argument
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command("translate")
-@click.argument("run", type=click.Path(path_type=Path))
+@run_argument
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--set", "edits", multiple=True, metavar="NAME=VALUE", help="Attribute to change; repeatable.")
 @click.option("--all", "all_edits", is_flag=True, help="Make every edit of one attribute, and a grid of them.")

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from mdtranslate.config.registry import registry
+from mdtranslate.config.shipped_models import format_run
 
 
 def format_command(command: str, *arguments: object) -> str:
@@ -23,5 +24,5 @@ def format_command(command: str, *arguments: object) -> str:
     program = "mdtranslate" if shutil.which("mdtranslate") or not sys.argv[0].endswith("mdtranslate") else sys.argv[0]
     plugin_options = (word for file in registry().files for word in ("--plugin", str(file)))
     return shlex.join([program, *plugin_options, command]) + "".join(
-        f" {shlex.quote(str(argument)) if isinstance(argument, Path) else argument}" for argument in arguments
+        f" {shlex.quote(format_run(argument)) if isinstance(argument, Path) else argument}" for argument in arguments
     )

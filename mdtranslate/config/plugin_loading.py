@@ -99,4 +99,4 @@ def named_targets(registered: Any) -> Iterator[tuple[Any, Any]]:
         if isinstance(target, str):
             raise TypeError(f'{target!r} needs a name: return {{"name": {target!r}}}')
         name = getattr(target, "name", None) or getattr(target, "__name__", repr(target))
-        yield (target.stem, target) if isinstance(target, Path) else (name, target)
+        yield (target.name.removesuffix(".toml"), target) if isinstance(target, Path) else (name, target)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -14,6 +15,7 @@ import pluggy
 from mdtranslate._version import __version__
 from mdtranslate.api import Component, Settings
 from mdtranslate.api.hookspecs import API_VERSION, OLDEST_API
+from mdtranslate.config.manifest import MANIFEST, is_shared
 from mdtranslate.errors import nearest
 
 KINDS = {
@@ -27,7 +29,10 @@ KINDS = {
 }
 """The hook of each kind of component."""
 
-RECIPE_HOOK = "register_recipes"
+PATH_HOOKS = {"recipe": "register_recipes", "model": "register_models"}
+"""The hooks that return paths instead of components."""
+
+_MODEL_NAME = re.compile(r"[A-Za-z0-9][\w.-]*", re.ASCII)
 
 
 def kind_class(kind: str) -> type[Component]:
@@ -69,8 +74,8 @@ def registration_problem(target: Any, kind: str, name: Any) -> str | None:
     """Checks what a hook returned. A class that is given as text is only checked when it is first used.
 
     Args:
-        target: A class, `"module:Class"`, or the path of a recipe.
-        kind: A key of `KINDS`, or `recipe`.
+        target: A class, `"module:Class"`, or the path of a recipe or model.
+        kind: A key of `KINDS` or `PATH_HOOKS`.
         name: The name to register it by.
 
     Returns:
@@ -78,10 +83,15 @@ def registration_problem(target: Any, kind: str, name: Any) -> str | None:
     """
     if not (isinstance(name, str) and name):
         return "the name is not a non-empty text"
+    if kind in PATH_HOOKS and not isinstance(target, Path):
+        return f"{target!r} is not a pathlib.Path"
     if kind == "recipe":
-        if not isinstance(target, Path):
-            return f"{target!r} is not a pathlib.Path"
         return None if target.is_file() else f"there is no file {target}"
+    if kind == "model":
+        if not _MODEL_NAME.fullmatch(name):
+            return "the name of a model consists of letters, digits, _, - and . only"
+        # Its files are checked when it is used: their hashes take time.
+        return None if is_shared(target) else f"{target} is not a folder that `mdtranslate push` wrote: no {MANIFEST}"
     if isinstance(target, str):
         return None if all(target.partition(":")) else f"{target!r} is not of the form module:Class"
     return component_problem(target, kind, name)
@@ -145,7 +155,7 @@ def hook_problems(module: object, callers: Mapping[str, pluggy.HookCaller]) -> l
     Returns:
         A line for each problem.
     """
-    hooks = {*KINDS.values(), RECIPE_HOOK}
+    hooks = {*KINDS.values(), *PATH_HOOKS.values()}
     problems = [
         f"{name} is not a hook: {nearest(name, hooks)}" for name, caller in callers.items() if not caller.has_spec()
     ]

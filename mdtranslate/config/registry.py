@@ -1,4 +1,4 @@
-"""The registry of plugins: finds components and recipes by name, and names the plugin at fault for an error.
+"""The registry of plugins: finds components, recipes and models by name, and names the plugin at fault for an error.
 
 A plugin that fails is kept with its error instead of ending the program: pluggy's own loading of entry points stops at
 the first failure without naming the plugin, so each plugin is loaded and called separately here.
@@ -28,7 +28,7 @@ from mdtranslate.config.plugin_loading import (
 )
 from mdtranslate.config.plugin_validation import (
     KINDS,
-    RECIPE_HOOK,
+    PATH_HOOKS,
     component_problem,
     hook_problems,
     registration_problem,
@@ -41,7 +41,7 @@ IN_MEMORY = "in memory"
 
 
 class UnknownNameError(RecipeError):
-    """No plugin registers a component or recipe of this name."""
+    """No plugin registers a component, recipe or model of this name."""
 
 
 @dataclass
@@ -128,7 +128,7 @@ class Registry:
         return plugin
 
     def names(self, kind: str) -> list[str]:
-        """Returns the sorted names of a kind of `KINDS`, or of `recipe`."""
+        """Returns the sorted names of a kind of `KINDS` or `PATH_HOOKS`."""
         return sorted(name for entry_kind, name in self._entries if entry_kind == kind)
 
     def component(self, kind: str, name: str) -> type[Component]:
@@ -165,8 +165,18 @@ class Registry:
         assert isinstance(target, Path)
         return target
 
+    def model(self, name: str) -> Path:
+        """Returns the folder of a registered model.
+
+        Raises:
+            UnknownNameError: No plugin registers it.
+        """
+        target = self._entry("model", name).target
+        assert isinstance(target, Path)
+        return target
+
     def owner(self, kind: str, name: str) -> Plugin:
-        """Returns the plugin that registered a component or recipe.
+        """Returns the plugin that registered a component, recipe or model.
 
         Raises:
             UnknownNameError: No plugin registers it.
@@ -233,7 +243,7 @@ class Registry:
         callers = {caller.name: caller for caller in self._manager.get_hookcallers(module) or ()}
         problems = result_or_error(lambda: hook_problems(module, callers))
         plugin.errors += [problems] if isinstance(problems, str) else problems
-        for kind, hook in {**KINDS, "recipe": RECIPE_HOOK}.items():
+        for kind, hook in {**KINDS, **PATH_HOOKS}.items():
             for implementation in callers[hook].get_hookimpls() if hook in callers else ():
                 if implementation.plugin is not module:
                     continue

@@ -102,7 +102,9 @@ class Train(Settings):
         "none if left out",
     )
     init: str | None = Field(
-        None, description="folder of a run to start from; weights whose shape depends on the domains start anew"
+        None,
+        description="a run, or the name of a model, to start from; weights whose shape depends on the domains start "
+        "anew",
     )
     log_every: PositiveInt = Field(100, description="steps between lines of log.jsonl")
     validate_every: int = Field(

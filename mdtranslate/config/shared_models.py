@@ -4,23 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from pydantic import BaseModel
 
 from mdtranslate.config.choice import Choice
+from mdtranslate.config.manifest import is_shared
 from mdtranslate.config.recipe import Recipe
 from mdtranslate.config.recipe_overrides import parse_override
 from mdtranslate.config.resume_policy import is_location
 from mdtranslate.errors import CheckpointError, RecipeError
-
-MANIFEST: Final = "mdtranslate.json"
-"""The file that makes a folder a shared model."""
-
-
-def is_shared(folder: Path) -> bool:
-    """Whether a folder is a shared model, from `mdtranslate pull` or `push`."""
-    return (folder / MANIFEST).is_file()
 
 
 def drop_paths(choice: Choice[Any] | None, folder: Path, role: str) -> Any:

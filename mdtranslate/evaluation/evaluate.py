@@ -26,8 +26,8 @@ from mdtranslate.evaluation.test_set import TestSet, prepare_test_set, split_bat
 from mdtranslate.inference import serialization
 from mdtranslate.inference.grid import draw_grid
 from mdtranslate.inference.translator import Translator
-from mdtranslate.utils import tensor_dir
 from mdtranslate.utils.device import describe_device
+from mdtranslate.utils.json_metadata import load_metadata
 
 GRID_ROWS = 6
 
@@ -64,7 +64,7 @@ def measure(
         mdtranslate.errors.DataError: A dataset is missing, or its test split has no images.
     """
     recipe = recipe_for_evaluation(run, overrides)
-    weights = tensor_dir.load_metadata(serialization.find_translator(run.path), "translator")["files"]
+    weights = load_metadata(serialization.find_translator(run.path), "translator")["files"]
     translator = Translator.load(run.path, device)
     datasets = build_test_datasets(recipe)
     check_same_datasets(run, datasets, translator)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 from pydantic import BaseModel, ValidationError
@@ -51,6 +51,10 @@ class TranslatorMetadata(BaseModel):
     ranges: dict[str, tuple[float, float]] = {}
     credit: list[str]
     trained: dict[str, Any]
+
+
+COMPACT: Final = "compact"
+"""The key in `trained` of a model that `mdtranslate push --compact` wrote: how it differs from the run's."""
 
 
 def save_model(folder: Path, model: Model, metadata: Mapping[str, Any]) -> None:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from mdtranslate.api import Crop, Value
 from mdtranslate.config.model_bundle import Model
+from mdtranslate.config.shipped_models import folder_to_load
 from mdtranslate.inference import preprocessing, serialization
 from mdtranslate.inference.edit_parser import EditParser, check_arguments
 from mdtranslate.inference.image_editor import ImageEditor
@@ -33,8 +34,8 @@ class Translator:
 
     ::
 
-        translator = mdtranslate.Translator.load("runs/stargan-celeba-001")
-        translator("photo.jpg", hair="Blond_Hair", Eyeglasses=True).save("blond.png")
+        translator = mdtranslate.Translator.load("avatars-64")  # Or the folder of a run.
+        translator("portrait.png", hair="Blond_Hair", Eyeglasses=True).save("blond.png")
 
     Attributes:
         model: The networks and the label encoder.
@@ -61,9 +62,8 @@ class Translator:
         compiled: bool = False,
     ) -> None:
         """Initialises a translator; arguments are attributes, see above; `precision`, `compiled` are as for `load`."""
-        self.model, self.image_size = model, image_size
+        self.model, self.label_encoder, self.image_size = model, model.label_encoder, image_size
         self.runner = Runner(model, image_size, precision, compiled=compiled)
-        self.label_encoder = model.label_encoder
         self.crops, self.ranges = dict(crops), dict(ranges or {})
         self.credit, self.trained = tuple(credit), dict(trained or {})
         self.edit_parser = EditParser(model.label_encoder)
@@ -90,21 +90,21 @@ class Translator:
         precision: Precision = "fp32",
         compiled: bool = False,
     ) -> Translator:
-        """Loads the translator of a run, or of a folder that `save` wrote.
+        """Loads the translator of a run, of a folder that `save` wrote, or of a model that a plugin ships.
 
         Args:
-            path: The folder.
+            path: The folder, or the name of a model, see `mdtranslate models`. `Path("a")` and `"./a"` are folders.
             device: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`, or a `torch.device`.
             precision: Arithmetic of the generator: `fp32`, `tf32` (NVIDIA GPUs), `bf16` (differs by few grey levels).
             compiled: Compile the generator at the first batch of training size (a minute); a failure is only logged.
 
         Raises:
             RecipeError: The device or the precision is not available.
-            CheckpointError: There is no translator in the folder, or it is corrupt.
+            CheckpointError: There is no such folder or model, no translator in it, or it is corrupt.
             PluginError: A plugin that it needs is not installed.
         """
         torch_device = pick_device(device, tune=False) if isinstance(device, str) else device
-        model, metadata = serialization.load_model(Path(path))
+        model, metadata = serialization.load_model(folder_to_load(path))
         return cls(
             model.to(torch_device),
             image_size=metadata.image_size,
@@ -125,8 +125,8 @@ class Translator:
     @plain_defaults()
     def usage(self) -> str:
         """Arguments of `mdtranslate translate RUN` that make every edit, with `--from` for what cannot be inferred."""
-        required = [f"--from {quote(f'{name}=VALUE')}" for name in self._editor.names_to_provide()]
-        return " ".join(["PHOTO --all", *required])
+        required = (f" --from {quote(f'{name}=VALUE')}" for name in self._editor.names_to_provide())
+        return f"PHOTO --all{''.join(required)}"
 
     def edits(self) -> dict[str, tuple[str, ...]]:
         """Returns the name of every attribute that can be edited, with its values as text."""

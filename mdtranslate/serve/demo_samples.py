@@ -12,8 +12,9 @@ from PIL import Image
 
 from mdtranslate.api import Record, Split
 from mdtranslate.api.attribute import format_value
+from mdtranslate.config.manifest import is_shared
 from mdtranslate.config.run_folder import RunFolder, is_run
-from mdtranslate.config.shared_models import is_shared
+from mdtranslate.config.shipped_models import shipped_name
 from mdtranslate.data.recipe_datasets import RecipeDataset, build_datasets, pick_display_indices
 from mdtranslate.errors import DataError, MdtranslateError, first_line
 from mdtranslate.inference.translator import Translator
@@ -57,7 +58,8 @@ def load_samples(translator: Translator, run: Path) -> tuple[list[Sample], list[
     """
     if not is_run(run):
         return [], [f"{run}: no test images, since this folder holds a translator without its run"]
-    if is_shared(run):  # Its recipe may be a stranger's: the paths in it must not be read unasked.
+    # The recipe may be a stranger's: the paths in it must not be read unasked. Plugins are trusted.
+    if is_shared(run) and shipped_name(run) is None:
         return [], [f"{run}: no test images, since the datasets of a shared model are not read"]
     samples: list[Sample] = []
     problems: list[str] = []

@@ -12,7 +12,7 @@ from mdtranslate.errors import CheckpointError
 from mdtranslate.evaluation.report_schema import read_report
 from mdtranslate.inference import serialization
 from mdtranslate.inference.translator import Translator
-from mdtranslate.utils import tensor_dir
+from mdtranslate.utils.json_metadata import load_metadata
 
 
 def model_info(translator: Translator, run: Path) -> dict[str, Any]:
@@ -49,7 +49,7 @@ def _evaluations(run: Path) -> tuple[list[dict[str, Any]], str]:
         return [], "This folder holds a translator without its run, so there are no evaluation results."
     try:
         report = read_report(run)
-        weights = tensor_dir.load_metadata(serialization.find_translator(run), "translator")["files"]
+        weights = load_metadata(serialization.find_translator(run), "translator")["files"]
     except CheckpointError as error:
         return [], str(error)
     if not report:

@@ -13,9 +13,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
-from mdtranslate.config.shared_models import MANIFEST
+from mdtranslate.config.manifest import IGNORED_FILES, LICENCE, MANIFEST, MODEL_CARD, is_model_file
 from mdtranslate.errors import CheckpointError, MdtranslateError, PluginError, RecipeError, StorageError, first_line
-from mdtranslate.sharing.manifest import IGNORED_FILES, MODEL_CARD, is_model_file
 
 PREFIX: Final = "hf://"
 _REPOSITORY: Final = re.compile(r"hf://([\w.-]+/[\w.-]+)(?:@([\w./-]+))?", re.ASCII)
@@ -112,7 +111,8 @@ def upload(folder: Path, repository: Repository, *, private: bool, message: str)
                 f"{repository}: holds {other[0]}, which is not a file of a shared model; choose another repository"
             )
         new = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-        stale = [name for name in existing if is_model_file(name) and name not in new]
+        # A licence may have been added there by hand.
+        stale = [name for name in existing if is_model_file(name) and name not in {*new, LICENCE}]
         api.upload_folder(
             repo_id=repository.name,
             repo_type="model",

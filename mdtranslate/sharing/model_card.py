@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from mdtranslate._version import __version__
+from mdtranslate.config.manifest import LICENCE, MANIFEST
+from mdtranslate.inference.serialization import COMPACT
 
 COLUMNS: Final = {
     "gap closed": ("gap closed", "{:.2f}"),
@@ -27,6 +29,8 @@ class ModelCard:
         title: The name of the model.
         location: The argument of `mdtranslate pull`. If it is a folder, only its name is shown.
         licence: Identifier of the licence.
+        terms: The model's own terms in one line; empty if it has none.
+        notes: What its author says about intended use, bias and the like, as Markdown; may be empty.
         metadata: The content of translator.json.
         edits: Values of each attribute that can be edited.
         usage: Arguments of `mdtranslate translate RUN` that make every edit.
@@ -40,6 +44,8 @@ class ModelCard:
     title: str
     location: str
     licence: str | None
+    terms: str
+    notes: str
     metadata: Mapping[str, Any]
     edits: Mapping[str, Sequence[str]]
     usage: str
@@ -71,14 +77,18 @@ class ModelCard:
         yield "## Attributes"
         rows = ((name, ", ".join(values)) for name, values in self.edits.items())
         yield _table(("attribute", "values"), rows)
+        yield self.notes.strip()
         yield from self._evaluation()
+        yield from self._compact()
         yield from self._training()
         yield from self._limitations()
 
     def _front_matter(self) -> str:
         lines = ["---"]
-        if self.licence:
-            lines.append(f"license: {self.licence}")
+        if self.licence or self.terms:
+            lines.append(f"license: {self.licence or 'other'}")
+        if self.terms:
+            lines.append(f"license_link: {LICENCE}")
         tags = ["mdtranslate", "image-to-image", "gan"]
         lines += ["library_name: mdtranslate", "pipeline_tag: image-to-image", f"tags: {json.dumps(tags)}", "---"]
         return "\n".join(lines)
@@ -87,16 +97,16 @@ class ModelCard:
         folder = self.title
         name, values = next(iter(self.edits.items()))
         is_on_hub = self.location.startswith("hf://")
-        source = self.location if is_on_hub else f"FOLDER/{folder}"
         yield "## Usage"
         package = "'mdtranslate[hub]'" if is_on_hub else "mdtranslate"
+        pull = (f"mdtranslate pull {shlex.quote(self.location)}",) if is_on_hub else ()
         yield _code(
             f"pip install {package}",
-            f"mdtranslate pull {shlex.quote(source)}",
+            *pull,
             f"mdtranslate translate {shlex.quote(folder)} {self.usage}",
             f"mdtranslate translate {shlex.quote(folder)} PHOTO --set {shlex.quote(f'{name}={values[-1]}')}",
         )
-        yield "or, after the pull, in Python:"
+        yield "or in Python:"
         yield _code(
             "import mdtranslate",
             "",
@@ -104,6 +114,8 @@ class ModelCard:
             f'translator("photo.jpg", edits={json.dumps({name: values[-1]})}).save("edited.png")',
         )
         plugins = "; ".join(map(_escape, self.metadata["plugins"]))
+        if not is_on_hub:
+            yield f"`{folder}` is the path of this folder, or the name of the model if a plugin ships it."
         yield f"Required plugins: {plugins}. Weights are safetensors, the rest is JSON and TOML; it contains no code."
 
     def _evaluation(self) -> Iterator[str]:
@@ -145,6 +157,32 @@ class ModelCard:
             if "preservation" in figures:
                 yield f"Preservation (other attributes that are classified as before): {figures['preservation']:.1%}."
 
+    def _compact(self) -> Iterator[str]:
+        changes = self.metadata["trained"].get(COMPACT)
+        if not changes:
+            return
+        yield "## Compact weights"
+        yield (
+            f"Weights are stored as {changes['weights']} and loaded as float32. Translations of {changes['images']} "
+            "validation images to every edit differ from those of the trained weights by at most "
+            f"{changes['max_difference']} of 255 grey levels, {changes['mean_difference']:.3f} on average. Training "
+            "that starts from this model (`train.init`) takes the generator only."
+        )
+        if "accuracy" not in changes:
+            return
+        yield (
+            f"The discriminator is replaced by a small one with {changes['parameters']:,} parameters. It was trained "
+            f"for {changes['steps']} steps on the train images, only to classify: it infers source labels that are not "
+            "given, and its score has no meaning. Share of labels of validation images that are inferred correctly:"
+        )
+        before = changes["discriminator_accuracy"]
+        rows = (
+            (f"{dataset}.{name}", f"{share:.1%}", f"{before[dataset][name]:.1%}")
+            for dataset, shares in changes["accuracy"].items()
+            for name, share in shares.items()
+        )
+        yield _table(("attribute", "small classifier", "discriminator of the run"), rows)
+
     def _training(self) -> Iterator[str]:
         trained = self.metadata["trained"]
         yield "## Training"
@@ -159,7 +197,9 @@ class ModelCard:
         if self.recipe:
             yield "All settings, as in `recipe.toml`. Absolute paths are shortened to their last part."
             yield f"<details><summary>Settings</summary>\n\n````toml\n{self.recipe.strip()}\n````\n\n</details>"
-        yield "## Data and credit"
+        weights = ", ".join(f"`{name}` `{value}`" for name, value in self.metadata["files"].items())
+        yield f"SHA-256 of the weights: {weights}. `{MANIFEST}` has the hash of every file."
+        yield "## Data and terms"
         attribute_names = (
             (dataset, ", ".join(attribute["name"] for attribute in attributes))
             for dataset, attributes in self.metadata["attributes"].items()
@@ -167,6 +207,10 @@ class ModelCard:
         yield _table(("dataset", "attributes"), attribute_names)
         credit = self.metadata["credit"]
         yield "\n".join(f"- {_escape(line)}" for line in credit) if credit else "The datasets have no credit lines."
+        if self.terms:
+            yield f"Terms of this model: **{_escape(self.terms)}**. They are in the file `{LICENCE}`."
+        elif self.licence:
+            yield f"Licence of this model: {_escape(self.licence)}."
 
     def _limitations(self) -> Iterator[str]:
         yield "## Limitations"

@@ -7,11 +7,12 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from mdtranslate.config.manifest import LICENCE, MANIFEST, read_manifest, select_files
 from mdtranslate.config.run_folder import refuse_existing
-from mdtranslate.config.shared_models import MANIFEST
+from mdtranslate.config.shipped_models import resolve_run
 from mdtranslate.errors import CheckpointError, RecipeError, StorageError
 from mdtranslate.sharing import hub
-from mdtranslate.sharing.manifest import select_files, verify
+from mdtranslate.sharing.verification import verify
 from mdtranslate.utils.files import new_folder
 
 
@@ -19,7 +20,7 @@ def pull(source: str, out: Path | None) -> Path:
     """Copies or downloads a shared model.
 
     Args:
-        source: A folder, or `hf://owner/name`, optionally with `@revision`.
+        source: A folder, the name of a shipped model, or `hf://owner/name`, optionally with `@revision`.
         out: The folder to create; None for one with the name of the source.
 
     Returns:
@@ -32,6 +33,8 @@ def pull(source: str, out: Path | None) -> Path:
         StorageError: Files cannot be read or written, or Hugging Face refuses access.
     """
     location = hub.parse_location(source)
+    if isinstance(location, Path):
+        location = resolve_run(source)
     name = location.name.partition("/")[2] if isinstance(location, hub.Repository) else location.resolve().name
     out = out or Path(name)
     if not out.absolute().name:
@@ -41,6 +44,7 @@ def pull(source: str, out: Path | None) -> Path:
         names = select_files(_file_sizes(location), str(location))
         with new_folder(out) as temporary:
             _copy(location, names, temporary)
+            _remove_unlisted_licence(temporary)
             verify(temporary, str(location))
         return out
     hub.require_library()
@@ -48,6 +52,7 @@ def pull(source: str, out: Path | None) -> Path:
     names = select_files(sizes, str(location))
     with new_folder(out) as temporary:
         hub.download(location, commit, names, temporary)
+        _remove_unlisted_licence(temporary)
         verify(temporary, str(location))
     return out
 
@@ -76,6 +81,12 @@ def _file_sizes(folder: Path) -> dict[str, int]:
                 kind = "a link" if entry.is_symlink() else "not a regular file"
                 raise CheckpointError(f"{folder / name}: is {kind}, which a shared model cannot contain")
     return sizes
+
+
+def _remove_unlisted_licence(folder: Path) -> None:
+    """Removes a licence that was added to the files of a model later: only listed files are pulled."""
+    if (folder / LICENCE).is_file() and LICENCE not in read_manifest(folder).files:
+        (folder / LICENCE).unlink()
 
 
 def _copy(folder: Path, names: Sequence[str], out: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,69 +12,147 @@ from typing import Any, Final
 
 import numpy as np
 import tomli_w
+import torch
 from PIL import Image
 
 from mdtranslate._version import __version__
+from mdtranslate.config.manifest import (
+    LICENCE,
+    MODEL_CARD,
+    check_listed_files,
+    is_model_file,
+    is_shared,
+    one_line,
+    write_manifest,
+)
 from mdtranslate.config.run_folder import RunFolder, is_run, refuse_existing
 from mdtranslate.config.toml_tree import read_toml
+from mdtranslate.data.recipe_datasets import Progress
 from mdtranslate.errors import CheckpointError, DataError, RecipeError
 from mdtranslate.evaluation.report_schema import ReportSchema, read_report
 from mdtranslate.inference import serialization
 from mdtranslate.inference.translator import Translator
 from mdtranslate.sharing import hub
-from mdtranslate.sharing.manifest import MODEL_CARD, is_model_file, verify, write_manifest
+from mdtranslate.sharing.compact import write_compact_run
 from mdtranslate.sharing.model_card import ModelCard
 from mdtranslate.sharing.redaction import clear_initial_weights, remove_paths
-from mdtranslate.utils import tensor_dir
+from mdtranslate.sharing.verification import verify
 from mdtranslate.utils.files import file_sha256, new_folder, storage_errors, write_bytes, write_json, write_text
 from mdtranslate.utils.image_io import read_image
+from mdtranslate.utils.json_metadata import load_metadata, save_metadata
 
 MAX_SAMPLE_GRID_BYTES: Final = 8 * 2**20
 """Largest size of the sample grid in a model card."""
 
 
+MAX_TEXT_BYTES: Final = 256 * 2**10
+"""Largest size of terms and notes."""
+
+
+@dataclass(frozen=True)
+class Statements:
+    """What the author of a shared model states about it.
+
+    Attributes:
+        licence: Identifier of the licence at Hugging Face, such as `mit`; None if none is stated.
+        terms: Text of the model's own terms, whose first line is a summary; empty if it has none.
+        notes: Markdown for the model card about intended use, bias and the like; may be empty.
+    """
+
+    licence: str | None = None
+    terms: str = ""
+    notes: str = ""
+
+    @property
+    def summary(self) -> str:
+        """The first line of the terms; empty if there are none."""
+        return one_line(next((line for line in self.terms.splitlines() if line.strip()), ""))
+
+    @classmethod
+    def read(cls, run: Path, licence: str | None, terms: Path | None, notes: Path | None) -> Statements:
+        """Reads the statements from files; without a file, a shared model keeps its own.
+
+        Raises:
+            RecipeError: The licence is not an identifier, or a file cannot be read or is empty.
+            CheckpointError: The shared model is damaged.
+        """
+        if licence is not None and not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", licence):
+            raise RecipeError(
+                f"--license {licence}: not an identifier of Hugging Face, such as mit, cc-by-nc-4.0 or other"
+            )
+        manifest = check_listed_files(run) if is_shared(run) else None
+        earlier_terms = _read_text(run / LICENCE, "") if manifest and manifest.terms else ""
+        earlier_notes = manifest.notes if manifest else ""
+        return cls(
+            licence,
+            earlier_terms if terms is None else _read_text(terms, "--terms "),
+            earlier_notes if notes is None else _read_text(notes, "--notes "),
+        )
+
+
+NO_STATEMENTS: Final = Statements()
+
+
 def push(
-    run: Path, target: str, *, licence: str | None, include_sample_grid: bool, private: bool, message: str | None
-) -> None:
+    run: Path,
+    target: str,
+    statements: Statements = NO_STATEMENTS,
+    *,
+    include_sample_grid: bool,
+    private: bool = False,
+    message: str | None = None,
+    compact_on: torch.device | None = None,
+    progress: Progress = lambda *_: None,
+) -> dict[str, Any] | None:
     """Shares the model of a run.
 
     Args:
         run: The run, or a folder with a translator.
         target: A new folder, or `hf://owner/name`.
-        licence: Identifier of the licence at Hugging Face, such as `mit`.
+        statements: What its author states about it.
         include_sample_grid: Whether to include the newest sample grid, which shows images of the dataset.
         private: Create a private repository; for Hugging Face only.
         message: The commit message; for Hugging Face only.
+        compact_on: Make the model compact (see `write_compact_run`), on this device.
+        progress: Receives what is computed for a compact model, and how much of it is done.
+
+    Returns:
+        What changed in a compact model; None for others.
 
     Raises:
         RecipeError: An argument is invalid, or the target exists already.
         CheckpointError: There is no translator, or it is corrupt.
+        DataError: The images for a compact model cannot be read.
         PluginError: `huggingface_hub` is not installed.
         StorageError: Files cannot be read or written, or Hugging Face refuses access.
     """
     location = hub.parse_location(target)
-    if licence is not None and not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", licence):
-        raise RecipeError(f"--license {licence}: not an identifier of Hugging Face, such as mit, cc-by-nc-4.0 or other")
     if isinstance(location, Path):
         if private or message:
             raise RecipeError(f"--private and --message are only for hf://OWNER/NAME, and {target} is a folder")
         if not location.absolute().name:
             raise RecipeError(f"{target}: name a new folder")
         refuse_existing(location, "")
-        translator = Translator.load(run)
-        with new_folder(location) as temporary:
-            _write_model(
-                temporary, run, translator, str(location), location.absolute().name, licence, include_sample_grid
-            )
-        return
-    hub.require_library()
-    if location.revision is not None:
-        raise RecipeError(f"{target}: cannot push to an existing revision; write hf://{location.name}")
-    translator = Translator.load(run)
+    else:
+        hub.require_library()
+        if location.revision is not None:
+            raise RecipeError(f"{target}: cannot push to an existing revision; write hf://{location.name}")
     with TemporaryDirectory(prefix="mdtranslate-push-") as temporary_name:
-        folder, title = Path(temporary_name), location.name.partition("/")[2]
-        _write_model(folder, run, translator, str(location), title, licence, include_sample_grid)
+        temporary, changes = Path(temporary_name), None
+        if compact_on is not None:
+            changes = write_compact_run(run, temporary / "run", compact_on, progress)
+            run = temporary / "run"
+        translator = Translator.load(run)
+        if isinstance(location, Path):
+            with new_folder(location) as folder:
+                title = location.absolute().name
+                _write_model(folder, run, translator, str(location), title, statements, include_sample_grid)
+            return changes
+        folder, title = temporary / "model", location.name.partition("/")[2]
+        folder.mkdir()
+        _write_model(folder, run, translator, str(location), title, statements, include_sample_grid)
         hub.upload(folder, location, private=private, message=message or f"A model of mdtranslate {__version__}")
+    return changes
 
 
 def _write_model(
@@ -82,7 +161,7 @@ def _write_model(
     translator: Translator,
     location: str,
     title: str,
-    licence: str | None,
+    statements: Statements,
     include_sample_grid: bool,
 ) -> None:
     """Writes a shared model to an empty folder, and checks it as `pull` does."""
@@ -102,7 +181,9 @@ def _write_model(
     card = ModelCard(
         title=title,
         location=location,
-        licence=licence,
+        licence=statements.licence,
+        terms=statements.summary,
+        notes=statements.notes,
         metadata=metadata,
         edits=translator.edits(),
         usage=translator.usage,
@@ -113,14 +194,16 @@ def _write_model(
         is_report_outdated=bool(report) and not is_current,
     )
     write_text(folder / MODEL_CARD, card.text())
-    write_manifest(folder)
+    if statements.terms:
+        write_text(folder / LICENCE, statements.terms)
+    write_manifest(folder, terms=statements.summary, notes=statements.notes)
     verify(folder, location)
 
 
 def _copy_translator(run: Path, translator: Translator, folder: Path) -> dict[str, Any]:
     """Copies the weights, and writes `translator.json` without paths; returns its content."""
     source = serialization.find_translator(run)
-    metadata: dict[str, Any] = tensor_dir.load_metadata(source, "translator")
+    metadata: dict[str, Any] = load_metadata(source, "translator")
     with storage_errors(folder):
         (folder / "translator").mkdir()
         for file, sha256 in metadata["files"].items():
@@ -141,7 +224,7 @@ def _copy_translator(run: Path, translator: Translator, folder: Path) -> dict[st
     metadata = remove_paths(metadata) | {key: metadata[key] for key in ("attributes", "channel_names")}
     # Early versions stored the folder of plugins that are single files.
     metadata["plugins"] = [re.sub(r"\(.*[/\\]", "(", plugin) for plugin in metadata["plugins"]]
-    tensor_dir.save_metadata(folder / "translator", "translator", metadata)
+    save_metadata(folder / "translator", "translator", metadata)
     return metadata
 
 
@@ -178,3 +261,17 @@ def _read_public_report(run: Path) -> dict[str, Any]:
         result["left_out"] = ["an image that cannot be read"] * len(result["left_out"])
     cleaned: dict[str, Any] = remove_paths(public)
     return cleaned
+
+
+def _read_text(file: Path, option: str) -> str:
+    """Reads a text file; `option` is what named it, for messages."""
+    try:
+        content = file.read_bytes()
+        text = content.decode("utf-8")
+    except OSError as error:
+        raise RecipeError(f"{option}{file}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise RecipeError(f"{option}{file}: is not a text in UTF-8") from None
+    if not text.strip() or len(content) > MAX_TEXT_BYTES:
+        raise RecipeError(f"{option}{file}: has {len(content):,} bytes; expected a text of at most {MAX_TEXT_BYTES:,}")
+    return text

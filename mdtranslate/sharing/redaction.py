@@ -9,6 +9,7 @@ from typing import Any
 
 from mdtranslate.api import Settings
 from mdtranslate.config.choice import Choice
+from mdtranslate.utils.files import home_folder
 
 
 def remove_paths(value: Any) -> Any:
@@ -31,7 +32,7 @@ def remove_paths(value: Any) -> Any:
 
 
 def _shorten_path(text: str) -> str:
-    home = Path.home()
+    home = home_folder()
     path = text.partition("file://")[2] or text
     for pure_path in (PurePosixPath(path), PureWindowsPath(path)):
         # A drive alone is no path: `c:hair` is a name. A network share (`\\server`) has no root by itself.

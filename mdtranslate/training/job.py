@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 from mdtranslate.api.batch import Batch
@@ -19,6 +18,7 @@ from mdtranslate.data.loader import Loader
 from mdtranslate.data.prefetch import Prefetcher
 from mdtranslate.data.recipe_datasets import attributes_by_dataset, build_datasets
 from mdtranslate.errors import CheckpointError, MdtranslateError, PluginError, Stopped, StorageError
+from mdtranslate.inference.serialization import COMPACT
 from mdtranslate.inference.translator import Translator
 from mdtranslate.training.checkpointing import saved_step, send_process_state, should_save
 from mdtranslate.training.distributed import World
@@ -103,7 +103,9 @@ class TrainingJob:
         self.world.assert_same({"the step": step, **training_settings(self.recipe), **digests})
 
     def load_initial_weights(self) -> None:
-        """Loads the weights of the run that `train.init` names; those of another shape start anew, which is reported.
+        """Loads the weights of the run or model that `train.init` names.
+
+        Weights of another shape start anew, and so does the discriminator if the model is compact; both is reported.
 
         Raises:
             CheckpointError: That run has no discriminator.
@@ -111,12 +113,22 @@ class TrainingJob:
         folder = self.recipe.train.init
         if folder is None:
             return
-        other = Translator.load(Path(folder), self.device).model
-        if other.discriminator is None:
+        try:
+            translator = Translator.load(folder, self.device)
+        except CheckpointError as error:
+            raise type(error)(f"train.init: {error}") from None
+        other, is_compact = translator.model, COMPACT in translator.trained
+        if is_compact:
+            self.watch.say(
+                f"train.init={folder}: the discriminator starts anew, since a compact model has none that scores images"
+            )
+        elif other.discriminator is None:
             raise CheckpointError(f"train.init={folder}: has no discriminator to start from")
         same_labels = [*other.label_encoder.channel_names] == [*self.model.label_encoder.channel_names]
         label_weights = {} if same_labels else label_dependent_weights(self.recipe, self.model)
         for role, network in self.model.networks.items():
+            if role == "discriminator" and is_compact:
+                continue
             name, state = f"train.init={folder}: {role}", other.networks[role].state_dict()
             if skipped := tensor_dir.load_matching_weights(network, state, name, label_weights.get(role, ())):
                 self.watch.say(f"{name}: these weights do not fit and start anew: {', '.join(skipped)}")

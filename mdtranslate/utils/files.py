@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import platformdirs
 from filelock import FileLock, Timeout
 
 from mdtranslate.errors import InUseError, RecipeError, StorageError
@@ -150,6 +151,29 @@ def sweep(folder: Path) -> None:
             shutil.rmtree(leftover, ignore_errors=True)
         else:
             leftover.unlink(missing_ok=True)
+
+
+def home_folder() -> Path:
+    """Returns the user's home folder, or the root folder if there is none, as for some users of containers."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return Path("/")
+
+
+def cache_folder() -> Path:
+    """Returns the user's cache folder of mdtranslate, which need not exist; XDG_CACHE_HOME sets it on every platform.
+
+    Raises:
+        StorageError: The user has no home folder.
+    """
+    configured = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    if configured.is_absolute():
+        return configured / "mdtranslate"
+    try:
+        return platformdirs.user_cache_path("mdtranslate", False)
+    except RuntimeError:
+        raise StorageError("there is no home folder for the cache; set XDG_CACHE_HOME to a folder for it") from None
 
 
 def file_sha256(path: str | Path) -> str:

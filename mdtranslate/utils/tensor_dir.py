@@ -7,7 +7,6 @@ so a flipped bit would load unnoticed. Pickle is never read.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,10 +17,9 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from mdtranslate.errors import CheckpointError, FormatError, StorageError
-from mdtranslate.utils.files import file_sha256, new_folder, write_json
-
-FORMAT = 2
+from mdtranslate.errors import CheckpointError, StorageError
+from mdtranslate.utils.files import file_sha256, new_folder
+from mdtranslate.utils.json_metadata import load_metadata, save_metadata
 
 
 def save(folder: Path, name: str, tensors: Mapping[str, Mapping[str, Tensor]], metadata: Mapping[str, Any]) -> None:
@@ -74,37 +72,6 @@ def load(folder: Path, name: str) -> tuple[dict[str, dict[str, Tensor]], dict[st
         except OSError as error:  # The disk failed; the file may be intact.
             raise StorageError(f"{path}: cannot be read: {error.strerror}") from None
     return tensors, metadata
-
-
-def save_metadata(folder: Path, name: str, metadata: Mapping[str, Any]) -> None:
-    """Writes the JSON file `name`.json of a folder, with its format and digest."""
-    body = {"format": FORMAT, **metadata}
-    write_json(folder / f"{name}.json", {**body, "digest": _digest(body)})
-
-
-def load_metadata(folder: Path, name: str) -> dict[str, Any]:
-    """Loads and verifies the JSON file of a saved folder; raises like `load`."""
-    path = folder / f"{name}.json"
-    try:
-        metadata = json.loads(path.read_text("utf-8"))
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from None
-    except OSError as error:
-        raise StorageError(f"{path}: cannot be read: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:  # RecursionError: a hostile file can be nested too deeply.
-        raise CheckpointError(f"{path}: is damaged: {error}") from None
-    body = {key: value for key, value in metadata.items() if key != "digest"} if isinstance(metadata, dict) else {}
-    saved_format = body.get("format")
-    if isinstance(saved_format, int) and saved_format > FORMAT:  # Its digest may be computed differently.
-        raise FormatError(
-            f"{path}: has format {saved_format} of a later version of mdtranslate; this version reads {FORMAT}: "
-            "pip install -U mdtranslate"
-        )
-    if not body or metadata.get("digest") != _digest(body):
-        raise CheckpointError(f"{path}: is damaged: its content has changed since it was saved")
-    if saved_format != FORMAT:
-        raise FormatError(f"{path}: has format {saved_format}; this version of mdtranslate reads {FORMAT}")
-    return body
 
 
 def load_weights(module: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
@@ -201,7 +168,3 @@ def _write(state: Mapping[str, Tensor], path: Path) -> None:
         path.chmod(path.parent.stat().st_mode & 0o666)  # safetensors would leave it readable by its owner only.
     except SafetensorError as error:  # Raised even if the disk is full.
         raise OSError(str(error)) from error
-
-
-def _digest(body: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()

@@ -14,7 +14,7 @@ import mdtranslate
 from mdtranslate.api import hookspecs
 from mdtranslate.cli.main import COMMANDS
 from mdtranslate.cli.plugins import describe_settings
-from mdtranslate.config.plugin_validation import KINDS, RECIPE_HOOK
+from mdtranslate.config.plugin_validation import KINDS, PATH_HOOKS
 from mdtranslate.config.recipe import Recipe
 from mdtranslate.config.registry import registry
 
@@ -57,7 +57,7 @@ def test_settings_of_recipes_are_described(pages: dict[str, str]) -> None:
 
 
 def test_hooks_and_commands_are_described(pages: dict[str, str]) -> None:
-    for name in (*KINDS.values(), RECIPE_HOOK):
+    for name in (*KINDS.values(), *PATH_HOOKS.values()):
         assert (getattr(hookspecs, name).__doc__ or "").strip() and f"## {name}\n" in pages["hooks"]
     for name in COMMANDS:
         assert f"## mdtranslate {name}\n" in pages["commands"]

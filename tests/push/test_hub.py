@@ -69,6 +69,18 @@ def test_pushed_again_it_is_the_new_one_whole(hub: type[Hub], capsys: Capture) -
     assert typed(capsys, "pull", HERE)[0] == 0
 
 
+def test_a_licence_that_was_added_there_stays_and_one_of_the_model_is_pulled(hub: type[Hub], capsys: Capture) -> None:
+    assert typed(capsys, "push", "one", HERE)[0] == 0
+    licence = hub.root / "ann" / "faces" / "LICENSE"
+    licence.write_text("MIT")
+    assert typed(capsys, "push", "one", HERE)[0] == 0 and licence.read_text() == "MIT"
+    assert typed(capsys, "pull", HERE)[0] == 0 and not Path("faces/LICENSE").exists()
+    Path("terms.txt").write_text("For tests only")
+    assert typed(capsys, "push", "one", HERE, "--terms", "terms.txt")[0] == 0
+    assert typed(capsys, "pull", HERE, "--out", "own")[0] == 0
+    assert Path("own/LICENSE").read_text() == licence.read_text() == "For tests only"
+
+
 def test_what_is_to_be_private_goes_to_no_public_repository(
     hub: type[Hub], capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

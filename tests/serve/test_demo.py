@@ -146,7 +146,7 @@ def test_unreadable_samples_are_skipped(run: Path, monkeypatch: pytest.MonkeyPat
 
 def test_datasets_of_a_shared_model_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = make_run(tmp_path / "run")
-    push(folder, str(tmp_path / "shared"), licence=None, include_sample_grid=False, private=False, message=None)
+    push(folder, str(tmp_path / "shared"), include_sample_grid=False)
     built: list[Any] = []
     monkeypatch.setattr("mdtranslate.serve.demo_samples.build_datasets", built.append)
     demo = Demo(Translator.load(tmp_path / "shared"), tmp_path / "shared")

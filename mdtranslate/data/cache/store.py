@@ -28,7 +28,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-import platformdirs
 from filelock import FileLock, Timeout
 
 from mdtranslate.data.cache.workers import HASH_BYTES, is_readable
@@ -44,6 +43,7 @@ from mdtranslate.data.cache.writer import (
 from mdtranslate.data.missing_files import describe_missing
 from mdtranslate.data.records import Records
 from mdtranslate.errors import DataError, StorageError
+from mdtranslate.utils.files import cache_folder
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -102,10 +102,7 @@ class CachedImages:
 
 def cache_root() -> Path:
     """Returns the folder of the image cache, which need not exist; XDG_CACHE_HOME sets it on every platform."""
-    configured = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    is_configured = configured.is_absolute()
-    base = configured / "mdtranslate" if is_configured else platformdirs.user_cache_path("mdtranslate", False)
-    return base / "images"
+    return cache_folder() / "images"
 
 
 def cache_images(
