@@ -253,3 +253,23 @@ def test_a_model_whose_component_is_missing_names_the_plugin(plugin: Path, monke
     monkeypatch.delitem(registry()._entries, ("backbone", "stargan-generator"))
     with pytest.raises(MdtranslateError, match=r"'stargan-generator'.*saved with plugin stargan \("):
         Translator.load("faces-16")
+
+
+def test_a_user_without_a_home_folder(plugin: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in containers that run as a user whom the system does not know."""
+
+    def fail(*_: object) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", fail)
+    monkeypatch.setattr("mdtranslate.utils.files.platformdirs.user_cache_path", fail)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    assert typed(capsys, "push", "faces-16", "copy")[0] == 0
+    code, _, err = typed(capsys, "evaluate", "avatars-64", "--out", "figures")
+    assert code == 74 and "XDG_CACHE_HOME" in err.splitlines()[-1]
+    assert "no home folder" in typed(capsys, "info")[1]
+
+
+def test_an_unknown_name_in_a_recipe_is_reported_with_its_key(plugin: Path, capsys: Capture) -> None:
+    code, _, err = typed(capsys, "run", "stargan", "train.init=faces-61", "--out", "new")
+    assert code == 65 and err.startswith("error: train.init: faces-61: no such folder") and not Path("new").exists()

@@ -15,4 +15,4 @@ def register_datasets() -> dict[str, str]:
 
 @hookimpl
 def register_models() -> Iterable[Path]:
-    return [Path(__file__).parent / "models" / "avatars-64"]
+    return sorted((Path(__file__).parent / "models").glob("[!.]*/"))

@@ -45,3 +45,8 @@ def register_importers() -> Mapping[str, str]:
 @hookimpl
 def register_recipes() -> Iterable[Path]:
     return sorted((Path(__file__).parent / "recipes").glob("*.toml"))
+
+
+@hookimpl
+def register_models() -> Iterable[Path]:
+    return sorted((Path(__file__).parent / "models").glob("[!.]*/"))
