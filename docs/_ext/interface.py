@@ -18,6 +18,7 @@ SECTIONS = {
     "Losses": ("api.loss",),
     "Input of losses": ("api.translation",),
     "Metrics": ("api.metric",),
+    "Realism": ("evaluation.gap_closed",),
     "Feature networks": ("api.features",),
     "Importers": ("api.importer",),
     "All components": ("api.component",),

@@ -111,8 +111,8 @@ def _gap_tables(result: DatasetResult, figures: Mapping[str, float]) -> Iterator
 
         table, accuracies = _new_table("edit", "gap closed", "90 % interval", "own", "accuracy"), list[float]()
         for edit in (edit for edit in result.edits if "," not in edit):
-            own, accuracy = figures.get(f"{edit}/own {network}"), figures.get(f"{edit}/accuracy")
-            table.add_row(_row_head(result, edit), *cells(f"{edit}/"), _percent(own), _percent(accuracy))
+            share, accuracy = figures.get(f"{edit}/own {network}"), figures.get(f"{edit}/accuracy")
+            table.add_row(_row_head(result, edit), *cells(f"{edit}/"), _percent(share), _percent(accuracy))
             accuracies += [] if accuracy is None else [accuracy]
         table.add_section()
         mean_accuracy = fmean(accuracies) if accuracies else None

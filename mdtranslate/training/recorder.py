@@ -127,7 +127,7 @@ class Recorder:
         if warning := self.validator.check_overhead(began, seconds):
             self.watch.say(warning)
         self.run.append_line(self.run.timing, {"step": step, "validation_seconds": round(seconds, 4)})
-        self.watch.validated(step, self.settings.steps, result.summary())
+        self.watch.validated(step, self.settings.steps, self.validator.summary())
         if result.warning:
             self.watch.say(f"warning: {result.warning}", style="yellow")
         for name, value in result.log_line().items() if self.board else ():

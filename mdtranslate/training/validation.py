@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean
@@ -22,77 +22,22 @@ from mdtranslate.evaluation.attribute_classifier import AttributeClassifier, tra
 from mdtranslate.evaluation.classified_attributes import ClassifiedAttributes
 from mdtranslate.evaluation.classifier_cache import load_cached_classifier
 from mdtranslate.inference.translator import Translator
+from mdtranslate.training.realism import RealismMonitor
+from mdtranslate.training.validation_result import ValidationResult, find_warning
 
 IMAGES, TARGETS_PER_IMAGE, BATCH_SIZE = 32, 3, 32
 GREY_LEVELS: Final = 127.5  # Grey levels of 255 per unit of [-1, 1].
 
-MAX_TIME_SHARE: Final = 0.05
+REALISM_EVERY: Final = 3
+"""Realism is measured at every third validation, because it takes longest."""
+
+MAX_TIME_SHARE: Final = 0.1
 """Share of the training time above which the user is told that validation is slow."""
 
 SMALL_CLASSIFIER_BATCHES: Final = 200
 """Batches that the small classifier is trained on at most,"""
 SMALL_CLASSIFIER_SHARE: Final = 0.1
 """and their share of the run's batches at most: each costs more than one of the run's."""
-
-SAME_TARGETS: Final = "translations to different targets are nearly the same"
-SAME_TARGETS_DIFFERENCE: Final = 1.0
-"""Label dependence, in grey levels of 255, below which this warning is due."""
-MIN_UPDATES: Final = 1_000
-"""Generator updates before this warning is due."""
-ACCURACY_FLOOR: Final = 0.75
-"""Edit accuracy from which this warning is never due: ignoring a yes/no target scores 0.5."""
-
-WORSE_RECONSTRUCTION: Final = "the reconstruction error grows"
-WORSE_VALIDATIONS: Final = 3
-"""Number of validations in a row with too large an error before this warning is due."""
-WORSE_FACTOR: Final = 2.0
-"""Too large an error is this many times the smallest error before,"""
-MIN_ERROR: Final = 0.1
-"""and at least this."""
-
-
-@dataclass(frozen=True)
-class ValidationResult:
-    """Result of one validation.
-
-    Attributes:
-        step: Number of training steps done.
-        label_dependence: Mean absolute difference between translations of an image to different targets, 0 to 255.
-        change: Mean absolute difference between an image and its translation, 0 to 255.
-        reconstruction: Mean absolute error after an edit and back, for images in [-1, 1].
-        edit_accuracy: Share of edits for which the classifier predicts the target value.
-        classifier: Which classifier: `evaluation`, the cached one of `mdtranslate evaluate`, or `small`, one that was
-            trained before the first validation.
-        real_accuracy: Share of labels that it predicts right on the same images, unedited.
-        warning: A warning for the user, or None.
-        edit_accuracies: `edit_accuracy` by edited attribute.
-    """
-
-    step: int
-    label_dependence: float
-    change: float
-    reconstruction: float
-    edit_accuracy: float
-    classifier: Literal["evaluation", "small"]
-    real_accuracy: float
-    warning: str | None = None
-    edit_accuracies: Mapping[str, float] = field(default_factory=dict)
-
-    def log_line(self) -> dict[str, Any]:
-        """Returns the line for log.jsonl."""
-        figures = {
-            f"validation/{name}": value for name, value in vars(self).items() if name != "step" and value is not None
-        }
-        return {"step": self.step, **figures}
-
-    def summary(self) -> str:
-        """Returns a short text for the terminal."""
-        worst = min(self.edit_accuracies, key=lambda name: self.edit_accuracies[name], default="")
-        worst_edit = f"{worst} {self.edit_accuracies[worst]:.0%}, " if len(self.edit_accuracies) > 1 else ""
-        return (
-            f"edit accuracy {self.edit_accuracy:.0%} ({worst_edit}real images {self.real_accuracy:.0%}), "
-            f"label dependence {self.label_dependence:.1f} grey levels, reconstruction error {self.reconstruction:.3f}"
-        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,7 +81,8 @@ class Validator:
         self.classified = ClassifiedAttributes(sources)
         self.results: list[ValidationResult] = []
         self.classifier_kind: Literal["evaluation", "small"] = "small"
-        self._last_end: float | None = None
+        self.monitor = RealismMonitor(sources, label_encoder, self.classified, recipe.data.image_size, device, progress)
+        self._durations: list[tuple[float, float]] = []
         self._has_warned_of_time = False
 
     def choose_classifier(self) -> dict[str, Any]:
@@ -183,56 +129,37 @@ class Validator:
             classifier="evaluation" if classifier.metadata else "small",
             real_accuracy=self._real_accuracy,
         )
-        result = replace(result, warning=self._warning(result))
+        if (len(self.results) + 1) % REALISM_EVERY == 0 and (by_edit := self.monitor.measure(translator)):
+            result = replace(result, gap_closed=_mean([*by_edit.values()]), gap_closed_edits=by_edit)
+        result = replace(result, warning=find_warning(self.results, result, self.recipe.train.critic_steps))
         self.results.append(result)
         return result
+
+    def summary(self) -> str:
+        """Returns a short text about the last validation for the terminal, with the last measurement of realism."""
+        gaps = [result.gap_closed for result in self.results if result.gap_closed is not None]
+        realism = f"gap closed {gaps[-1]:.2f}, " if gaps else ""
+        return realism + self.results[-1].summary()
 
     def check_overhead(self, start: float, seconds: float) -> str | None:
         """Returns a warning, once, if validation takes too large a share of the training time.
 
-        The first validation does not count: it trains the small classifier.
+        The first validations of a process do not count: they prepare the classifier and the images of realism.
 
         Args:
             start: When this validation started, in seconds.
             seconds: How long it took.
         """
-        last_end, self._last_end = self._last_end, start + seconds
-        if last_end is None or self._has_warned_of_time:
+        self._durations.append((start + seconds, seconds))
+        if len(self._durations) < 2 * REALISM_EVERY or self._has_warned_of_time:
             return None
-        share = seconds / (self._last_end - last_end)
+        (before, _), *recent = self._durations[-REALISM_EVERY - 1 :]  # One of these measured realism.
+        share = sum(duration for _, duration in recent) / (start + seconds - before)
         if share <= MAX_TIME_SHARE:
             return None
         self._has_warned_of_time = True
         interval = 2 * self.recipe.train.validate_every
         return f"validation takes {share:.0%} of the training time; train.validate_every={interval} halves that"
-
-    def _warning(self, now: ValidationResult) -> str | None:
-        """Returns a warning if outputs ignore the target or the reconstruction error grows; each once in a run."""
-        earlier_warnings = " ".join(result.warning for result in self.results if result.warning)
-        updates = now.step // self.recipe.train.critic_steps
-        dependence = max(result.label_dependence for result in [*self.results[-1:], now])
-        if (
-            SAME_TARGETS not in earlier_warnings
-            and updates >= MIN_UPDATES
-            and dependence < SAME_TARGETS_DIFFERENCE
-            and now.edit_accuracy < ACCURACY_FLOOR
-        ):
-            unchanged = now.change < SAME_TARGETS_DIFFERENCE
-            what = "images come back unchanged" if unchanged else "the output does not depend on the target"
-            return (
-                f"{SAME_TARGETS}, {now.label_dependence:.2f} of 255 grey levels apart: {what}. Likely causes: the "
-                "weight of the classification loss is too small beside that of the cycle loss, labels that do not fit "
-                "the images (run mdtranslate doctor), or a learning rate that is too low"
-            )
-        errors = [result.reconstruction for result in [*self.results, now]]
-        best = min(errors[:-WORSE_VALIDATIONS], default=MIN_ERROR)
-        too_large = min(errors[-WORSE_VALIDATIONS:]) > max(MIN_ERROR, WORSE_FACTOR * best)
-        if WORSE_RECONSTRUCTION not in earlier_warnings and too_large and len(errors) > WORSE_VALIDATIONS:
-            return (
-                f"{WORSE_RECONSTRUCTION}: {errors[-1]:.3f}, after {best:.3f} before. Likely causes: a learning rate "
-                "that is too high, a cycle loss whose weight is too small, or a discriminator that is far ahead"
-            )
-        return None
 
     @cached_property
     def _cached_classifier(self) -> AttributeClassifier | None:

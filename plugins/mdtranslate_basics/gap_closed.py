@@ -130,7 +130,7 @@ class GapClosedMetric(Metric):
         for (attribute, value), batches in self.edits.items():
             edit, edits, rows = f"{attribute}={format_value(value)}", torch.cat(batches), self.sources[attribute, value]
             test = LabelledFeatures(torch.cat(self.test), self.test_known)
-            by_name = {"own": own_share(edits, test.features, rows)}
+            by_name = {"own": nearest_source_share(edits, test.features, rows)}
             try:
                 gap = self._gap(attribute, value, rows, test)
             except NotMeasurable as error:
@@ -165,7 +165,7 @@ class GapClosedMetric(Metric):
         return GapMeasure(name, value, rows, test, reference, self.labelled)
 
 
-def own_share(edits: Tensor, test: Tensor, rows: Sequence[int]) -> float:
+def nearest_source_share(edits: Tensor, test: Tensor, rows: Sequence[int]) -> float:
     """Returns the share of edits whose nearest unedited image is their own source.
 
     Args:
@@ -174,14 +174,14 @@ def own_share(edits: Tensor, test: Tensor, rows: Sequence[int]) -> float:
         rows: Index of the source of each edit in `test`.
     """
     test = test.double()
-    squares, is_own = test.square().sum(1), list[Tensor]()
+    squares, is_nearest = test.square().sum(1), list[Tensor]()
     for start in range(0, len(edits), CHUNK_SIZE):
         chunk, sources = edits[start : start + CHUNK_SIZE].double(), torch.tensor(rows[start : start + CHUNK_SIZE])
         # Squared distances, less the square of the edit, which is the same for all.
         distances = squares - 2 * chunk @ test.T
-        own = distances.gather(1, sources[:, None])[:, 0]
-        is_own.append(own <= distances.amin(1) + 1e-9 * squares[sources])  # Equal images are equally near.
-    return float(torch.cat(is_own).double().mean())
+        to_source = distances.gather(1, sources[:, None])[:, 0]
+        is_nearest.append(to_source <= distances.amin(1) + 1e-9 * squares[sources])  # Equal images are equally near.
+    return float(torch.cat(is_nearest).double().mean())
 
 
 def _digests(images: Tensor) -> Iterator[bytes]:

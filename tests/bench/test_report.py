@@ -21,10 +21,12 @@ def test_page_agrees_with_the_results() -> None:
 
 @pytest.mark.parametrize("folder", sorted((ROOT / "benchmarks" / "results").iterdir()), ids=lambda path: path.name)
 def test_results_belong_to_the_current_suite(folder: Path) -> None:
-    suite = json.loads((folder / "results.json").read_text())["suite"]
-    assert suite == load_suite(ROOT / "benchmarks" / f"{folder.name}.toml").model_dump(mode="json"), (
-        "run the suite again"
-    )
+    """Metrics and columns may be added to a suite before its methods are evaluated again."""
+    measured = Suite.model_validate(json.loads((folder / "results.json").read_text())["suite"])
+    suite = load_suite(ROOT / "benchmarks" / f"{folder.name}.toml")
+    assert measured.metrics.items() <= suite.metrics.items() and {*measured.columns} <= {*suite.columns}
+    same = suite.model_copy(update={"metrics": measured.metrics, "columns": measured.columns})
+    assert same == measured, "run the suite again"
 
 
 @pytest.mark.parametrize(

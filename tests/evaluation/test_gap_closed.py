@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from mdtranslate_basics import gap_closed
-from mdtranslate_basics.gap_closed import GapClosedMetric, own_share
+from mdtranslate_basics.gap_closed import GapClosedMetric, nearest_source_share
 from torch import Tensor
 
 from mdtranslate import (
@@ -209,11 +209,11 @@ def test_sources_without_counterpart_are_left_out() -> None:
     assert gap.measure(edits) == before
 
 
-def test_own_share() -> None:
+def test_share_of_edits_nearest_to_their_source() -> None:
     test = torch.eye(4)
-    assert own_share(test * 0.9, test, [0, 1, 2, 3]) == 1
-    assert own_share(test[[1, 1, 2, 3]], test, [0, 1, 2, 3]) == 0.75
-    assert own_share(test[[0]], test[[0, 0]], [1]) == 1, "equal images are equally near"
+    assert nearest_source_share(test * 0.9, test, [0, 1, 2, 3]) == 1
+    assert nearest_source_share(test[[1, 1, 2, 3]], test, [0, 1, 2, 3]) == 0.75
+    assert nearest_source_share(test[[0]], test[[0, 0]], [1]) == 1, "equal images are equally near"
 
 
 def images(features: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 from types import SimpleNamespace
 
 import pytest
@@ -12,10 +13,19 @@ import torch
 from toys import classifier_training, toy_model, toy_recipe
 
 from mdtranslate.data.recipe_datasets import RecipeDataset, attributes_by_dataset, build_datasets
+from mdtranslate.errors import PluginError
+from mdtranslate.evaluation import gap_closed
 from mdtranslate.evaluation.attribute_classifier import AttributeClassifier
 from mdtranslate.evaluation.classifier_cache import load_cached_classifier, load_or_train_classifier
-from mdtranslate.training import validation
-from mdtranslate.training.validation import SAME_TARGETS, WORSE_RECONSTRUCTION, ValidationResult, Validator
+from mdtranslate.training import realism, validation, validation_result
+from mdtranslate.training.validation import Validator
+from mdtranslate.training.validation_result import (
+    LESS_REALISTIC,
+    SAME_TARGETS,
+    WORSE_RECONSTRUCTION,
+    ValidationResult,
+    find_warning,
+)
 
 CPU = torch.device("cpu")
 DATASETS = """
@@ -96,7 +106,7 @@ def test_growing_reconstruction_error_is_warned_of(validator: Validator) -> None
 
 
 def test_small_correct_edits_are_not_warned_of(validator: Validator, monkeypatch) -> None:
-    monkeypatch.setattr(validation, "SAME_TARGETS_DIFFERENCE", 300.0)
+    monkeypatch.setattr(validation_result, "SAME_TARGETS_DIFFERENCE", 300.0)
     assert validator.validate(translator(validator, correct_edit), 5000).warning is None
     assert validator.validate(translator(validator, no_edit), 5000).warning
 
@@ -164,8 +174,63 @@ def test_a_single_yes_no_attribute_is_compared_with_the_self_translation(validat
 
 
 def test_slow_validation_is_warned_of_once(validator: Validator) -> None:
-    assert validator.check_overhead(10, 50) is None, "the first trains the classifier"
-    assert validator.check_overhead(160, 4) is None
-    warning = validator.check_overhead(254, 10)
-    assert warning is not None and "10%" in warning and "train.validate_every=" in warning
+    for _ in range(5):
+        assert validator.check_overhead(0, 50) is None, "the first ones prepare the classifier and realism"
+    # One validation of three takes longest; only their sum counts.
+    validator._durations = [(60.0, 1.0), (100.0, 1.0), (140.0, 1.0), (180.0, 1.0), (220.0, 1.0)]
+    assert validator.check_overhead(256, 4) is None, "6 s of 120 s"
+    warning = validator.check_overhead(280, 20)
+    assert warning is not None and "21%" in warning and "train.validate_every=" in warning
     assert validator.check_overhead(300, 99) is None
+
+
+def gap_result(step: int, accuracy: float, gap: float | None) -> ValidationResult:
+    return ValidationResult(step, 12.5, 20.0, 0.03, accuracy, "evaluation", 0.99, gap_closed=gap)
+
+
+def test_less_realistic_edits_are_warned_of_once() -> None:
+    def warnings(*course: tuple[float, float | None]) -> list[bool]:
+        results: list[ValidationResult] = []
+        for step, (accuracy, gap) in enumerate(course):
+            result = gap_result(step, accuracy, gap)
+            results.append(replace(result, warning=find_warning(results, result, 1)))
+        assert all(result.warning is None or LESS_REALISTIC in result.warning for result in results)
+        return [bool(result.warning) for result in results]
+
+    widening = [(0.6, 0.1), (0.7, 0.5), (0.8, 0.2), (0.9, None), (0.9, 0.2), (0.95, 0.1), (0.97, 0.0), (0.99, -0.1)]
+    assert warnings(*widening) == [False, False, False, False, False, True, False, False]
+    less_accurate = [(1 - accuracy, gap) for accuracy, gap in widening]
+    assert not any(warnings(*less_accurate)), "the model gets worse in another way"
+    assert not any(warnings((0.6, 0.5), (0.7, 0.2), (0.8, 0.48), (0.9, 0.2), (0.95, 0.2))), "one good measurement"
+    assert not any(warnings((0.6, 0.5), (0.7, 0.3), (0.8, 0.28), (0.9, 0.3), (0.95, 0.29))), "within the noise"
+    assert not any(warnings(*[(accuracy, None) for accuracy, _ in widening]))
+
+
+def test_realism_is_measured_at_every_third_validation(
+    validator: Validator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Swapped colours are real images of the other colour; unchanged images close nothing."""
+    monkeypatch.setattr(gap_closed, "MIN_IMAGES", 3)  # The val split has 20 images.
+    results = [validator.validate(translator(validator, correct_edit), step) for step in range(100, 700, 100)]
+    assert [result.gap_closed is not None for result in results] == [False, False, True, False, False, True]
+    colours = {name: value for name, value in results[2].gap_closed_edits.items() if name.startswith("colour=")}
+    assert len(colours) == 3 and min(colours.values()) > 0.7
+    assert results[2].gap_closed == pytest.approx(fmean(results[2].gap_closed_edits.values()), abs=1e-4)
+    assert "validation/gap_closed" not in results[1].log_line()
+    assert validator.summary().startswith(f"gap closed {results[5].gap_closed:.2f}, edit accuracy")
+    (tmp_path / "log.jsonl").write_text("".join(json.dumps(result.log_line()) + "\n" for result in results))
+    resumed = Validator(validator.sources, validator.label_encoder, validator.recipe, CPU, lambda *args: None)
+    resumed.restore(tmp_path / "log.jsonl")
+    assert resumed.results == results and resumed.summary() == validator.summary()
+    steps = [resumed.validate(translator(resumed, no_edit), step) for step in (700, 800, 900)]
+    assert [result.gap_closed for result in steps] == [None, None, 0.0]
+
+
+def test_realism_is_not_measured_without_weights(validator: Validator, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing() -> None:
+        raise PluginError("install the extra")
+
+    monkeypatch.setattr(realism, "realism_network", missing)
+    results = [validator.validate(translator(validator, correct_edit), step) for step in (100, 200, 300)]
+    assert [result.gap_closed for result in results] == [None] * 3
+    assert validator.summary().startswith("edit accuracy")
