@@ -23,6 +23,12 @@ Install = Callable[..., Path]
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
+@pytest.fixture(autouse=True)
+def without_bf16_instructions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`train.precision=auto` is float32 in this process on every processor; figures are compared up to its rounding."""
+    monkeypatch.setattr("mdtranslate.utils.device.has_bf16_instructions", lambda: False)
+
+
 @pytest.fixture
 def site(tmp_path: Path) -> Path:
     """A folder for the module search path, as site-packages is one."""

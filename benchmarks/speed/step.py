@@ -33,7 +33,13 @@ from mdtranslate.config.model_bundle import Model
 from mdtranslate.config.recipe_loader import resolve
 from mdtranslate.data.batches import normalise
 from mdtranslate.training.trainer import Trainer
-from mdtranslate.utils.device import describe_device, hardware, matmul_precision, pick_device
+from mdtranslate.utils.device import (
+    describe_device,
+    hardware,
+    has_bf16_instructions,
+    matmul_precision,
+    pick_device,
+)
 from mdtranslate.utils.files import write_json
 from mdtranslate.utils.process import peak_memory
 from mdtranslate.utils.random_streams import uniform
@@ -253,7 +259,8 @@ def main() -> None:
         parser.error("--batches needs as many values as --sizes")
     device = pick_device(options.device)
     print(describe_device(device), hardware(device)["processor"], f"torch {torch.__version__}")
-    precisions = options.precisions or (["fp32", "tf32", "bf16"] if device.type == "cuda" else ["fp32"])
+    on_cpu = ["fp32", "bf16"] if has_bf16_instructions() else ["fp32"]
+    precisions = options.precisions or (["fp32", "tf32", "bf16"] if device.type == "cuda" else on_cpu)
     base = {name: [f"train.precision={name}"] for name in precisions}
     extra = {f"{name} {setting}": [*base[name], setting] for name in base for setting in options.variant}
     variants = base | extra

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
 
 
@@ -24,6 +25,11 @@ class Batch:
     target: Tensor
     seeds: Tensor
     truth: Tensor | None = None
+
+    def to_memory_format(self, memory_format: torch.memory_format) -> Batch:
+        """Returns the batch with its images in a memory format."""
+        real, truth = self.real.contiguous(memory_format=memory_format), self.truth
+        return replace(self, real=real, truth=None if truth is None else truth.contiguous(memory_format=memory_format))
 
     def micro_batches(self, count: int) -> list[Batch]:
         """Splits the batch into `count` micro-batches of equal size."""

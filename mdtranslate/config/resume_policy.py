@@ -3,7 +3,7 @@
 | settings | why they may change |
 | --- | --- |
 | `SCHEDULE` | number of steps, and intervals of logging, validation, samples and checkpoints: no step changes |
-| `COMPUTING` | how a step is computed: results are equal up to rounding |
+| `COMPUTING` | how a step is computed: results are equal up to rounding; `environment.json` records the precision |
 | `DATA`, and locations of datasets | the content of images and labels is compared with that of earlier steps |
 | `LEARNING` | how training continues, for instance after a non-finite value; `environment.json` records each change |
 """

@@ -26,9 +26,9 @@ from typing import Any
 
 from mdtranslate.config.recipe_loader import ResolvedRecipe, resolve_tree
 from mdtranslate.config.registry import registry
-from mdtranslate.config.resume_policy import ALLOWED, fixed_settings, learning_changes
+from mdtranslate.config.resume_policy import ALLOWED, fixed_settings
 from mdtranslate.config.run_environment import describe_environment
-from mdtranslate.config.toml_tree import read_toml
+from mdtranslate.config.toml_tree import Tree, read_toml
 from mdtranslate.errors import PluginError, RecipeError, StorageError
 from mdtranslate.utils.files import read_json, storage_errors, sweep, write_json, write_text
 
@@ -102,15 +102,15 @@ class RunFolder:
             shutil.rmtree(self.path, ignore_errors=True)
             raise
 
-    def record_resume(self, resolved: ResolvedRecipe, hardware: Mapping[str, Any], step: int) -> None:
-        """Writes recipe and environment of a resumed run, and which settings of learning changed.
+    def record_resume(self, resolved: ResolvedRecipe, hardware: Mapping[str, Any], step: int, changed: Tree) -> None:
+        """Writes recipe and environment of a resumed run.
 
         Args:
             resolved: The recipe from now on.
             hardware: Description of the devices.
             step: The step from which the run is resumed.
+            changed: For each recorded setting that changes, its TOML values before and from now on.
         """
-        changed = learning_changes(self.saved_recipe().recipe, resolved.recipe)
         self.add_environment(hardware, step=step, **({"changed": changed} if changed else {}))
         self.write_recipe(resolved)
 

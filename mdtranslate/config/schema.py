@@ -131,7 +131,8 @@ class Train(Settings):
     precision: Literal["auto", "fp32", "tf32", "bf16"] = Field(
         "auto",
         description="arithmetic of the networks: tf32 needs an NVIDIA GPU; bf16 is autocast, with weights, penalties "
-        "and losses in float32; auto is bf16 on GPUs that support it, otherwise fp32",
+        "and losses in float32; auto is bf16 on GPUs and processors with instructions for it, otherwise fp32, and "
+        "stays what it was when the run started",
     )
     gradient_accumulation: PositiveInt = Field(
         1, description="micro-batches that each batch is split into, which needs less memory"

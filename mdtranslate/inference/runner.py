@@ -122,7 +122,7 @@ class Runner:
         if bottom or right:
             mode = "reflect" if bottom < height and right < width else "replicate"
             real = F.pad(real, (0, right, 0, bottom), mode=mode)
-        real = real.contiguous(memory_format=memory_format(device))
+        real = real.contiguous(memory_format=memory_format(device, self.precision))
         # The same noise for every image and call, so that translations are deterministic.
         noise = torch.randn(1, NOISE_SIZE, generator=torch.Generator().manual_seed(0)).to(device).expand(len(real), -1)
         autocast = torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bf16")
@@ -182,7 +182,8 @@ class Runner:
         try:
             if self._compiled_generator is None:
                 self._compiled_generator = torch.compile(self.model.generator, fullgraph=True, dynamic=False)
-            padded = [None if tensor is None else _pad_batch(tensor, batch_size) for tensor in inputs]
+            image_format = memory_format(self.device, self.precision)
+            padded = [None if tensor is None else _pad_batch(tensor, batch_size, image_format) for tensor in inputs]
             fake = self._compiled_generator(*padded)[:count]
         except Exception as error:  # Compilers raise many types.
             fake = self._generate_eagerly(*inputs)  # Raises if the generator, not the compiler, is the cause.
@@ -224,10 +225,10 @@ def _eval_mode(network: nn.Module) -> Iterator[None]:
             module.training = True
 
 
-def _pad_batch(tensor: Tensor, size: int) -> Tensor:
-    """Repeats the last sample of a batch until it has `size` samples.
+def _pad_batch(tensor: Tensor, size: int, image_format: torch.memory_format) -> Tensor:
+    """Repeats the last sample of a batch until it has `size` samples; images get a memory format.
 
     It always copies: for views, torch.compile would compile again.
     """
     samples = tensor[torch.arange(size, device=tensor.device).clamp(max=len(tensor) - 1)]
-    return samples.contiguous(memory_format=memory_format(tensor.device)) if tensor.ndim == 4 else samples
+    return samples.contiguous(memory_format=image_format) if tensor.ndim == 4 else samples

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -54,8 +55,8 @@ def save(run: RunFolder, trainer: Trainer, step: int, data_digests: Mapping[str,
 
     A checkpoint is a folder of safetensors files, with hashes: `networks` (generator, discriminator, moving average,
     trainable parameters and buffers of losses), `optimizers`, `sums` (loss terms since the last line of the log), and
-    `process-N` (buffers of the other processes). `checkpoint.json` holds the step, the recipe, digests of the data, the
-    length of the log, and the numbers of updates and processes.
+    `process-N` (buffers of the other processes). `checkpoint.json` holds the step, the recipe, the precision, digests
+    of the data, the length of the log, and the numbers of updates and processes.
 
     Args:
         run: The run.
@@ -79,6 +80,7 @@ def save(run: RunFolder, trainer: Trainer, step: int, data_digests: Mapping[str,
     metadata = {
         "step": step,
         "recipe": training_settings(trainer.recipe),
+        "precision": trainer.precision,
         "data": dict(data_digests),
         "log_bytes": run.log.stat().st_size if run.log.exists() else 0,
         "counts": trainer.statistics.counts,
@@ -169,6 +171,19 @@ def restore(
     if clean_up:
         run.truncate_log(0, say)
     return 0
+
+
+def saved_precision(run: RunFolder, device: torch.device) -> str | None:
+    """Returns the precision of the newest checkpoint that can be read; None if it is not known, or there is none.
+
+    Former versions did not record it, and chose fp32 on all CPUs.
+    """
+    for step in reversed(_steps(run)):
+        with suppress(CheckpointError):  # `restore` reports it.
+            metadata = tensor_dir.load_metadata(run.checkpoints / f"{step:06d}", "checkpoint")
+            precision: str | None = metadata.get("precision", "fp32" if device.type == "cpu" else None)
+            return precision
+    return None
 
 
 def saved_step(run: RunFolder) -> int:

@@ -41,13 +41,16 @@ class TrainingJob:
         loader: Makes batches and sample images.
     """
 
-    def __init__(self, resolved: ResolvedRecipe, world: World, watch: ProgressDisplay) -> None:
+    def __init__(
+        self, resolved: ResolvedRecipe, world: World, watch: ProgressDisplay, recorded_precision: str | None = None
+    ) -> None:
         """Builds all components, so that mistakes in the recipe are reported before any image is read.
 
         Args:
             resolved: The recipe.
             world: The processes that train together.
             watch: Shows progress.
+            recorded_precision: As for `Trainer`.
 
         Raises:
             MdtranslateError: Something in the recipe does not fit.
@@ -69,7 +72,7 @@ class TrainingJob:
             seed=recipe.train.seed,
         ).to(device)
         losses = build_losses(recipe, self.model.label_encoder, device)
-        self.trainer = Trainer(recipe, self.model, losses, device, world, watch.say)
+        self.trainer = Trainer(recipe, self.model, losses, device, world, watch.say, recorded_precision)
         self.loader = Loader(recipe, self.sources, self.model.label_encoder, watch.caching)
         for note in (resolved.note, *(network.note for network in self.model.networks.values()), recipe.data.note):
             if note:
@@ -98,9 +101,10 @@ class TrainingJob:
                 _ = self.validator.edits  # Unreadable images are reported before training.
 
     def assert_same_in_all_processes(self, step: int) -> None:
-        """Raises `RecipeError` if processes that train together have different settings, data or steps."""
+        """Raises `RecipeError` if processes that train together have different settings, precision, data or steps."""
         digests = {f"the images of {name}": digest for name, digest in self.loader.data_digests.items()}
-        self.world.assert_same({"the step": step, **training_settings(self.recipe), **digests})
+        precision = {"train.precision": self.trainer.precision}
+        self.world.assert_same({"the step": step, **training_settings(self.recipe), **precision, **digests})
 
     def load_initial_weights(self) -> None:
         """Loads the weights of the run or model that `train.init` names.

@@ -7,13 +7,15 @@ from pathlib import Path
 
 from mdtranslate.config.command_line import format_command
 from mdtranslate.config.recipe_loader import ResolvedRecipe
-from mdtranslate.config.resume_policy import suggest_path_settings
+from mdtranslate.config.resume_policy import learning_changes, suggest_path_settings
 from mdtranslate.config.run_folder import RunFolder, refuse_existing
+from mdtranslate.config.toml_tree import toml_value
 from mdtranslate.errors import RecipeError
-from mdtranslate.training.checkpointing import restore
+from mdtranslate.training.checkpointing import restore, saved_precision
 from mdtranslate.training.distributed import World
 from mdtranslate.training.job import TrainingJob
 from mdtranslate.utils.console import ProgressDisplay
+from mdtranslate.utils.device import describe_device
 from mdtranslate.utils.files import exclusive_lock
 
 
@@ -62,7 +64,8 @@ def resume(run: RunFolder, resolved: ResolvedRecipe, world: World) -> None:
     with ProgressDisplay(quiet=not world.is_main_process) as watch, lock, suggest_path_settings(resolved.recipe):
         if world.is_main_process:
             run.remove_leftovers()
-        job = TrainingJob(resolved, world, watch)
+        recorded = saved_precision(run, world.device)
+        job = TrainingJob(resolved, world, watch, recorded)
         job.open_data()
 
         # The main process restores first: it sets corrupt checkpoints aside.
@@ -85,5 +88,13 @@ def resume(run: RunFolder, resolved: ResolvedRecipe, world: World) -> None:
             longer = format_command("run", run.path, f"train.steps={2 * step}")
             watch.say(f"{run.path} is done: {step} steps. To train longer: {longer}")
         else:
-            run.record_resume(resolved, job.machine, step)
+            precision, changed = job.trainer.precision, learning_changes(run.saved_recipe().recipe, resolved.recipe)
+            if recorded not in (None, precision):
+                changed["train.precision"] = [toml_value(recorded), toml_value(precision)]
+                if resolved.recipe.train.precision == "auto":
+                    watch.say(
+                        f"train.precision=auto: {recorded} until step {step}, {precision} from now on, since "
+                        f"{describe_device(world.device)} has no instructions for {recorded}"
+                    )
+            run.record_resume(resolved, job.machine, step, changed)
             job.train(run, start=step)

@@ -26,7 +26,9 @@ from mdtranslate.training.compiled import CompiledUpdates, unchanged
 from mdtranslate.training.distributed import World
 from mdtranslate.training.loss_statistics import LossStatistics
 from mdtranslate.training.objective import Network, Phase, compute_objective, is_term_of
-from mdtranslate.utils.device import pick_precision, precision_warning, prepare_deterministic, training_numerics
+from mdtranslate.utils.device import (
+    memory_format, pick_precision, precision_warning, prepare_deterministic, training_numerics,
+)  # fmt: skip
 
 
 class Trainer:
@@ -48,6 +50,7 @@ class Trainer:
         device: torch.device,
         world: World | None = None,
         say: Callable[[str], None] = lambda line: None,
+        recorded_precision: str | None = None,
     ) -> None:
         """Initialises the optimizers and, where the recipe asks for it, the moving average and compiled graphs.
 
@@ -58,10 +61,10 @@ class Trainer:
             device: The device to train on.
             world: The processes that train together; None for this one alone.
             say: Prints a line for the user.
+            recorded_precision: The precision that the run was trained in before it was resumed; None for a new run.
 
         Raises:
-            RecipeError: A component needs ground truth that the recipe does not provide, or the device does not
-                support the precision.
+            RecipeError: A component lacks ground truth, or the device does not support the precision.
         """
         assert model.discriminator is not None, "recipes always have a discriminator"
         self.recipe, self.model, self.losses, self.device = recipe, model, dict(losses), device
@@ -71,7 +74,7 @@ class Trainer:
         self._check_truth()
         if recipe.train.deterministic:
             prepare_deterministic()
-        self.precision = pick_precision(recipe.train.precision, device)
+        self.precision = pick_precision(recipe.train.precision, device, recorded=recorded_precision)
         if warning := precision_warning(self.precision, device):
             say(warning)
 
@@ -83,8 +86,6 @@ class Trainer:
         self.average = deepcopy(model.generator).requires_grad_(False) if recipe.train.ema is not None else None
         self.statistics = LossStatistics(recipe.train.on_nonfinite, device, say)
         self._term_names: dict[tuple[Network, str], frozenset[str]] = {}
-
-        # Forward passes: autocast, activation checkpointing and compilation.
         self._translation_options: dict[str, Any] = {
             "autocast_dtype": torch.bfloat16 if self.precision == "bf16" else None,
             "activation_checkpointing": recipe.train.activation_checkpointing,
@@ -96,9 +97,8 @@ class Trainer:
             if use_cuda_graphs and device.type != "cuda":
                 use_cuda_graphs = False
                 say(f"train.compile: CUDA graphs need an NVIDIA GPU, and this is {device.type}: compiling without")
-            options = self._translation_options
             self.compiled = CompiledUpdates(
-                model, self.losses, self.phases, say, use_cuda_graphs=use_cuda_graphs, **options
+                model, self.losses, self.phases, say, use_cuda_graphs=use_cuda_graphs, **self._translation_options
             )
 
     def train_step(self, step: int, batch: Batch) -> None:
@@ -110,6 +110,7 @@ class Trainer:
         """
         settings = self.recipe.train
         due = [phase for phase in self.phases if (step + 1) % phase.interval == 0]
+        batch = batch.to_memory_format(memory_format(self.device, self.precision))
         micro_batches = batch.micro_batches(settings.gradient_accumulation)
         with training_numerics(self.precision, deterministic=settings.deterministic):
             self._compile(due, micro_batches[0], step)
@@ -216,9 +217,8 @@ class Trainer:
     def _weights(self, phase: Phase, step: int) -> dict[str, float]:
         """Returns the weight of each loss that is due in this update and whose weight is not 0."""
         update = step // phase.interval
-        intervals = {name: loss.config.interval for name, loss in self.losses.items()}
-        due = {name: loss for name, loss in self.losses.items() if update % intervals[name] == 0}
-        return {name: weight * intervals[name] for name, loss in due.items() if (weight := loss.weight(step))}
+        due = {name: loss for name, loss in self.losses.items() if update % loss.config.interval == 0}
+        return {name: weight * loss.config.interval for name, loss in due.items() if (weight := loss.weight(step))}
 
     def _translation(self, batch: Batch, **options: Any) -> Translation:
         generator: Any = self.model.generator if self.compiled is None else self.compiled.generator

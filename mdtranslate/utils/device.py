@@ -73,20 +73,32 @@ def isolated_rng(seed: int | None = None) -> Iterator[None]:
         yield
 
 
-def pick_precision(requested: str, device: torch.device, *, setting: str = "train.precision") -> Precision:
+def has_bf16_instructions() -> bool:
+    """Whether the processor multiplies bfloat16 numbers itself: AVX-512 BF16, which processors with AMX have, too.
+
+    `torch.ops.mkldnn._is_mkldnn_bf16_supported` is also true for other AVX-512 processors, where bf16 is emulated.
+    """
+    return bool(torch.cpu._is_avx512_bf16_supported())
+
+
+def pick_precision(
+    requested: str, device: torch.device, *, recorded: str | None = None, setting: str = "train.precision"
+) -> Precision:
     """Resolves a precision setting for a device.
 
     Args:
-        requested: `fp32`, `tf32`, `bf16`, or `auto` for bf16 on GPUs that support it and fp32 elsewhere.
+        requested: `fp32`, `tf32`, `bf16`, or `auto` for the recorded precision if the device has instructions for it,
+            otherwise fp32.
         device: The device.
+        recorded: What `auto` was resolved to before; None for the first time, which prefers bf16.
         setting: Name of the setting, for messages.
 
     Raises:
         RecipeError: The value is unknown or the device does not support it.
     """
     if requested == "auto":
-        supports_bf16 = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-        return "bf16" if supports_bf16 else "fp32"
+        preferred = recorded or "bf16"
+        requested = preferred if _has_instructions(preferred, device) else "fp32"
     if requested == "tf32" and device.type != "cuda":
         raise RecipeError(f"{setting}=tf32: requires an NVIDIA GPU, and the device is {device.type}; use fp32 or bf16")
     for precision in get_args(Precision):
@@ -97,9 +109,17 @@ def pick_precision(requested: str, device: torch.device, *, setting: str = "trai
 
 def precision_warning(precision: Precision, device: torch.device) -> str | None:
     """Returns a warning if a precision is slower than float32: bf16 on a CPU without bf16 instructions."""
-    if precision != "bf16" or device.type != "cpu" or torch.ops.mkldnn._is_mkldnn_bf16_supported():
+    if precision != "bf16" or device.type != "cpu" or has_bf16_instructions():
         return None
     return "bf16 is slower than fp32 here: this processor has no instructions for it"
+
+
+def _has_instructions(precision: str, device: torch.device) -> bool:
+    if precision == "bf16" and device.type == "cpu":
+        return has_bf16_instructions()
+    if precision == "bf16" and device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return precision == "tf32" and device.type == "cuda"
 
 
 @contextmanager
@@ -162,13 +182,19 @@ def prepare_deterministic() -> None:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
-def memory_format(device: torch.device) -> torch.memory_format:
-    """Returns the fastest memory format of images on a device: channels last on NVIDIA GPUs, else channels first.
+def memory_format(device: torch.device, precision: Precision = "fp32") -> torch.memory_format:
+    """Returns the memory format of images on a device: channels last on NVIDIA GPUs and for bf16 on CPUs.
 
-    On CPUs the backward pass of group normalisation is several times slower in channels last, and slower still in a
-    mixture of formats; on Apple GPUs some operations return wrong results (pytorch issue 107214).
+    Convolutions return the format of their input, so that activations have it, too. In float32 on CPUs, channels last
+    is no faster (docs/figures.md), and weights in it are slower. On Apple GPUs some operations return wrong results in
+    channels last (pytorch issue 107214).
+
+    Args:
+        device: The device.
+        precision: Arithmetic of the networks.
     """
-    return torch.channels_last if device.type == "cuda" else torch.contiguous_format
+    is_faster = device.type == "cuda" or (device.type == "cpu" and precision == "bf16")
+    return torch.channels_last if is_faster else torch.contiguous_format
 
 
 def describe_device(device: torch.device) -> str:

@@ -53,8 +53,7 @@ class MultiTaskDiscriminator(Discriminator):
             raise ValueError(f"{config.layers} layers need an image_size that is a multiple of {2**config.layers}")
         widths = [3, *(min(config.channels * 2**level, config.max_channels) for level in range(config.layers))]
         self.strided = nn.ModuleList(
-            nn.Conv2d(inputs, outputs, 4, stride=2, padding=1)
-            for inputs, outputs in pairwise(widths)
+            nn.Conv2d(inputs, outputs, 4, stride=2, padding=1) for inputs, outputs in pairwise(widths)
         )
         self.last = nn.Conv2d(widths[-1], widths[-1], final_size)
         self.holds = nn.Linear(widths[-1], label_encoder.condition_size)

@@ -174,6 +174,8 @@ class StarGANGenerator(Generator):
         x = image
         if self.config.conditioning == "concat":
             x = torch.cat([image, condition[:, :, None, None].expand(-1, -1, *image.shape[2:])], 1)
+            if image.is_contiguous(memory_format=torch.channels_last):  # Otherwise lost by the expanded condition.
+                x = x.contiguous(memory_format=torch.channels_last)
         return compose_output(self.config.output, image, self.main(x, condition))
 
 
