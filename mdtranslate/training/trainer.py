@@ -27,7 +27,11 @@ from mdtranslate.training.distributed import World
 from mdtranslate.training.loss_statistics import LossStatistics
 from mdtranslate.training.objective import Network, Phase, compute_objective, is_term_of
 from mdtranslate.utils.device import (
-    memory_format, pick_precision, precision_warning, prepare_deterministic, training_numerics,
+    memory_format,
+    pick_precision,
+    precision_warning,
+    prepare_deterministic,
+    training_numerics,
 )  # fmt: skip
 
 
@@ -93,9 +97,8 @@ class Trainer:
         self.compiled: CompiledUpdates | None = None
         self._compile_seconds = 0.0
         if recipe.train.compile:
-            use_cuda_graphs = recipe.train.compile == "graphs"
-            if use_cuda_graphs and device.type != "cuda":
-                use_cuda_graphs = False
+            use_cuda_graphs = recipe.train.compile == "graphs" and device.type == "cuda"
+            if recipe.train.compile == "graphs" and not use_cuda_graphs:
                 say(f"train.compile: CUDA graphs need an NVIDIA GPU, and this is {device.type}: compiling without")
             self.compiled = CompiledUpdates(
                 model, self.losses, self.phases, say, use_cuda_graphs=use_cuda_graphs, **self._translation_options
