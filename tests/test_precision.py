@@ -46,7 +46,7 @@ def train(run: Path, monkeypatch: pytest.MonkeyPatch, *overrides: str, has_bf16:
     else:
         training.start(resolve("stargan", [*OVERRIDES, *CONSTANT, *overrides]), run, World(CPU))
     newest = max((run / "checkpoints").iterdir())
-    precision: str = tensor_dir.load_metadata(newest, "checkpoint")["precision"]
+    precision: str = json_metadata.load_metadata(newest, "checkpoint")["precision"]
     entry = json.loads((run / "environment.json").read_text())[-1]
     assert entry["hardware"]["precision"] == precision
     return precision
@@ -64,9 +64,9 @@ def test_a_resumed_run_keeps_its_precision(home: Path, tmp_path: Path, monkeypat
     assert train(run, monkeypatch, "train.steps=3", has_bf16=False) == "fp32"
     assert train(run, monkeypatch, "train.steps=5", has_bf16=True) == "fp32"
     for folder in (run / "checkpoints").iterdir():
-        metadata = tensor_dir.load_metadata(folder, "checkpoint")
+        metadata = json_metadata.load_metadata(folder, "checkpoint")
         del metadata["precision"], metadata["format"]
-        tensor_dir.save_metadata(folder, "checkpoint", metadata)
+        json_metadata.save_metadata(folder, "checkpoint", metadata)
     assert train(run, monkeypatch, "train.steps=7", has_bf16=True) == "fp32"
     assert changes(run) == [None, None, None]
     assert train(run, monkeypatch, "train.steps=9", "train.precision=bf16", has_bf16=True) == "bf16"

@@ -15,7 +15,7 @@ from mdtranslate.config.resume_policy import fixed_settings, training_settings
 from mdtranslate.config.run_folder import RunFolder
 from mdtranslate.errors import CheckpointError, FormatError, NonFiniteError
 from mdtranslate.training.trainer import Trainer
-from mdtranslate.utils import tensor_dir
+from mdtranslate.utils import json_metadata, tensor_dir
 from mdtranslate.utils.files import storage_errors
 
 MAX_SKIPPED_AT_END: Final = 10
@@ -180,7 +180,7 @@ def saved_precision(run: RunFolder, device: torch.device) -> str | None:
     """
     for step in reversed(_steps(run)):
         with suppress(CheckpointError):  # `restore` reports it.
-            metadata = tensor_dir.load_metadata(run.checkpoints / f"{step:06d}", "checkpoint")
+            metadata = json_metadata.load_metadata(run.checkpoints / f"{step:06d}", "checkpoint")
             precision: str | None = metadata.get("precision", "fp32" if device.type == "cpu" else None)
             return precision
     return None
