@@ -17,7 +17,7 @@ from mdtranslate.config.run_folder import RunFolder
 from mdtranslate.errors import RecipeError
 from mdtranslate.training import run as training
 from mdtranslate.training.distributed import World
-from mdtranslate.utils import device, tensor_dir
+from mdtranslate.utils import device, json_metadata
 from mdtranslate.utils.device import pick_precision, training_numerics
 
 CPU = torch.device("cpu")
