@@ -110,6 +110,8 @@ class GapMeasure:
         for split, selected in target_rows.items():
             if not selected:
                 raise NotMeasurable(f"no real {split} image is known to have the value")
+        if not rows:
+            raise NotMeasurable("no test image is known to have another value")
         reference_labels = _labels(reference.known, target_rows["training"], others)
         floor_labels = _labels(test.known, target_rows["test"], others)
         source_labels = _labels(test.known, rows, others)

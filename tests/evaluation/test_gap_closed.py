@@ -176,6 +176,7 @@ def test_other_labels_are_weighted_as_those_of_the_sources() -> None:
 @pytest.mark.parametrize(
     ("test_known", "train_known", "reason"),
     [
+        ([{"blond": True}] * 30, people(50, 0), "no test image is known to have another value"),
         ([{"blond": False}] * 30, people(50, 0), "no real test image"),
         (people(50, 0), [{"blond": False}] * 30, "no real training image"),
         (people(50, 0), people(15, 1), "too few images: effective reference"),
