@@ -19,7 +19,7 @@ from mdtranslate.config.recipe_loader import resolve
 from mdtranslate.training.distributed import join_world
 from mdtranslate.training.trainer import Trainer
 
-TRAINING = ("data.image_size=32", "data.batch_size=8", "train.critic_steps=1")
+TRAINING = ("train.precision=fp32", "data.image_size=32", "data.batch_size=8", "train.critic_steps=1")
 NETWORKS = ("generator{}.channels=8", "generator{}.blocks=2", "discriminator{}.channels=8", "discriminator{}.layers=3")
 SETTINGS = {
     "stargan": [*TRAINING, *(key.format("") for key in NETWORKS), "losses.domain-classification.weight=0"],

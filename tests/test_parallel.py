@@ -22,11 +22,11 @@ from mdtranslate.training.distributed import World, _placement, first_host
 BRIEF = [
     *("datasets.avatars.train=24", "datasets.avatars.val=8", "datasets.avatars.test=8", "data.image_size=32"),
     *("data.batch_size=8", "train.validate_every=4", "train.log_every=2", "train.save_every=2", "data.workers=0"),
-    *("generator.channels=4", "discriminator.channels=4"),
+    *("train.precision=fp32", "generator.channels=4", "discriminator.channels=4"),
 ]
 STARGAN = ["stargan", *BRIEF, "train.critic_steps=2", "generator.blocks=1", "discriminator.layers=3"]
 BANKS = [f"{role}.member.channels=4" for role in ("generator", "discriminator")]
-BANK = ["diat", *BRIEF[:6], *BRIEF[6:-2], *BANKS, "generator.member.blocks=1", "discriminator.member.layers=2"]
+BANK = ["diat", *BRIEF[:-2], *BANKS, "generator.member.blocks=1", "discriminator.member.layers=2"]
 
 
 @pytest.fixture(scope="module")
