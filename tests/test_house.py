@@ -78,13 +78,13 @@ def test_bash_takes_the_script(capsys: Capture, tmp_path: Path) -> None:
     program.parent.mkdir()
     program.write_text(f"#!{sys.executable}\nfrom mdtranslate.cli.main import main\nmain()\n")
     program.chmod(0o755)
-    ask = "COMP_WORDS=(mdtranslate run stargan-ce); COMP_CWORD=2; _mdtranslate_completion mdtranslate; "
+    ask = "COMP_WORDS=(mdtranslate run stargan-av); COMP_CWORD=2; _mdtranslate_completion mdtranslate; "
     script = typed(capsys, "completion", "bash")[1] + ask + 'echo "${COMPREPLY[*]}"'
     path = {"PATH": f"{program.parent}{os.pathsep}{os.environ['PATH']}"}
     done = subprocess.run(
         ["bash", "-c", script], env={**os.environ, **path}, capture_output=True, text=True, timeout=60
     )
-    assert done.stdout.split() == ["stargan-celeba", "stargan-celeba-released"], done.stderr
+    assert done.stdout.split() == ["stargan-avatars", "stargan-avatars-joint"], done.stderr
 
 
 def test_info_is_complete_and_hides_the_user_name(
