@@ -21,8 +21,11 @@ from mdtranslate.utils import device, json_metadata
 from mdtranslate.utils.device import pick_precision, training_numerics
 
 CPU = torch.device("cpu")
-CONSTANT = [f"optimizers.{network}.decay_from=1" for network in ("generator", "discriminator")]
-"""The learning rate does not depend on the number of steps."""
+COMMON = [
+    "train.precision=auto",
+    *(f"optimizers.{network}.decay_from=1" for network in ("generator", "discriminator")),
+]
+"""The precision is chosen by the processor, and the learning rate does not depend on the number of steps."""
 
 
 def set_bf16_instructions(monkeypatch: pytest.MonkeyPatch, has_them: bool) -> None:
@@ -35,7 +38,7 @@ def test_auto_prefers_bf16_where_the_processor_has_instructions_for_it(monkeypat
         assert pick_precision("auto", CPU) == pick_precision("auto", CPU, recorded="bf16") == expected
         assert pick_precision("auto", CPU, recorded="fp32") == pick_precision("auto", CPU, recorded="tf32") == "fp32"
         assert pick_precision("bf16", CPU, recorded="fp32") == "bf16", "a setting comes before what was recorded"
-        assert build_trainer().precision == expected
+        assert build_trainer("train.precision=auto").precision == expected
 
 
 def train(run: Path, monkeypatch: pytest.MonkeyPatch, *overrides: str, has_bf16: bool) -> str:
@@ -44,7 +47,7 @@ def train(run: Path, monkeypatch: pytest.MonkeyPatch, *overrides: str, has_bf16:
     if run.exists():
         training.resume(RunFolder(run), RunFolder(run).resolve_for_resume(overrides), World(CPU))
     else:
-        training.start(resolve("stargan", [*OVERRIDES, *CONSTANT, *overrides]), run, World(CPU))
+        training.start(resolve("stargan", [*OVERRIDES, *COMMON, *overrides]), run, World(CPU))
     newest = max((run / "checkpoints").iterdir())
     precision: str = json_metadata.load_metadata(newest, "checkpoint")["precision"]
     entry = json.loads((run / "environment.json").read_text())[-1]

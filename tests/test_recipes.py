@@ -126,7 +126,7 @@ def test_origins_of_settings(tmp_path: Path) -> None:
     assert found["losses.cycle-reconstruction.weight"] == "command line"
     assert found["losses.cycle-reconstruction.name"] == "mine.toml"
     assert found["losses.domain-classification.name"] == "mine.toml"
-    assert found["losses.domain-classification.weight.start"] == "mine.toml"
+    assert found["losses.wgan-gp.weight.start"] == "mine.toml"
     assert found["losses.short.name"] == "mine.toml" and found["losses.short.weight"] == "default"
     assert found["losses.other.name"] == "command line" and found["losses.other.weight"] == "default"
     new = origins(resolve("stargan", [BANK, "metrics.again=reconstruction"]))
