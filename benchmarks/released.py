@@ -14,7 +14,6 @@ import argparse
 import json
 import os
 import re
-import resource
 import signal
 import subprocess
 import sys
@@ -66,6 +65,9 @@ def train(arguments: argparse.Namespace, train_list: Path) -> None:
     out, models = arguments.out, arguments.out / "models"
     times = out / "seconds.json"
     used = json.loads(times.read_text()) if times.exists() else 0.0
+    start = last_iteration(models)
+    if start and used >= 3600 * arguments.hours:
+        return
     folders = {"log_dir": "logs", "model_save_dir": "models", "sample_dir": "grids", "result_dir": "results"}
     attributes = (*HAIR, *OTHERS)
     command = [
@@ -78,7 +80,7 @@ def train(arguments: argparse.Namespace, train_list: Path) -> None:
         "--model_save_step", str(SAVE_EVERY), "--log_step", "100", "--use_tensorboard", "false",
         *(text for name, folder in folders.items() for text in (f"--{name}", str(out / folder))),
     ]  # fmt: skip
-    if start := last_iteration(models):
+    if start:
         command += ["--resume_iters", str(start)]
     with (out / "train.log").open("a") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
@@ -139,7 +141,6 @@ def make_run(arguments: argparse.Namespace) -> None:
         "images_seen_by_generator": iteration // 5 * arguments.batch_size,
         "images_seen_by_discriminator": iteration * arguments.batch_size,
         "cpu_hours": json.loads((out / "seconds.json").read_text()) / 3600,
-        "peak_memory_mb": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024,
         "losses": losses,
     }
     (out / "released.json").write_text(json.dumps(summary, indent=1))

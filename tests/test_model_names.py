@@ -36,12 +36,12 @@ SOURCE = (
 TERMS = "Non-commercial research only\n\nThe whole text.\n"
 
 
-def write_plugin(folder: Path, name: str = "faces-16", statements: Statements = Statements(terms=TERMS)) -> Path:  # noqa: B008
-    """Writes a plugin file and the model that it ships; returns the file."""
+def write_plugin(folder: Path) -> Path:
+    """Writes a plugin file and the model `faces-16` that it ships; returns the file."""
     tiny_translator().save(folder / "flat")
-    push(folder / "flat", str(folder / name), statements, include_sample_grid=False)
+    push(folder / "flat", str(folder / "faces-16"), Statements(terms=TERMS), include_sample_grid=False)
     file = folder / "shipping.py"
-    file.write_text(SOURCE.format(name=name))
+    file.write_text(SOURCE.format(name="faces-16"))
     return file
 
 

@@ -63,6 +63,13 @@ class Statements:
     terms: str = ""
     notes: str = ""
 
+    def __post_init__(self) -> None:
+        """Raises `RecipeError` if the licence is not an identifier."""
+        if self.licence is not None and not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", self.licence):
+            raise RecipeError(
+                f"--license {self.licence}: not an identifier of Hugging Face, such as mit, cc-by-nc-4.0 or other"
+            )
+
     @property
     def summary(self) -> str:
         """The first line of the terms; empty if there are none."""
@@ -76,10 +83,6 @@ class Statements:
             RecipeError: The licence is not an identifier, or a file cannot be read or is empty.
             CheckpointError: The shared model is damaged.
         """
-        if licence is not None and not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", licence):
-            raise RecipeError(
-                f"--license {licence}: not an identifier of Hugging Face, such as mit, cc-by-nc-4.0 or other"
-            )
         manifest = check_listed_files(run) if is_shared(run) else None
         earlier_terms = _read_text(run / LICENCE, "") if manifest and manifest.terms else ""
         earlier_notes = manifest.notes if manifest else ""

@@ -109,7 +109,7 @@ class TrainingJob:
     def load_initial_weights(self) -> None:
         """Loads the weights of the run or model that `train.init` names.
 
-        Weights of another shape start anew, and so does the discriminator if the model is compact; both is reported.
+        Weights of another shape start anew, and so does the discriminator if the model is compact; both are reported.
 
         Raises:
             CheckpointError: That run has no discriminator.

@@ -123,16 +123,21 @@ class GapClosedMetric(Metric):
         """Returns all figures, and the metadata of edits."""
         if self._results is not None:
             return self._results
+        test, reference = (
+            LabelledFeatures(torch.cat(features) if features else torch.zeros(0, 0), known)
+            for features, known in ((self.test, self.test_known), (self.reference, self.reference_known))
+        )
         figures: dict[str, float] = {}
         by_scope: defaultdict[str, list[float]] = defaultdict(list)
         measured: dict[str, Any] = {}
         not_measured: dict[str, str] = {}
         for (attribute, value), batches in self.edits.items():
             edit, edits, rows = f"{attribute}={format_value(value)}", torch.cat(batches), self.sources[attribute, value]
-            test = LabelledFeatures(torch.cat(self.test), self.test_known)
             by_name = {"own": nearest_source_share(edits, test.features, rows)}
             try:
-                gap = self._gap(attribute, value, rows, test)
+                if not self.reference:
+                    raise NotMeasurable("no training images were given")
+                gap = GapMeasure(attribute, value, rows, test, reference, self.labelled)
             except NotMeasurable as error:
                 not_measured[edit] = str(error)
             else:
@@ -157,12 +162,6 @@ class GapClosedMetric(Metric):
         figures |= {name: fmean(values) for name, values in by_scope.items()}
         self._results = figures, {"edits": measured, "not measured": not_measured}
         return self._results
-
-    def _gap(self, name: str, value: Value, rows: Sequence[int], test: LabelledFeatures) -> GapMeasure:
-        if not self.reference:
-            raise NotMeasurable("no training images were given")
-        reference = LabelledFeatures(torch.cat(self.reference), self.reference_known)
-        return GapMeasure(name, value, rows, test, reference, self.labelled)
 
 
 def nearest_source_share(edits: Tensor, test: Tensor, rows: Sequence[int]) -> float:

@@ -69,11 +69,13 @@ class LPIPS(Means):
     def update(self, batch: EditBatch) -> None:
         """Adds a batch of edited images."""
         self.network.to(batch.fake.device)
+        distances = {" to the source": self._distance(batch.fake, batch.real)}
+        if batch.truth is not None:
+            distances[""] = self._distance(batch.fake, batch.truth)
+            distances[" of the identity baseline"] = self._distance(batch.real, batch.truth)
         for scope in batch.scopes:
-            self.add(f"{scope}/{self.figure} to the source", self._distance(batch.fake, batch.real))
-            if batch.truth is not None:
-                self.add(f"{scope}/{self.figure}", self._distance(batch.fake, batch.truth))
-                self.add(f"{scope}/{self.figure} of the identity baseline", self._distance(batch.real, batch.truth))
+            for suffix, values in distances.items():
+                self.add(f"{scope}/{self.figure}{suffix}", values)
 
     def metadata(self) -> dict[str, Any]:
         """Returns network and weights."""

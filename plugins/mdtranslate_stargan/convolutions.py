@@ -12,6 +12,18 @@ Convolutions to such small maps are bound by reading their weights.
 """
 
 
+def final_map_size(image_size: int, layers: int) -> int:
+    """Returns the height and width of an image's feature map after a number of strided convolutions.
+
+    Raises:
+        ValueError: The image cannot be halved that often.
+    """
+    size: int = image_size // 2**layers
+    if not size or size * 2**layers != image_size:
+        raise ValueError(f"{layers} layers need an image_size that is a multiple of {2**layers}")
+    return size
+
+
 def conv4x4_stride2(x: Tensor, convolution: nn.Conv2d) -> Tensor:
     """Applies a strided convolution, to small maps on CPUs as a matrix product.
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mdtranslate import Discriminator, DiscriminatorOutput, LabelEncoder, Settings
-from mdtranslate_stargan.convolutions import conv4x4_stride2
+from mdtranslate_stargan.convolutions import conv4x4_stride2, final_map_size
 
 LEAKY_RELU_NEGATIVE = 0.2
 """Factor of negative values in leaky ReLUs."""
@@ -48,14 +48,11 @@ class MultiTaskDiscriminator(Discriminator):
             ValueError: The image size is not a multiple of 2^layers.
         """
         super().__init__(config, label_encoder=label_encoder, image_size=image_size)
-        final_size = image_size // 2**config.layers
-        if final_size * 2**config.layers != image_size:
-            raise ValueError(f"{config.layers} layers need an image_size that is a multiple of {2**config.layers}")
         widths = [3, *(min(config.channels * 2**level, config.max_channels) for level in range(config.layers))]
         self.strided = nn.ModuleList(
             nn.Conv2d(inputs, outputs, 4, stride=2, padding=1) for inputs, outputs in pairwise(widths)
         )
-        self.last = nn.Conv2d(widths[-1], widths[-1], final_size)
+        self.last = nn.Conv2d(widths[-1], widths[-1], final_map_size(image_size, config.layers))
         self.holds = nn.Linear(widths[-1], label_encoder.condition_size)
         self.lacks = nn.Linear(widths[-1], label_encoder.condition_size)
         self.classify = nn.Linear(widths[-1], label_encoder.num_logits)

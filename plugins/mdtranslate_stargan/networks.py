@@ -20,7 +20,7 @@ from mdtranslate import (
     Settings,
     compose_output,
 )
-from mdtranslate_stargan.convolutions import conv4x4_stride2, conv4x4_stride2_transposed
+from mdtranslate_stargan.convolutions import conv4x4_stride2, conv4x4_stride2_transposed, final_map_size
 
 
 class InstanceNorm(nn.Module):
@@ -216,9 +216,7 @@ class StarGANDiscriminator(Discriminator):
             ValueError: The image size is not a multiple of 2^layers.
         """
         super().__init__(config, label_encoder=label_encoder, image_size=image_size)
-        final_size = image_size // 2**config.layers
-        if final_size * 2**config.layers != image_size:
-            raise ValueError(f"{config.layers} layers need an image_size that is a multiple of {2**config.layers}")
+        final_size = final_map_size(image_size, config.layers)
         channels = config.channels
         layers: list[nn.Module] = [nn.Conv2d(3, channels, 4, stride=2, padding=1), nn.LeakyReLU(0.01)]
         for _ in range(config.layers - 1):
