@@ -20,6 +20,7 @@ from mdtranslate import (
     compose_output,
 )
 from mdtranslate_stargan.networks import ConditionalSequential, InstanceNorm, ResidualBlock
+from mdtranslate_stargan.palette import PaletteOutput
 
 LEAKY_RELU_NEGATIVE = 0.2
 """Factor of negative values in leaky ReLUs."""
@@ -41,7 +42,8 @@ class ConditionalUNet(Generator):
     - The condition scales and shifts each normalised channel (Dumoulin et al. 2017, equation 5). By default it is the
       target minus the source label, which is zero for attributes that stay (STGAN, Liu et al. 2019, section 3.2).
     - A mask blends the output with the input (GANimation, Pumarola et al. 2018, equation 1). The last convolution
-      starts at zero, so that an untrained generator returns the input with less contrast.
+      starts at zero, so that an untrained generator returns the input with less contrast. With `palette` the output
+      can also take colours that are the same for a whole image, see `PaletteOutput`.
 
     With `label="none"` it ignores labels: for members of a bank such as `per-pair`, each of which makes one kind of
     edit. Height and width must be multiples of 2^depth.
@@ -67,6 +69,12 @@ class ConditionalUNet(Generator):
             "members of a bank)",
         )
         output: OutputMode = Field("blend", description=OUTPUT_DESCRIPTION)
+        palette: int = Field(
+            0,
+            ge=0,
+            le=64,
+            description="plain colours, chosen for each image, that the output blend can also mix in, for drawings",
+        )
 
     def __init__(self, config: Any, *, label_encoder: LabelEncoder, image_size: int) -> None:
         """Initialises the layers; see `Generator` for the arguments.
@@ -99,8 +107,14 @@ class ConditionalUNet(Generator):
             ConditionalSequential(*(ResidualBlock(width, condition_size) for _ in range(config.decoder_blocks)))
             for width in reversed(widths[:-1])
         )
-        self.last = UpsamplingConv2d(widths[0], OUTPUT_CHANNELS[config.output], bias=True)
-        if config.output != "image":  # Output mode `image` would start at a constant image.
+        if config.palette and config.output != "blend":
+            raise ValueError(f"palette={config.palette} needs output=blend, not {config.output}")
+        self.palette = PaletteOutput(widths[-1], config.palette, self.size_multiple) if config.palette else None
+        out_channels = self.palette.input_channels if self.palette else OUTPUT_CHANNELS[config.output]
+        self.last = UpsamplingConv2d(widths[0], out_channels, bias=True)
+        if self.palette:
+            self.palette.initialize(self.last)
+        elif config.output != "image":  # Output mode `image` would start at a constant image.
             self._start_at_identity()
 
     def _start_at_identity(self) -> None:
@@ -122,9 +136,14 @@ class ConditionalUNet(Generator):
             x = layer(x, condition)
         for layer in self.middle:
             x = layer(x, condition)
+        colors = self.palette.colors(x, image) if self.palette else None
         for layer, blocks in zip(self.up, self.decoder_blocks, strict=True):
             x = blocks(layer(x, condition) + skips.pop(), condition)
-        return compose_output(self.config.output, image, self.last(x))
+        raw = self.last(x)
+        if self.palette:
+            mixed: Tensor = self.palette(image, raw, colors)
+            return mixed
+        return compose_output(self.config.output, image, raw)
 
 
 class _ConvNormActivation(nn.Module):

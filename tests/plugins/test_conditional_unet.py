@@ -126,3 +126,43 @@ def test_widths_and_decoder_blocks() -> None:
     generator(image, domains[:1], domains[1:2]).sum().backward()
     for blocks in generator.decoder_blocks:
         assert all(block.main[1].modulate.weight.grad.any() for block in blocks)
+
+
+def test_the_palette_makes_even_regions_of_colours_that_differ_between_images() -> None:
+    generator = network(palette=2, size=64)
+    domains = generator.label_encoder.domains
+    nn.init.zeros_(generator.last.weight)
+    with torch.no_grad():
+        generator.last.bias[-1] = 100.0  # All weight to the last colour.
+        fake = generator(images(2, 64), domains[:2], domains[1:3])
+    torch.testing.assert_close(fake, fake[..., :1, :1].expand_as(fake))
+    assert (fake[0, :, 0, 0] - fake[1, :, 0, 0]).abs().max() > 1e-3
+
+
+def test_a_colour_of_the_palette_can_be_the_mean_of_a_region_of_the_input() -> None:
+    generator = network(palette=1, size=32)
+    domains, image = generator.label_encoder.domains, images()
+    nn.init.zeros_(generator.last.weight)
+    with torch.no_grad():
+        generator.last.bias[-1] = 100.0
+        nn.init.zeros_(generator.palette.region.weight)  # The whole image.
+        nn.init.zeros_(generator.palette.color)
+        generator.palette.color_bias[..., 3] = -100.0
+        fake = generator(image, domains[:1], domains[1:2])
+    torch.testing.assert_close(fake, image.mean((2, 3), keepdim=True).expand_as(fake))
+
+
+def test_an_untrained_palette_returns_mostly_the_input() -> None:
+    encoder = label_encoder(ONE)
+    generator = ConditionalUNet(ConditionalUNet.Config(palette=4), label_encoder=encoder, image_size=32)
+    image, domains = images(2), encoder.domains
+    black, white = torch.full((1, 3, 32, 32), -1.0), torch.full((1, 3, 32, 32), 1.0)
+    with torch.no_grad():
+        difference = generator(white, domains[:1], domains[1:2]) - generator(black, domains[:1], domains[1:2])
+        assert difference.min() >= 2 * 0.73
+        assert generator(image, domains[:2], domains[1:3]).abs().max() <= 1
+
+
+def test_a_palette_needs_the_output_that_it_extends() -> None:
+    with pytest.raises(ValueError, match="palette=2 needs output=blend"):
+        network(palette=2, output="residual")

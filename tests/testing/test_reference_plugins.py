@@ -104,6 +104,7 @@ GENERATORS = [
     STARGAN,
     {**STARGAN, "conditioning": "norm", "output": "blend", "label": "difference", "kernel_size": 3},
     UNET,
+    {**UNET, "palette": 3},
     {**UNET, "label": "target", "output": "residual", "depth": 3},
     {**UNET, "label": "none", "output": "image", "depth": 1},
     {"name": "per-pair", "member": {**UNET, "label": "none"}},
