@@ -59,7 +59,7 @@ def states(trainer: Trainer) -> list[Tensor]:
     "settings",
     [
         (),
-        ("generator.output=residual", "generator.label=target"),
+        ("generator.palette=0", "generator.output=residual", "generator.label=target"),
         (*STARGAN, "discriminator.projection=true", "generator.conditioning=norm", "generator.output=blend"),
         (*STARGAN, "losses.wgan-gp.reduction=sum", "label_encoder.masks=attribute", "generator.label=difference"),
         ("train.activation_checkpointing=true", "train.precision=bf16", "train.gradient_accumulation=2"),

@@ -36,7 +36,7 @@ class PaletteOutput(nn.Module):
         """
         super().__init__()
         self.scale = scale
-        self.region = nn.Conv2d(channels, colors, 1)
+        self.region = nn.Conv2d(channels, colors, 1, bias=False)  # The softmax would ignore a bias.
         self.color = nn.Parameter(torch.randn(colors, channels, 4) / channels**0.5)
         self.color_bias = nn.Parameter(torch.zeros(colors, 4))
         self.input_channels = GENERATED_CHANNELS + 2 + colors
