@@ -80,18 +80,18 @@ def test_an_onnx_file_gives_the_translators_images(saved: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "settings",
+    ("settings", "bound"),
     [
-        ["generator=conditional-unet"],
-        ["generator=conditional-unet", "generator.palette=3"],
-        ["generator=stargan-generator"],
+        (["generator.palette=0"], 0),
+        (["generator.palette=3"], 1e-4),  # Products of matrices round differently in batches of other sizes.
+        (["generator=stargan-generator"], 0),
     ],
     ids=str,
 )
-def test_a_torch_program_gives_the_translators_images(tmp_path: Path, settings: list[str]) -> None:
+def test_a_torch_program_gives_the_translators_images(tmp_path: Path, settings: list[str], bound: float) -> None:
     loaded, file = translator(*settings), tmp_path / "a.pt2"
     check = re.search(r"in torch: differ by at most (\S+) grey levels", export(loaded, "torch", file, 32, None))
-    assert check and float(check[1]) < 1e-3
+    assert check and float(check[1]) <= bound
     extra = {"mdtranslate.json": ""}
     program = torch.export.load(str(file), extra_files=extra).module()
     metadata = json.loads(extra["mdtranslate.json"])

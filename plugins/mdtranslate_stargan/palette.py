@@ -41,7 +41,7 @@ class PaletteOutput(nn.Module):
         self.color_bias = nn.Parameter(torch.zeros(colors, 4))
         self.input_channels = GENERATED_CHANNELS + 2 + colors
 
-    def initialize(self, last: nn.Conv2d) -> None:
+    def initialise(self, last: nn.Conv2d) -> None:
         """Initialises the last convolution, so that the input has the weight `INITIAL_INPUT_SHARE`."""
         assert last.bias is not None
         nn.init.zeros_(last.weight)

@@ -113,7 +113,7 @@ class ConditionalUNet(Generator):
         out_channels = self.palette.input_channels if self.palette else OUTPUT_CHANNELS[config.output]
         self.last = UpsamplingConv2d(widths[0], out_channels, bias=True)
         if self.palette:
-            self.palette.initialize(self.last)
+            self.palette.initialise(self.last)
         elif config.output != "image":  # Output mode `image` would start at a constant image.
             self._start_at_identity()
 
